@@ -1,0 +1,22 @@
+"""What sources build on: the card, the base spider, verdicts and errors."""
+
+from anime_crawler.base_spiders.card import Secret, SourceCard
+from anime_crawler.base_spiders.errors import RecordError, ResponseError, SourceError
+from anime_crawler.base_spiders.source_spider import ArgumentError, Run, SourceSpider
+from anime_crawler.base_spiders.verdict import ACCEPT, Action, GivenUp, Verdict, verdict_by_status
+
+__all__ = [
+    "ACCEPT",
+    "Action",
+    "ArgumentError",
+    "GivenUp",
+    "RecordError",
+    "ResponseError",
+    "Run",
+    "Secret",
+    "SourceCard",
+    "SourceError",
+    "SourceSpider",
+    "Verdict",
+    "verdict_by_status",
+]

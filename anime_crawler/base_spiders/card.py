@@ -1,0 +1,51 @@
+"""The source card: what a source declares about its upstream, read by settings, politeness and diagnose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A credential the upstream wants. The card holds its *name*; the value is read when a request leaves."""
+
+    setting: str
+    """Name of the environment variable: ``KODIK_API_TOKEN``."""
+    placement: Literal["form", "header"]
+    """Where it is put: a field of the urlencoded POST body, or a header."""
+    name: str
+    """Name of that field or header."""
+    how_to_get: str
+    """One sentence for the person who has none."""
+
+
+@dataclass(frozen=True)
+class SourceCard:
+    """One upstream, declared. Lives in ``sources/<name>/__init__.py`` as ``CARD``."""
+
+    name: str
+    """Folder name; first word of the spider name."""
+    title: str
+    """How people call it."""
+    documentation: str
+    """Address of its documentation, or "unofficial, observed <date>"."""
+    base_url: str
+    """Default address, no trailing slash."""
+    limits: str
+    """Windows that hold together, ``5/s,90/min``; every process on the machine shares them."""
+    limits_origin: str
+    """Who states these numbers, or what was seen and when."""
+    item_kinds: tuple[str, ...]
+    """Names of the item classes its spider yields."""
+    base_url_setting: str | None = None
+    """Setting that replaces `base_url`."""
+    limits_setting: str | None = None
+    """Setting that replaces `limits`."""
+    secrets: tuple[Secret, ...] = ()
+    obeys_robots: bool = False
+    """True for crawled web sites; APIs are used by their own rules."""
+    max_body_bytes: int = 16 * 2**20
+    """Larger bodies, after decompression, are refused. The reason stands in the card."""
+    probe_path: str = "/"
+    """Path of the cheap call that `diagnose` makes."""

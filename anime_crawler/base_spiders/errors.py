@@ -1,0 +1,20 @@
+"""Errors of sources, named for what the caller does next.
+
+SourceError
+├── RecordError    set this record aside, go on with the next
+└── ResponseError  the whole answer is not what was asked for: ask again, then keep it as a dead letter
+"""
+
+from __future__ import annotations
+
+
+class SourceError(Exception):
+    """Anything a source could not understand."""
+
+
+class RecordError(SourceError):
+    """One record breaks a rule. The message names field and rule: ``material_data.anime_kind: unknown value 'tv_99'``."""
+
+
+class ResponseError(SourceError):
+    """The shape of the whole response is wrong. The message says what was expected and what was there."""

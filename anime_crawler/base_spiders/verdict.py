@@ -1,0 +1,66 @@
+"""What a response means for the caller, decided by status *and* body: go on, try again, or give up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scrapy.exceptions import IgnoreRequest
+
+
+class Action(StrEnum):
+    """What the caller does next."""
+
+    ACCEPT = "accept"
+    """Hand the response to its callback."""
+    RETRY = "retry"
+    """The same request may succeed later."""
+    GIVE_UP = "give_up"
+    """Repeating cannot help; a person or another request must act."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One response, judged."""
+
+    action: Action
+    kind: str = "ok"
+    """Short name for stats and reports: ``rate_limited``, ``server_error``, ``token_refused``, ``not_json``, …"""
+    message: str = ""
+    """One sentence for a person: what happened and what to do. No secrets."""
+    setting: str | None = None
+    """The setting that mends it, where there is one."""
+    is_upstream_trouble: bool = False
+    """True when it says something about the upstream's health and so counts for the circuit breaker."""
+
+
+ACCEPT = Verdict(Action.ACCEPT)
+
+
+class GivenUp(IgnoreRequest):
+    """A request that will not be tried again in this run; raised to its errback.
+
+    Args:
+        verdict: why; ``verdict.kind`` is ``stopped`` when the run is being stopped, and the request stays pending.
+        attempts: how often it was sent.
+    """
+
+    def __init__(self, verdict: Verdict, attempts: int) -> None:
+        super().__init__(f"{verdict.kind} after {attempts} attempts: {verdict.message}")
+        self.verdict = verdict
+        self.attempts = attempts
+
+
+RETRIABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 530})
+"""RFC 9110's and Cloudflare's "not now" answers; every other status >= 400 is final unless a source knows better."""
+
+
+def verdict_by_status(status: int) -> Verdict:
+    """The verdict where nothing is known about the body."""
+    if status == 429:
+        return Verdict(Action.RETRY, "rate_limited", "the upstream asks us to slow down", is_upstream_trouble=True)
+    if status in RETRIABLE_STATUSES:
+        return Verdict(Action.RETRY, "server_error", f"status {status}", is_upstream_trouble=True)
+    if status >= 300:
+        return Verdict(Action.GIVE_UP, f"status_{status}", f"status {status}")
+    return ACCEPT

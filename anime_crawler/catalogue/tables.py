@@ -1,0 +1,206 @@
+"""The catalogue's tables: one SQL schema for SQLite and PostgreSQL. Alembic's migrations build it; a test compares.
+
+Times are ISO 8601 UTC text, JSON is text: the same bytes in both databases.
+
+    title ──< release ──< player          what sources say
+      │  └──< anime                       one row per source that describes the title
+      ├──< delivered_anime/_episode/_player   what the backend is known to hold
+      └── version > delivered_version     there may be something to deliver
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text, text
+
+metadata = MetaData()
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("spider", Text, nullable=False),
+    Column("arguments", Text, nullable=False, comment="JSON, keys sorted: the same arguments continue the same run"),
+    Column("mode", Text, nullable=False, comment="what the spider does: full, incremental, ids, deliver, …"),
+    Column("state", Text, nullable=False, comment="running | finished; a running run without a lock was interrupted"),
+    Column("started_at", Text, nullable=False),
+    Column("finished_at", Text),
+    Column("starts", Integer, nullable=False, server_default="1", comment="processes that worked on it"),
+    Column("exit_code", Integer, comment="of the newest process"),
+    Column("report", Text, comment="JSON run report of the newest process"),
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("spider", Text, primary_key=True),
+    Column("state", Text, nullable=False, comment="JSON, opaque; progress, resume point and watermark in one"),
+    Column("run_id", Integer, nullable=False),
+    Column("updated_at", Text, nullable=False),
+)
+
+title = Table(
+    "title",
+    metadata,
+    Column(
+        "title_id", Text, primary_key=True, comment="id in the catalogue's identity source (settings.IDENTITY_SOURCE)"
+    ),
+    Column("seq", Integer, nullable=False, unique=True, comment="order of first sight; the order of first delivery"),
+    Column("version", Integer, nullable=False, comment="raised whenever anything below the title changes"),
+    Column("delivered_version", Integer, nullable=False, server_default="0"),
+    Column("changed_in", Integer, nullable=False, comment="run that last changed a release of it"),
+    Column("metadata_state", Text, comment="known | unknown: what the identity source said; null: not asked yet"),
+    Column("metadata_in", Integer, comment="run that last asked the identity source"),
+    Column("metadata_at", Text),
+    Column("due_at", Text, comment="when to ask again"),
+)
+Index(
+    "title_to_deliver",
+    title.c.seq,
+    sqlite_where=text("version > delivered_version"),
+    postgresql_where=text("version > delivered_version"),
+)
+
+anime = Table(
+    "anime",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("source_id", Text, nullable=False),
+    Column("title_id", Text, comment="null: unmatched, no id in the identity source"),
+    Column("checksum", Text, nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("source_updated_at", Text, comment="a version older than this does not replace the row"),
+    Column("fetched_at", Text, nullable=False),
+    Column("run_id", Integer, nullable=False, comment="run that last changed the row"),
+    Column("data", Text, nullable=False, comment="JSON of the item"),
+    PrimaryKeyConstraint("source", "source_id"),
+    sqlite_with_rowid=False,
+)
+Index("anime_title", anime.c.title_id)
+
+release = Table(
+    "release",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("source", Text, nullable=False),
+    Column("source_id", Text, nullable=False),
+    Column("title_id", Text, comment="null: unmatched"),
+    Column("checksum", Text, nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("source_updated_at", Text),
+    Column("fetched_at", Text, nullable=False),
+    Column("run_id", Integer, nullable=False, comment="run that last changed the row"),
+    Column("seen_in", Integer, nullable=False, comment="full run that last listed it; written by full runs only"),
+    Column("gone_at", Text, comment="a full walk no longer listed it; null: there"),
+    Column("translation_id", Text, nullable=False),
+    Column("translation_title", Text, nullable=False),
+    Column("translation_kind", Text, nullable=False),
+    Column("data", Text, nullable=False, comment="JSON of the item without its players"),
+)
+Index("release_identity", release.c.source, release.c.source_id, unique=True)
+Index("release_title", release.c.title_id)
+
+player = Table(
+    "player",
+    metadata,
+    Column("release_id", Integer, ForeignKey("release.id"), nullable=False),
+    Column("number", Integer, nullable=False, comment="episode number within the title"),
+    Column("season_number", Integer),
+    Column("source_number", Integer, nullable=False),
+    Column("title", Text),
+    Column("url", Text, nullable=False),
+    Column("first_seen", Text, nullable=False),
+    Column("last_seen", Text, nullable=False, comment="when the row last changed or was last known before it went"),
+    Column("gone_at", Text, comment="its release no longer lists it; null: there"),
+    PrimaryKeyConstraint("release_id", "number"),
+    sqlite_with_rowid=False,
+)
+
+episode = Table(
+    "episode",
+    metadata,
+    Column("title_id", Text, nullable=False),
+    Column("number", Integer, nullable=False, comment="number within the title; union over releases"),
+    Column("season_number", Integer, comment="as the first release that had it counts"),
+    Column("title", Text, comment="first title that any release gave, by release order"),
+    Column("first_seen", Text, nullable=False),
+    PrimaryKeyConstraint("title_id", "number"),
+    sqlite_with_rowid=False,
+)
+
+delivered_anime = Table(
+    "delivered_anime",
+    metadata,
+    Column("title_id", Text, primary_key=True),
+    Column("checksum", Text, nullable=False, comment="of the payload that the backend accepted"),
+    Column("delivered_at", Text, nullable=False),
+    Column("trace_id", Text, nullable=False),
+)
+
+delivered_episode = Table(
+    "delivered_episode",
+    metadata,
+    Column("title_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("checksum", Text, nullable=False),
+    Column("delivered_at", Text, nullable=False),
+    Column("trace_id", Text, nullable=False),
+    PrimaryKeyConstraint("title_id", "number"),
+    sqlite_with_rowid=False,
+)
+
+delivered_player = Table(
+    "delivered_player",
+    metadata,
+    Column("title_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column(
+        "state", Text, nullable=False, comment="sending (written before the POST: outcome unknown until done) | done"
+    ),
+    Column("sent_at", Text, nullable=False),
+    Column("trace_id", Text, nullable=False),
+    PrimaryKeyConstraint("title_id", "number", "url"),
+    sqlite_with_rowid=False,
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("stage", Text, nullable=False, comment="parse | validate | deliver"),
+    Column("source", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False, comment="identity of the record within (stage, source, kind)"),
+    Column("reason", Text, nullable=False),
+    Column("raw", Text, nullable=False),
+    Column(
+        "checksum", Text, nullable=False, comment="of the raw record or the payload: another content is another try"
+    ),
+    Column("schema_version", Integer, nullable=False),
+    Column("request", Text, nullable=False, server_default="{}", comment="JSON: how to ask for it again; no token"),
+    Column("run_id", Integer, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("seen", Integer, nullable=False, server_default="1"),
+)
+Index(
+    "dead_letter_identity",
+    dead_letter.c.stage,
+    dead_letter.c.source,
+    dead_letter.c.kind,
+    dead_letter.c.key,
+    unique=True,
+)
+
+drift = Table(
+    "drift",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("path", Text, nullable=False, comment="dotted path in the upstream's words"),
+    Column("change", Text, nullable=False, comment="unknown | vanished"),
+    Column("count", Integer, nullable=False),
+    Column("first_run", Integer, nullable=False),
+    Column("last_run", Integer, nullable=False),
+    PrimaryKeyConstraint("source", "path", "change"),
+    sqlite_with_rowid=False,
+)

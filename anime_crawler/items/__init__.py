@@ -1,0 +1,32 @@
+"""WHAT is yielded: the items, documented at the field. Unknown is ``None``, never 0 or an empty string."""
+
+from anime_crawler.items.anime import AiringStatus, Anime, Kind, PartialDate, Relation, Season, Titles
+from anime_crawler.items.base import HttpsUrl, Item, NonBlank, utc_now
+from anime_crawler.items.control import Absent, Checkpoint, Rejected
+from anime_crawler.items.metadata import Airing, Character, Episode, Snapshot, VoiceActor
+from anime_crawler.items.release import Player, Release, TranslationKind
+
+__all__ = [
+    "Absent",
+    "Airing",
+    "AiringStatus",
+    "Anime",
+    "Character",
+    "Checkpoint",
+    "Episode",
+    "HttpsUrl",
+    "Item",
+    "Kind",
+    "NonBlank",
+    "PartialDate",
+    "Player",
+    "Rejected",
+    "Relation",
+    "Release",
+    "Season",
+    "Snapshot",
+    "Titles",
+    "TranslationKind",
+    "VoiceActor",
+    "utc_now",
+]

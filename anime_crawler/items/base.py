@@ -1,0 +1,59 @@
+"""What all items share: identity, time of fetching, schema version, content checksum."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
+
+NonBlank = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+"""Text with at least one visible character."""
+
+HttpsUrl = Annotated[
+    str, StringConstraints(pattern=r"^https://[A-Za-z0-9.-]+(?::\d+)?(?:/[^\s<>\"'`\\\x00-\x1f\x7f]*)?$")
+]
+"""Absolute https address without blanks, quotes or control characters; no other scheme exists in our data."""
+
+
+class Item(BaseModel):
+    """One record as a source tells it. Unknown is ``None``, never 0 or an empty string."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: ClassVar[int] = 1
+    """Version of the item's shape; raised when a field changes its meaning. Written beside every row."""
+
+    volatile: ClassVar[frozenset[str]] = frozenset({"fetched_at"})
+    """Fields that say when, not what: they do not count in the checksum."""
+
+    source: NonBlank
+    """Folder name of the upstream under ``sources/``."""
+    source_id: NonBlank
+    """The upstream's own id, as text, raw."""
+    fetched_at: AwareDatetime
+    """When the response that gave this was received; UTC."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Identity among items of the same kind."""
+        return (self.source, self.source_id)
+
+    def content(self) -> bytes:
+        """Canonical JSON of everything but the volatile fields; the same bytes on every machine."""
+        return self.__pydantic_serializer__.to_json(self, exclude=set(self.volatile))
+
+    def checksum(self) -> str:
+        """32 hex digits over `content`: equal if and only if nothing but the time of fetching differs."""
+        return blake2b(self.content(), digest_size=16).hexdigest()
+
+
+def utc_now() -> datetime:
+    """The current time with its zone, as every item wants it."""
+    return datetime.now(UTC)
+
+
+def jsonable(item: BaseModel) -> dict[str, Any]:
+    """The item as plain JSON values, for feeds and dead letters."""
+    return item.model_dump(mode="json")

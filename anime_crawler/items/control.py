@@ -1,0 +1,50 @@
+"""What a spider yields beside data: progress, absences, and records it could not understand."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from anime_crawler.items.base import Item, NonBlank
+
+
+class Checkpoint(BaseModel):
+    """How far a walk has come. Yielded after all items of a page and before the request for the next.
+
+    The catalogue stores it in the same order as items, and only while `previous` is what it holds: an
+    earlier page that is processed late cannot move the walk, and nothing is skipped.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: NonBlank
+    previous: dict[str, Any] | None
+    """State before this page; ``None``: the walk starts here."""
+    state: dict[str, Any]
+    """State after it, plain JSON, opaque to everyone but the spider. Never holds a token."""
+
+
+class Absent(Item):
+    """The source was asked for this anime and does not know it."""
+
+
+class Rejected(BaseModel):
+    """A record that could not be understood; becomes a dead letter. The rest of its page goes on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: ClassVar[int] = 1
+
+    source: NonBlank
+    kind: NonBlank
+    """What it should have become: ``material``, ``anime``, ``page``."""
+    source_id: str | None
+    """The record's id, where it can be told."""
+    reason: NonBlank
+    """Which field breaks which rule, without the value of secrets."""
+    raw: str
+    """The record as received (JSON text, or the body), at most 64 KiB; longer is cut and says so."""
+    request: dict[str, Any] = {}
+    """How to ask for it again: what the spider's ``replay_request`` needs; no token."""
+    fetched_at: AwareDatetime

@@ -1,0 +1,67 @@
+"""One translation (dub or subtitles) of one anime, with its episodes and links."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from anime_crawler.items.base import HttpsUrl, Item, NonBlank
+
+
+class TranslationKind(StrEnum):
+    """How the translation is heard or read."""
+
+    VOICE = "voice"
+    SUBTITLES = "subtitles"
+
+
+class Player(BaseModel):
+    """One episode in one release: what a viewer can open."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    season_number: int | None = Field(None, ge=0)
+    """Season as the source counts it (Kodik: within the franchise; 0 holds specials). ``None``: a film."""
+    source_number: int = Field(ge=0)
+    """Episode number within that season as the source has it; a film has 1."""
+    number: int = Field(ge=0, le=2_147_483_647)
+    """Number within the anime, unique in the release: the rule is in the source's ``parse.py``."""
+    title: NonBlank | None = None
+    url: HttpsUrl
+    """Address of the embeddable player page; canonical: https, lower-case host, no query or fragment."""
+
+
+class Release(Item):
+    """One translation of one anime. Identity: (source, the source's id of this translation)."""
+
+    anime_id: NonBlank
+    """`source_id` of the `Anime` item of the same source."""
+    external_ids: dict[str, str] = {}
+    """Ids of the anime in other catalogues: ``{"shikimori": "20"}``. Empty: nobody knows which anime it is."""
+    title: NonBlank
+    """What the source calls it; for lists of unmatched releases."""
+    title_original: NonBlank | None = None
+    year: int | None = Field(None, ge=1900, le=2100)
+    translation_id: NonBlank
+    translation_title: NonBlank
+    translation_kind: TranslationKind
+    kind: NonBlank
+    """The source's own word: ``anime`` (a film), ``anime-serial``."""
+    quality: NonBlank | None = None
+    """The source's own words, an open set: ``WEB-DLRip 720p``."""
+    camrip: bool | None = None
+    blocked_countries: tuple[NonBlank, ...] = ()
+    """ISO-like country codes in which the players do not work."""
+    blocked_seasons: dict[str, tuple[str, ...]] = {}
+    """Season number -> blocked episode numbers, ``("all",)`` for a whole season; ``{"all": ("all",)}`` for everything."""
+    last_season: int | None = None
+    last_episode: int | None = None
+    episodes_count: int | None = None
+    created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
+    """When the source last changed this release; content, because users sort by it."""
+    url: HttpsUrl | None = None
+    """Player of the whole release."""
+    players: tuple[Player, ...] = ()
+    """In order of `number`; no number twice. Empty: known, but nothing to watch yet."""
