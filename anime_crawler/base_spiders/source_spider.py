@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from scrapy import Request, Spider
+from scrapy.crawler import Crawler
 from scrapy.http import Response
+from scrapy.settings import BaseSettings
 from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders.card import SourceCard
@@ -20,6 +22,11 @@ class ArgumentError(ValueError):
 class Run(Protocol):
     """What a spider may ask of the run it belongs to. The job gives it; the catalogue answers."""
 
+    id: int
+    """Number of the run; later runs have higher ones. An interrupted run keeps its number."""
+    full_listing: bool
+    """Set by the spider while its walk lists everything: the catalogue then notes each release as seen."""
+
     async def checkpoint(self) -> dict[str, Any] | None:
         """State of the last stored `Checkpoint` of this spider, also from an earlier run; ``None``: never ran."""
 
@@ -32,6 +39,12 @@ class Run(Protocol):
     @property
     def is_new(self) -> bool:
         """False when this run continues one that was interrupted."""
+
+    def progress(self, done: int, total: int | None) -> None:
+        """Tell people how far the walk is, in records; ``None``: the upstream does not say how many there are."""
+
+    def drift(self, path: str, change: Literal["unknown", "vanished"], count: int) -> None:
+        """Count a field that the schema does not know, or a usual one that a whole page lacked."""
 
     def fail(self, verdict: Verdict) -> None:
         """The upstream refused or stayed away: the run ends incomplete (exit code 3) and can be resumed."""
@@ -58,6 +71,18 @@ class SourceSpider(Spider):
         super().__init__(name)
         self.args = dict(kwargs)
         self.base_url = self.card.base_url
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        crawler.job.attach(spider)  # type: ignore[attr-defined]
+        return spider
+
+    @classmethod
+    def update_settings(cls, settings: BaseSettings) -> None:
+        super().update_settings(settings)
+        settings.set("DOWNLOAD_MAXSIZE", cls.card.max_body_bytes, priority="spider")
+        settings.set("ROBOTSTXT_OBEY", cls.card.obeys_robots, priority="spider")
 
     async def start(self) -> AsyncIterator[Any]:
         """First requests; nothing when the frontier still holds requests of an interrupted run."""

@@ -23,6 +23,9 @@ class Checkpoint(BaseModel):
     """State before this page; ``None``: the walk starts here."""
     state: dict[str, Any]
     """State after it, plain JSON, opaque to everyone but the spider. Never holds a token."""
+    full_since: int | None = None
+    """Only on the last checkpoint of a walk that listed everything: the run in which that walk began. Releases of
+    the source that no run since then has seen are gone."""
 
 
 class Absent(Item):

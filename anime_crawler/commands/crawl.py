@@ -1,0 +1,247 @@
+"""``scrapy crawl``: one spider with its companions and the importer, resumable, with an exit code that tells the truth."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from scrapy.commands.crawl import Command as ScrapyCrawl
+from scrapy.crawler import Crawler
+from scrapy.exceptions import UsageError
+
+from anime_crawler.backend.importer import DeliveryResult, Importer
+from anime_crawler.base_spiders import ArgumentError, SourceSpider
+from anime_crawler.catalogue import dead_letters, runs
+from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
+from anime_crawler.catalogue.drift import add_drift
+from anime_crawler.catalogue.lock import LockHeld, catalogue_lock
+from anime_crawler.commands import config_from
+from anime_crawler.config import Config, ConfigError
+from anime_crawler.extensions.progress import ProgressDisplay
+from anime_crawler.extensions.summary import print_summary
+from anime_crawler.job import Exit, Job, drift_counts
+from anime_crawler.politeness import secrets
+from anime_crawler.politeness.budget import Budgets
+
+SECOND_SIGNAL_GRACE_S = 0.3
+"""After a second Ctrl-C the process ends within a second: everything stored is already safe."""
+
+
+class Command(ScrapyCrawl):
+    """Scrapy's command, with the run around it."""
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        if len(args) != 1:
+            raise UsageError("name one spider: scrapy crawl kodik")
+        try:
+            self.exitcode = self._run_spider(args[0], opts.spargs)
+        except (ConfigError, ArgumentError, CatalogueError) as error:
+            self.exitcode = complain(error, Exit.CONFIGURATION)
+        except LockHeld as error:
+            self.exitcode = complain(error, Exit.LOCKED)
+
+    def _run_spider(self, name: str, arguments: dict[str, str]) -> int:
+        assert self.crawler_process is not None and self.settings is not None
+        config = config_from(self.settings)
+        names = [name, *self.settings.getdict("COMPANIONS").get(name, [])]
+        spiders = [self._load(n) for n in names]
+        for spider in spiders:
+            require_secrets(spider, config)
+        spiders[0](**arguments)  # a wrong argument stops here, before anything is opened
+        secrets.install(config)
+        with ExitStack() as locks:
+            for lock in [*(f"crawl-{n}" for n in names), "deliver"]:
+                locks.enter_context(catalogue_lock(config.database_url, lock))
+            main = MainJob(self, config, spiders, arguments)
+            return run_in_reactor(self.crawler_process, main.run)
+
+    def _load(self, name: str) -> type[SourceSpider]:
+        assert self.crawler_process is not None
+        try:
+            spider: type[SourceSpider] = self.crawler_process.spider_loader.load(name)
+        except KeyError:
+            known = ", ".join(sorted(self.crawler_process.spider_loader.list()))
+            raise ArgumentError(f"there is no spider {name!r}; there are: {known}") from None
+        return spider
+
+
+class MainJob:
+    """From opening the catalogue to the exit code."""
+
+    def __init__(
+        self, command: Command, config: Config, spiders: Sequence[type[SourceSpider]], arguments: dict[str, str]
+    ) -> None:
+        assert command.settings is not None
+        self.settings = command.settings
+        self.process = command.crawler_process
+        self.config = config
+        self.spiders = spiders
+        self.arguments = arguments
+        self.dry_run = command.settings.getbool("DRY_RUN")
+
+    async def run(self) -> int:
+        """The exit code, once everything has ended."""
+        catalogue = await Catalogue.open(self.config.database_url, dry_run=self.dry_run)
+        try:
+            job = await self._begin(catalogue)
+            with watch_signals(job):
+                code = await self._crawl_and_deliver(job)
+            return code
+        finally:
+            await catalogue.close()
+
+    async def _begin(self, catalogue: Catalogue) -> Job:
+        name, mode = self.spiders[0].name, self.arguments.get("mode", "")
+        run_id, is_new = await catalogue.write(lambda conn: runs.begin_run(conn, name, self.arguments, mode))
+        budgets = Budgets(Path("var/politeness.sqlite"))
+        return Job(self.config, catalogue, budgets, run_id, is_new)
+
+    async def _crawl_and_deliver(self, job: Job) -> int:
+        result: DeliveryResult | None = None
+        with ProgressDisplay(job, self.spiders):
+            delivery = asyncio.ensure_future(self._deliver(job))
+            await self._crawl(job)
+            result = await delivery
+        return await self._finish(job, result)
+
+    async def _crawl(self, job: Job) -> None:
+        """Run the spider and its companions side by side; each one's end is known to the others."""
+        crawlers = [self._crawler(job, spider) for spider in self.spiders]
+        job.crawlers = crawlers
+        job.running = {spider.name for spider in self.spiders}
+        await asyncio.gather(*(self._crawl_one(job, crawler) for crawler in crawlers))
+
+    async def _crawl_one(self, job: Job, crawler: Crawler) -> None:
+        name = crawler.spidercls.name
+        arguments = self.arguments if name == self.spiders[0].name else {}
+        try:
+            await crawler.crawl_async(**arguments)
+            if crawler.stats.get_value("spider_exceptions/count") or crawler.stats.get_value("log_count/CRITICAL"):
+                job.report.problem(name, "bug", "the spider raised an exception; see the log")
+                job.upstream_failed = True
+        finally:
+            job.running.discard(name)
+
+    def _crawler(self, job: Job, spider: type[SourceSpider]) -> Crawler:
+        settings = self.settings.copy()
+        settings.set("DOWNLOAD_TIMEOUT", self.config.http_timeout_seconds, priority="cmdline")
+        jobdir = settings.get("JOBDIR")
+        if jobdir and spider is not self.spiders[0]:
+            settings.set("JOBDIR", str(Path(jobdir) / spider.name), priority="cmdline")
+            settings.set("FEEDS", {}, priority="cmdline")
+        crawler = Crawler(spider, settings)
+        crawler.job = job  # type: ignore[attr-defined]
+        return crawler
+
+    async def _deliver(self, job: Job) -> DeliveryResult | None:
+        if not self.config.backend_base_url or self.dry_run:
+            return None
+        importer = Importer(job.catalogue, self.config, job.run_id, job.report)
+        companions = {spider.name for spider in self.spiders[1:]}
+        return await importer.run(
+            more_may_come=lambda: bool(job.running),
+            ready_only=lambda: bool(companions & job.running),
+            stopping=lambda: job.stopping,
+        )
+
+    async def _finish(self, job: Job, result: DeliveryResult | None) -> int:
+        """Write the run's end and its report; print what a person wants to know."""
+        if job.failed:
+            print_summary(job.report, None, None)
+            return job.fatal_code or Exit.CONFIGURATION
+        if self.dry_run and self.config.backend_base_url:
+            plan = await Importer(job.catalogue, self.config, job.run_id, job.report).plan()
+            print("DRY RUN, nothing was sent or kept. A real run would send:", plan, sep="\n")
+        letters = await job.catalogue.read(lambda conn: dead_letters.count_open(conn))
+        code = int(job.exit_code(letters, bool(result and result.pending)))
+        report = {"run": job.run_id, "exit_code": code, "dead_letters": letters, **job.report.as_dict()}
+        finished = code in (Exit.DONE, Exit.SET_ASIDE, Exit.BACKEND)
+        await job.catalogue.write(lambda conn: self._record_end(conn, job, code, report, finished))
+        self._write_report(job, report)
+        print_summary(job.report, report, result)
+        return code
+
+    def _record_end(self, conn: Any, job: Job, code: int, report: dict[str, Any], finished: bool) -> None:
+        add_drift(conn, job.run_id, drift_counts(job.report))
+        runs.finish_run(conn, job.run_id, code, report, finished)
+
+    def _write_report(self, job: Job, report: dict[str, Any]) -> None:
+        path = Path("var/reports") / f"run-{job.run_id}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def require_secrets(spider: type[SourceSpider], config: Config) -> None:
+    """Stop before the first request when a credential is missing.
+
+    Raises:
+        ConfigError: naming the setting and how to get a value.
+    """
+    for secret in spider.card.secrets:
+        if getattr(config, secret.setting.lower()) is None:
+            raise ConfigError(
+                f"{secret.setting} is required to crawl {spider.card.title}. {secret.how_to_get}\n"
+                f"To try the crawler without one: make crawl"
+            )
+
+
+class watch_signals:  # noqa: N801  a context manager, used like a function
+    """First SIGINT or SIGTERM: stop within 10 s. Second: end at once; nothing stored is lost either way."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, self._received)
+
+    def __exit__(self, *exc: object) -> None:
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(signum)
+
+    def _received(self) -> None:
+        if self.job.stopping:
+            os._exit(Exit.INTERRUPTED)
+        sys.stderr.write("\nStopping; what is not done stays for the next run. Once more: stop at once.\n")
+        self.job.stop()
+
+
+def run_in_reactor(process: Any, main: Callable[[], Any]) -> int:
+    """Run the coroutine function on Scrapy's reactor and give back its result, or raise what it raised."""
+    from twisted.internet import reactor
+
+    outcome: list[Any] = []
+
+    async def run() -> None:
+        try:
+            outcome.append(await main())
+        except BaseException as error:
+            outcome.append(error)
+        finally:
+            reactor.callLater(0, reactor.stop)  # type: ignore[attr-defined]
+
+    def begin() -> None:
+        outcome_task.append(asyncio.ensure_future(run()))
+
+    outcome_task: list[asyncio.Future[None]] = []
+    reactor.callWhenRunning(begin)  # type: ignore[attr-defined]
+    process.start(stop_after_crawl=False, install_signal_handlers=False)
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return int(outcome[0])
+
+
+def complain(error: Exception, code: Exit) -> int:
+    """Say what is wrong in one message on stderr, without a traceback."""
+    sys.stderr.write(f"scrapy: {error}\n")
+    return int(code)

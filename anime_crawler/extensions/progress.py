@@ -1,0 +1,96 @@
+"""The live lines of a crawl: one per upstream and one for delivery; without a terminal, plain log lines."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from anime_crawler.base_spiders import SourceSpider
+from anime_crawler.politeness.limits import Limits, parse_limits
+
+logger = logging.getLogger(__name__)
+
+REFRESH_S = 0.5  # often enough to look alive, rare enough to cost nothing
+LOG_EVERY_S = 30  # one line per upstream and half minute in a log file
+
+
+class ProgressDisplay:
+    """Shows a job's progress from entering to leaving the context."""
+
+    def __init__(self, job: Any, spiders: Sequence[type[SourceSpider]]) -> None:
+        self.job = job
+        self.cards = [spider.card for spider in spiders]
+        self.console = Console(stderr=True)
+        self.live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
+        self.task: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> ProgressDisplay:
+        if self.live:
+            self.live.start()
+        self.task = asyncio.ensure_future(self._run())
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.task:
+            self.task.cancel()
+        if self.live:
+            self.live.update(self._table(), refresh=True)
+            self.live.stop()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S if self.live else LOG_EVERY_S)
+            if self.live:
+                self.live.update(self._table(), refresh=True)
+            else:
+                for cells in self._rows():
+                    logger.info(" · ".join(cell for cell in cells if cell))
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        for cells in self._rows():
+            table.add_row(*cells)
+        return table
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows = [self._upstream_row(card) for card in self.cards]
+        if self.job.config.backend_base_url:
+            rows.append(self._backend_row())
+        return rows
+
+    def _upstream_row(self, card: Any) -> tuple[str, ...]:
+        report = self.job.report
+        progress = report.progress.get(card.name)
+        requests = report.counters[card.name]["requests"]
+        limits = limits_of(self.job.config, card)
+        done = f"{progress.done}/{progress.total or '?'}" if progress else "-"
+        rate = f"{requests} requests, {requests / max(report.wall_s(), 1) * 60:.0f}/min (limit {limits})"
+        return (card.name, done, rate, report.waiting.get(card.name, ""), _eta(progress, requests, limits))
+
+    def _backend_row(self) -> tuple[str, ...]:
+        counters = self.job.report.counters["backend"]
+        progress = self.job.report.progress.get("backend")
+        done = f"{progress.done}/{progress.total or '?'} titles" if progress else "-"
+        posts = f"{counters['posts']} posts, {counters['posts'] / max(self.job.report.wall_s(), 1):.0f}/s"
+        return ("backend", done, posts, self.job.report.waiting.get("backend", ""), "")
+
+
+def limits_of(config: Any, card: Any) -> Limits:
+    """The limits in force: the setting, else the source card."""
+    own: Limits | None = getattr(config, card.limits_setting.lower()) if card.limits_setting else None
+    return own if own is not None else parse_limits(card.limits)
+
+
+def _eta(progress: Any, requests: int, limits: Limits) -> str:
+    """Least time the rest takes under the limits: records left, at the records per request seen so far."""
+    if not progress or not progress.total or not requests or not progress.done or not limits.windows:
+        return ""
+    requests_left = (progress.total - progress.done) / (progress.done / requests)
+    slowest_s = max(window.seconds / window.count for window in limits.windows)
+    return f"ETA {max(0, requests_left) * slowest_s / 60:.1f} min"

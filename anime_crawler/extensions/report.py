@@ -1,0 +1,60 @@
+"""What a run did, as numbers: the counters behind the progress lines, the summary table and the run report."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Progress:
+    """How far one walk is."""
+
+    done: int
+    total: int | None
+
+
+@dataclass
+class RunReport:
+    """Counters of one process of one run, by group (an item kind, an upstream, ``backend``) and name."""
+
+    counters: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
+    waiting: dict[str, str] = field(default_factory=dict)
+    """Upstream -> why it is waiting just now; absent: it is not."""
+    progress: dict[str, Progress] = field(default_factory=dict)
+    problems: list[dict[str, str | None]] = field(default_factory=list)
+    """What went wrong, for a person: ``{"service", "kind", "message", "setting"}``; no secrets."""
+    started: float = field(default_factory=time.monotonic)
+
+    def count(self, group: str, name: str, n: int = 1) -> None:
+        """Add `n` to one counter."""
+        self.counters[group][name] += n
+
+    def problem(self, service: str, kind: str, message: str, setting: str | None = None) -> None:
+        """Note something that a person must know; the same thing is noted once."""
+        entry = {"service": service, "kind": kind, "message": message, "setting": setting}
+        if entry not in self.problems:
+            self.problems.append(entry)
+
+    def wall_s(self) -> float:
+        """Seconds since the process began the run."""
+        return time.monotonic() - self.started
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        return {
+            "counters": {group: dict(sorted(names.items())) for group, names in sorted(self.counters.items())},
+            "problems": self.problems,
+            "wall_s": round(self.wall_s(), 3),
+            "peak_memory_mb": round(peak_memory_mb(), 1),
+        }
+
+
+def peak_memory_mb() -> float:
+    """Largest resident size of this process so far, in MiB. getrusage counts KiB on Linux and bytes on macOS."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,48 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from anime_crawler.extensions.report import RunReport
+
+OUTCOMES = ("new", "changed", "unchanged", "failed")
+
+
+def print_summary(report: RunReport, run: dict[str, Any] | None, delivery: Any) -> None:
+    """Print what the run did: records by kind, requests by upstream, delivery, problems and what to do."""
+    console = Console(stderr=True, highlight=False)
+    console.print(_records(report))
+    console.print(_requests(report))
+    if delivery is not None:
+        console.print(f"Delivery: {delivery}")
+    for problem in report.problems:
+        hint = f" Set {problem['setting']}." if problem["setting"] else ""
+        console.print(f"! {problem['service']}: {problem['kind']}: {problem['message']}{hint}", markup=False)
+    if run is not None:
+        letters = f", {run['dead_letters']} dead letters (scrapy deadletters list)" if run["dead_letters"] else ""
+        console.print(
+            f"Run {run['run']}: exit code {run['exit_code']}{letters}, "
+            f"{run['wall_s']:.1f} s, peak memory {run['peak_memory_mb']:.0f} MB",
+            markup=False,
+        )
+
+
+def _records(report: RunReport) -> Table:
+    table = Table("records", *OUTCOMES)
+    for group, names in sorted(report.counters.items()):
+        if set(names) & set(OUTCOMES):
+            table.add_row(group, *(str(names.get(outcome, 0)) for outcome in OUTCOMES))
+    return table
+
+
+def _requests(report: RunReport) -> Table:
+    table = Table("upstream", "requests", "retries", "429s", "MB received")
+    for group, names in sorted(report.counters.items()):
+        if "requests" in names:
+            received = names.get("bytes", 0) / 2**20
+            table.add_row(group, *(str(names.get(n, 0)) for n in ("requests", "retries", "429")), f"{received:.1f}")
+    return table

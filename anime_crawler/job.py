@@ -1,0 +1,154 @@
+"""One run of the main job in one process: its spiders, its importer, its catalogue, and how it ends.
+
+    crawl command ─▶ Job ─┬─▶ Crawler (main spider) ──┐
+                          ├─▶ Crawler (companions) ───┼─▶ Catalogue (one writer thread)
+                          └─▶ Importer ───────────────┘
+
+Components find it as ``crawler.job``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any, Literal
+
+from scrapy.crawler import Crawler
+
+from anime_crawler.base_spiders import SourceSpider, Verdict
+from anime_crawler.catalogue import runs
+from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.catalogue.wanted import wanted
+from anime_crawler.config import Config
+from anime_crawler.extensions.report import Progress, RunReport
+from anime_crawler.politeness.budget import Budgets
+
+logger = logging.getLogger(__name__)
+
+
+class Exit(IntEnum):
+    """Exit codes; they tell the truth."""
+
+    DONE = 0
+    SET_ASIDE = 1
+    CONFIGURATION = 2
+    UPSTREAM = 3
+    BACKEND = 4
+    LOCKED = 5
+    INTERRUPTED = 130
+
+
+class Job:
+    """State that the parts of one run share. Everything durable is in the catalogue; this dies with the process."""
+
+    def __init__(self, config: Config, catalogue: Catalogue, budgets: Budgets, run_id: int, is_new: bool) -> None:
+        self.config = config
+        self.catalogue = catalogue
+        self.budgets = budgets
+        self.run_id = run_id
+        self.run_key = str(run_id)
+        self.is_new = is_new
+        self.report = RunReport()
+        self.full_listing = False
+        self.stopping = False
+        self.failed = False
+        self.upstream_failed = False
+        self.fatal_code: int | None = None
+        self.crawlers: list[Crawler] = []
+        self.running: set[str] = set()
+
+    def attach(self, spider: SourceSpider) -> None:
+        """Give the spider its run and its upstream's address."""
+        spider.run = SpiderRun(self, spider)
+        if spider.card.base_url_setting:
+            spider.base_url = getattr(self.config, spider.card.base_url_setting.lower())
+
+    def fatal(self, message: str, exit_code: int) -> None:
+        """Stop the whole run: it cannot go on in this process, and a person must act."""
+        if self.fatal_code is None:
+            self.fatal_code = exit_code
+            self.report.problem("catalogue", "fatal", message)
+            logger.error(message)
+            self.stop()
+
+    def stop(self) -> None:
+        """Ask everything to stop soon; what is not done stays pending."""
+        self.stopping = True
+        for crawler in self.crawlers:
+            asyncio.ensure_future(crawler.stop_async())
+
+    def exit_code(self, dead_letters: int, backend_pending: bool) -> int:
+        """The one code that says most of how the run ended."""
+        if self.fatal_code is not None:
+            return self.fatal_code
+        if self.stopping:
+            return Exit.INTERRUPTED
+        if self.upstream_failed:
+            return Exit.UPSTREAM
+        if backend_pending:
+            return Exit.BACKEND
+        return Exit.SET_ASIDE if dead_letters else Exit.DONE
+
+
+class SpiderRun:
+    """What one spider sees of the job (the `Run` protocol of the base spider)."""
+
+    def __init__(self, job: Job, spider: SourceSpider) -> None:
+        self._job = job
+        self._spider = spider
+        self.id = job.run_id
+        self.is_new = job.is_new
+
+    @property
+    def full_listing(self) -> bool:
+        return self._job.full_listing
+
+    @full_listing.setter
+    def full_listing(self, value: bool) -> None:
+        self._job.full_listing = value
+
+    async def checkpoint(self) -> dict[str, Any] | None:
+        return await self._job.catalogue.read(lambda conn: runs.load_checkpoint(conn, self._spider.card.name))
+
+    async def wanted(self, limit: int, exclude: frozenset[str]) -> list[str]:
+        now = datetime.now(UTC)
+        return await self._job.catalogue.read(lambda conn: wanted(conn, self.id, now, limit, exclude))
+
+    def more_may_come(self) -> bool:
+        return not self._job.stopping and bool(self._job.running - {self._spider.name})
+
+    def progress(self, done: int, total: int | None) -> None:
+        self._job.report.progress[self._spider.card.name] = Progress(done, total)
+
+    def drift(self, path: str, change: Literal["unknown", "vanished"], count: int) -> None:
+        source = self._spider.card.name
+        self._job.report.count(f"drift {source}", f"{change} {path}", count)
+
+    def fail(self, verdict: Verdict) -> None:
+        name = self._spider.card.name
+        self._job.report.problem(name, verdict.kind, verdict.message, verdict.setting)
+        if verdict.kind == "stopped":
+            return
+        self._job.upstream_failed = True
+        logger.error("%s: %s", name, describe(verdict))
+
+
+def describe(verdict: Verdict) -> str:
+    """One sentence for a person, naming the setting that mends it."""
+    hint = f" Set {verdict.setting}." if verdict.setting else ""
+    return f"{verdict.kind}: {verdict.message}{hint}"
+
+
+def drift_counts(report: RunReport) -> Sequence[tuple[str, str, str, int]]:
+    """(source, path, change, count) of everything the run's schemas did not know or missed."""
+    found = []
+    for group, names in report.counters.items():
+        if group.startswith("drift "):
+            for name, count in names.items():
+                change, path = name.split(" ", 1)
+                found.append((group.removeprefix("drift "), path, change, count))
+    return found
+

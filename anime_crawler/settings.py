@@ -1,0 +1,69 @@
+"""Scrapy settings, in sections. What a *user* sets is in ``config.py``; here is what the project decides.
+
+The only module outside ``sources/`` that names sources.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+
+from anime_crawler import __version__, sources
+
+BOT_NAME = "anime_crawler"
+# One entry per source package, not the parent: a bad import in one source then costs that source only.
+SPIDER_MODULES = [f"{sources.__name__}.{m.name}.spider" for m in pkgutil.iter_modules(sources.__path__) if m.ispkg]
+NEWSPIDER_MODULE = sources.__name__
+COMMANDS_MODULE = "anime_crawler.commands"
+
+# --- whose id, whose word, who goes with whom ---------------------------------------------------
+IDENTITY_SOURCE = "shikimori"  # a title is this source's id; the backend's source_id is the same
+SOURCE_PRIORITY = ["shikimori", "kodik"]  # for each field the first source that knows it is delivered
+COMPANIONS = {"kodik": ["shikimori"]}  # spiders that run beside the main one, fed by what it stores
+
+# --- who we are ---------------------------------------------------------------------------------
+USER_AGENT = f"anime_crawler/{__version__} (+https://github.com/anime-crawler/anime_crawler)"
+COOKIES_ENABLED = False
+REDIRECT_ENABLED = False  # an API that has moved is a setting to change; a token never follows a redirect
+TELNETCONSOLE_ENABLED = False
+REMOTE_CONTROL_ENABLED = False  # Scrapy 2.19 opens an "execute Python" port on localhost by default
+
+# --- frontier and politeness --------------------------------------------------------------------
+SCHEDULER = "anime_crawler.frontier.scheduler.FrontierScheduler"
+REQUEST_FINGERPRINTER_CLASS = "anime_crawler.frontier.fingerprint.TokenlessFingerprinter"
+CONCURRENT_REQUESTS = 4  # bounds the loss of a kill, the time to stop, and memory
+CONCURRENT_REQUESTS_PER_DOMAIN = 4
+DOWNLOAD_DELAY = 0.001  # never 0: Scrapy does not hold a slot's concurrency then
+DOWNLOAD_DELAY_JITTER = 0
+AUTOTHROTTLE_ENABLED = False  # limits are published windows, held by the politeness middleware
+DOWNLOAD_VERIFY_CERTIFICATES = True  # Scrapy's default is False; a token would go to anyone
+DOWNLOAD_HANDLERS = {
+    "http": "anime_crawler.politeness.handler.SecretDownloadHandler",
+    "https": "anime_crawler.politeness.handler.SecretDownloadHandler",
+}
+DOWNLOADER_MIDDLEWARES = {
+    "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
+    "anime_crawler.politeness.retry.RetryMiddleware": 550,
+    "anime_crawler.politeness.middleware.PolitenessMiddleware": 950,  # nearest the downloader: it sees what is sent
+}
+
+# --- items --------------------------------------------------------------------------------------
+CONCURRENT_ITEMS = 256  # a whole page is in the pipelines at once, so that it is stored in one transaction
+ITEM_PIPELINES = {
+    "anime_crawler.pipelines.validation.ValidationPipeline": 100,
+    "anime_crawler.pipelines.dedup.DedupPipeline": 200,
+    "anime_crawler.pipelines.catalogue.CataloguePipeline": 300,
+}
+FEED_EXPORTERS = {
+    format_: "anime_crawler.pipelines.feed.PydanticJsonLinesExporter" for format_ in ("jsonlines", "jsonl", "jl")
+}
+FEED_EXPORT_ENCODING = "utf-8"
+
+# --- loop and logs ------------------------------------------------------------------------------
+TWISTED_REACTOR = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
+ASYNCIO_EVENT_LOOP = "uvloop.Loop"
+LOG_LEVEL = "INFO"
+LOG_FORMATTER = "anime_crawler.extensions.log_formatter.QuietLogFormatter"
+EXTENSIONS = {
+    "scrapy.extensions.logstats.LogStats": None,  # the progress extension says more
+    "scrapy.extensions.memusage.MemoryUsage": None,
+}
