@@ -29,7 +29,6 @@ REMOTE_CONTROL_ENABLED = False  # Scrapy 2.19 opens an "execute Python" port on 
 
 # --- frontier and politeness --------------------------------------------------------------------
 SCHEDULER = "anime_crawler.frontier.scheduler.FrontierScheduler"
-REQUEST_FINGERPRINTER_CLASS = "anime_crawler.frontier.fingerprint.TokenlessFingerprinter"
 CONCURRENT_REQUESTS = 4  # bounds the loss of a kill, the time to stop, and memory
 CONCURRENT_REQUESTS_PER_DOMAIN = 4
 DOWNLOAD_DELAY = 0.001  # never 0: Scrapy does not hold a slot's concurrency then

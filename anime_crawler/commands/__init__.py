@@ -1,0 +1,25 @@
+"""Scrapy commands of the project, and the two things all of them do: read settings, say what is wrong."""
+
+from __future__ import annotations
+
+import sys
+
+from scrapy.settings import BaseSettings
+
+from anime_crawler.config import Config
+
+
+def config_from(settings: BaseSettings) -> Config:
+    """The checked settings; ``-s NAME=value`` on the command line wins over environment and ``.env``.
+
+    Raises:
+        ConfigError: naming the setting, what was read, and an example.
+    """
+    names = (name.upper() for name in Config.model_fields)
+    return Config.load({name: settings[name] for name in names if name in settings})
+
+
+def complain(error: Exception, code: int) -> int:
+    """Say what is wrong in one message on stderr, without a traceback, and give back the exit code."""
+    sys.stderr.write(f"scrapy: {error}\n")
+    return int(code)

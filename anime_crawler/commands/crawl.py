@@ -23,7 +23,7 @@ from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.drift import add_drift
 from anime_crawler.catalogue.lock import LockHeld, catalogue_lock
-from anime_crawler.commands import config_from
+from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.progress import ProgressDisplay
 from anime_crawler.extensions.summary import print_summary
@@ -239,9 +239,3 @@ def run_in_reactor(process: Any, main: Callable[[], Any]) -> int:
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     return int(outcome[0])
-
-
-def complain(error: Exception, code: Exit) -> int:
-    """Say what is wrong in one message on stderr, without a traceback."""
-    sys.stderr.write(f"scrapy: {error}\n")
-    return int(code)

@@ -1,0 +1,77 @@
+"""``scrapy deliver``: send what is stored and not yet delivered."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+
+from scrapy.commands import ScrapyCommand
+
+from anime_crawler.backend.importer import DeliveryResult, Importer
+from anime_crawler.catalogue import dead_letters, runs
+from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
+from anime_crawler.catalogue.lock import LockHeld, catalogue_lock
+from anime_crawler.commands import complain, config_from
+from anime_crawler.config import Config, ConfigError
+from anime_crawler.extensions.report import RunReport
+from anime_crawler.extensions.summary import print_summary
+from anime_crawler.job import Exit
+from anime_crawler.politeness import secrets
+
+
+class Command(ScrapyCommand):
+    requires_project = True
+    requires_crawler_process = False
+
+    def short_desc(self) -> str:
+        return "Send what is stored and not yet delivered (after the backend was down, after a fix)"
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        assert self.settings is not None
+        try:
+            config = config_from(self.settings)
+            if not config.backend_base_url:
+                raise ConfigError(
+                    "BACKEND_BASE_URL is required to deliver; example: BACKEND_BASE_URL=http://localhost:8000"
+                )
+            secrets.install(config)
+            with catalogue_lock(config.database_url, "deliver"):
+                self.exitcode = asyncio.run(deliver(config, self.settings.getbool("DRY_RUN")))
+        except (ConfigError, CatalogueError) as error:
+            self.exitcode = complain(error, Exit.CONFIGURATION)
+        except LockHeld as error:
+            self.exitcode = complain(error, Exit.LOCKED)
+
+
+async def deliver(config: Config, dry_run: bool) -> int:
+    """Exit code of one delivery of everything pending."""
+    catalogue = await Catalogue.open(config.database_url, dry_run=dry_run)
+    try:
+        report = RunReport()
+        run_id, _ = await catalogue.write(lambda conn: runs.begin_run(conn, "deliver", {}, "deliver"))
+        importer = Importer(catalogue, config, run_id, report)
+        if dry_run:
+            print("DRY RUN, nothing was sent. A real run would send:", await importer.plan(), sep="\n")
+            return Exit.DONE
+        stop = asyncio.Event()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+        result = await importer.run(lambda: False, lambda: False, stop.is_set)
+        letters = await catalogue.read(dead_letters.count_open)
+        code = exit_code(result, stop.is_set(), letters)
+        summary = {"run": run_id, "exit_code": code, "dead_letters": letters, **report.as_dict()}
+        await catalogue.write(lambda conn: runs.finish_run(conn, run_id, code, summary, finished=True))
+        print_summary(report, summary, result)
+        return code
+    finally:
+        await catalogue.close()
+
+
+def exit_code(result: DeliveryResult, interrupted: bool, dead_letters: int) -> int:
+    """What the delivery ended as."""
+    if interrupted:
+        return int(Exit.INTERRUPTED)
+    if result.pending:
+        return int(Exit.BACKEND)
+    return int(Exit.SET_ASIDE if dead_letters else Exit.DONE)

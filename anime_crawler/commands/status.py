@@ -1,0 +1,86 @@
+"""``scrapy status``: runs, watermarks, counts, what is still to deliver, dead letters, budgets used."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from scrapy.commands import ScrapyCommand
+from scrapy.spiderloader import SpiderLoader
+
+from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
+from anime_crawler.catalogue.status import read_status
+from anime_crawler.commands import complain, config_from
+from anime_crawler.config import Config, ConfigError
+from anime_crawler.extensions.progress import limits_of
+from anime_crawler.politeness.budget import Budgets
+
+
+class Command(ScrapyCommand):
+    requires_project = True
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        return "[--json]"
+
+    def short_desc(self) -> str:
+        return "What is in the catalogue, what runs did, and what is still to do"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument("--json", action="store_true", dest="as_json", help="for programs")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        assert self.settings is not None
+        try:
+            config = config_from(self.settings)
+            status = asyncio.run(self._status(config))
+        except (ConfigError, CatalogueError) as error:
+            self.exitcode = complain(error, 2)
+            return
+        if opts.as_json:
+            print(json.dumps(status, ensure_ascii=False, indent=2))
+        else:
+            show(status)
+
+    async def _status(self, config: Config) -> dict[str, Any]:
+        catalogue = await Catalogue.open(config.database_url)
+        try:
+            status = await catalogue.read(read_status)
+        finally:
+            await catalogue.close()
+        return {**status, "budgets": self._budgets(config)}
+
+    def _budgets(self, config: Config) -> dict[str, Any]:
+        """Requests in each window of each upstream's limits, by all processes of this machine."""
+        loader = SpiderLoader.from_settings(self.settings)
+        budgets = Budgets(Path("var/politeness.sqlite"))
+        cards = [loader.load(name).card for name in loader.list()]
+        return {card.name: budgets.used(card.name, limits_of(config, card)) for card in cards}
+
+
+def show(status: dict[str, Any]) -> None:
+    """Print the status as tables; values are data from the net and shown as plain text."""
+    console = Console(highlight=False, markup=False)
+    for heading, rows in (
+        ("Catalogue", [{"what": name, "count": n} for name, n in status["counts"].items()]),
+        ("Runs (newest first)", status["runs"]),
+        ("Watermarks", status["watermarks"]),
+        ("Still to deliver", [{"what": name, "count": n} for name, n in status["to_deliver"].items()]),
+        ("Dead letters (scrapy deadletters list)", status["dead_letters"]),
+        ("Drift: the upstream's words no longer match the schema", status["drift"]),
+        ("Budgets used", [{"upstream": name, "used": used} for name, used in status["budgets"].items()]),
+    ):
+        console.print(_table(heading, rows) if rows else f"{heading}: none")
+
+
+def _table(heading: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(*rows[0], title=heading, title_justify="left")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    return table
