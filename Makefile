@@ -1,0 +1,67 @@
+# Everything starts here: `make crawl`, `make test`. Works from a clean clone with Python 3.11 or newer and make.
+SHELL := /bin/sh
+BIN := .venv/bin
+# The first interpreter that is new enough; set PYTHON=… to choose another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+# Two test processes: the suite's 15 minutes are meant for 2 cores. One file stays in one process: fixtures are shared by file.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help setup crawl test test-slow coverage lint bench sandbox record docs clean
+
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/ready ## create .venv with the pinned requirements and the package
+
+.venv/ready: requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none found. Set PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "setting up .venv (a minute or two, once)"
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory venv-module
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+	@touch $@
+
+# Debian and Ubuntu keep Python's own venv module in a package of its own.
+.PHONY: venv-module
+venv-module:
+	@sudo=; [ "$$(id -u)" = 0 ] || sudo='sudo -n'; package=$$($(PYTHON) -c 'import sys; print("python3.%d-venv" % sys.version_info[1])'); \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q $$package || \
+	{ echo "Python's venv module is missing: run 'apt-get install $$package' as root, then again" >&2; exit 1; }
+
+crawl: setup ## run the main job (without a Kodik token: against the built-in sandbox)
+	@$(BIN)/python -m anime_crawler.sandbox.crawl
+
+test: setup ## run the whole suite, with a private PostgreSQL
+	@$(BIN)/python -m tests.services
+	@$(PYTEST)
+
+test-slow: setup ## run the tests that take longer than a minute each
+	@$(BIN)/python -m tests.services
+	@$(PYTEST) -m slow
+
+coverage: setup ## run the suite and show which branches it does not reach
+	@$(BIN)/python -m tests.services
+	@$(PYTEST) --cov --cov-report=term
+
+lint: setup ## check style, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: setup ## print the measured figures, each beside its baseline
+	@$(BIN)/python -m tests.benchmarks
+
+sandbox: setup ## serve the simulated upstreams and backend on loopback
+	@$(BIN)/scrapy sandbox
+
+record: setup ## record the contract tests' cassettes again (real upstreams where tokens are set)
+	@ANIME_RECORD=all $(BIN)/python -m pytest tests/contract -q
+
+docs: setup ## write the settings into README.md and .env.example
+	@$(BIN)/scrapy docs
+
+clean: ## remove .venv and caches; var/ with your catalogue stays
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage* htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,132 @@
+"""What every test may use: real services, the sandbox, the command line, recorded material."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from filelock import FileLock
+
+import tests.guard.sitecustomize  # noqa: F401  its import is its effect
+from tests.guard import ROOT, clean_environment
+from tests.services import Postgres, start_postgres, stop_postgres
+
+SHARED = ROOT.parent / "shared"
+SERVICES = "ANIME_TEST_SERVICES"  # directory where the test processes of one session note what they started
+CLI_TIMEOUT_S = 120  # a command that hangs fails its test; the slowest takes some seconds
+
+ScrapyCommand = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One directory for the services of this session; the test processes of xdist inherit its name."""
+    if not _is_worker(config):
+        os.environ[SERVICES] = tempfile.mkdtemp(prefix="anime-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what was started; pytest comes here after Ctrl-C too."""
+    if not _is_worker(config):
+        directory = Path(os.environ.pop(SERVICES))
+        stop_postgres(directory / "postgres.json")
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say loudly what was not tested for want of the recorded material."""
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if str(SHARED) in str(r.longrepr)]
+    if skipped:
+        terminalreporter.write_line(
+            f"WARNING: {len(skipped)} tests against recorded answers did NOT run: {SHARED} is absent",
+            red=True,
+            bold=True,
+        )
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Postgres:
+    """The session's private PostgreSQL server, started by the first test that asks for it."""
+    directory = Path(os.environ[SERVICES])
+    with FileLock(directory / "postgres.lock"):
+        return start_postgres(directory / "postgres.json")
+
+
+@pytest.fixture(scope="session")
+def new_postgres_url(postgres: Postgres) -> Callable[[], str]:
+    """Gives the address of a new, empty database each time it is called."""
+    numbers = count(1)
+
+    def create() -> str:
+        name = f"test_{os.getpid()}_{next(numbers)}"
+        with psycopg.connect(port=postgres.port, host="127.0.0.1", user="postgres", autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return postgres.url(name)
+
+    return create
+
+
+@pytest.fixture
+def postgres_url(new_postgres_url: Callable[[], str]) -> str:
+    """Address of a new, empty PostgreSQL database for one test."""
+    return new_postgres_url()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The recorded answers and dossiers beside the checkout; tests that need them are skipped where they are absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is absent")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Any]:
+    """A running sandbox of 20 titles without limits, for the whole session: do not change its state."""
+    from anime_crawler.sandbox.process import running_sandbox
+
+    with running_sandbox(titles=20, limits="off") as running:
+        yield running
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """An empty directory that `scrapy` takes for its project: no ``.env``, no catalogue."""
+    shutil.copy(ROOT / "scrapy.cfg", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def scrapy(project: Path) -> ScrapyCommand:
+    """Run the real command line in `project`: ``scrapy("status", "--json", KODIK_API_TOKEN="…")``."""
+
+    def run(*arguments: str, timeout: float = CLI_TIMEOUT_S, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "scrapy", *arguments],
+            cwd=project,
+            env=clean_environment(environment),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests see no setting of the person who runs them."""
+    for name in set(os.environ) - set(clean_environment()):
+        monkeypatch.delenv(name)
