@@ -58,6 +58,7 @@ class Job:
         self.upstream_failed = False
         self.fatal_code: int | None = None
         self.crawlers: list[Crawler] = []
+        self._stops: list[asyncio.Future[None]] = []
         self.running: set[str] = set()
 
     def attach(self, spider: SourceSpider) -> None:
@@ -77,8 +78,7 @@ class Job:
     def stop(self) -> None:
         """Ask everything to stop soon; what is not done stays pending."""
         self.stopping = True
-        for crawler in self.crawlers:
-            asyncio.ensure_future(crawler.stop_async())
+        self._stops = [asyncio.ensure_future(crawler.stop_async()) for crawler in self.crawlers]
 
     def exit_code(self, dead_letters: int, backend_pending: bool) -> int:
         """The one code that says most of how the run ended."""
@@ -151,4 +151,3 @@ def drift_counts(report: RunReport) -> Sequence[tuple[str, str, str, int]]:
                 change, path = name.split(" ", 1)
                 found.append((group.removeprefix("drift "), path, change, count))
     return found
-

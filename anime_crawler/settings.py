@@ -52,9 +52,7 @@ ITEM_PIPELINES = {
     "anime_crawler.pipelines.dedup.DedupPipeline": 200,
     "anime_crawler.pipelines.catalogue.CataloguePipeline": 300,
 }
-FEED_EXPORTERS = {
-    format_: "anime_crawler.pipelines.feed.PydanticJsonLinesExporter" for format_ in ("jsonlines", "jsonl", "jl")
-}
+FEED_EXPORTERS = dict.fromkeys(("jsonlines", "jsonl", "jl"), "anime_crawler.pipelines.feed.PydanticJsonLinesExporter")
 FEED_EXPORT_ENCODING = "utf-8"
 
 # --- loop and logs ------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ class SourceError(Exception):
 
 
 class RecordError(SourceError):
-    """One record breaks a rule. The message names field and rule: ``material_data.anime_kind: unknown value 'tv_99'``."""
+    """One record breaks a rule. The message names both: ``material_data.anime_kind: unknown value 'tv_99'``."""
 
 
 class ResponseError(SourceError):

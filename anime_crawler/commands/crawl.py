@@ -1,4 +1,4 @@
-"""``scrapy crawl``: one spider with its companions and the importer, resumable, with an exit code that tells the truth."""
+"""``scrapy crawl``: one spider, its companions and the importer; resumable, with exit codes that tell the truth."""
 
 from __future__ import annotations
 
@@ -25,14 +25,12 @@ from anime_crawler.catalogue.drift import add_drift
 from anime_crawler.catalogue.lock import LockHeld, catalogue_lock
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
+from anime_crawler.extensions.heartbeat import Heartbeat
 from anime_crawler.extensions.progress import ProgressDisplay
 from anime_crawler.extensions.summary import print_summary
 from anime_crawler.job import Exit, Job, drift_counts
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import Budgets
-
-SECOND_SIGNAL_GRACE_S = 0.3
-"""After a second Ctrl-C the process ends within a second: everything stored is already safe."""
 
 
 class Command(ScrapyCrawl):
@@ -92,9 +90,8 @@ class MainJob:
         catalogue = await Catalogue.open(self.config.database_url, dry_run=self.dry_run)
         try:
             job = await self._begin(catalogue)
-            with watch_signals(job):
-                code = await self._crawl_and_deliver(job)
-            return code
+            with watch_signals(job), Heartbeat():
+                return await self._crawl_and_deliver(job)
         finally:
             await catalogue.close()
 

@@ -54,7 +54,7 @@ class Release(Item):
     blocked_countries: tuple[NonBlank, ...] = ()
     """ISO-like country codes in which the players do not work."""
     blocked_seasons: dict[str, tuple[str, ...]] = {}
-    """Season number -> blocked episode numbers, ``("all",)`` for a whole season; ``{"all": ("all",)}`` for everything."""
+    """Season number -> blocked episode numbers; ``("all",)``: the whole season; ``{"all": ("all",)}``: everything."""
     last_season: int | None = None
     last_episode: int | None = None
     episodes_count: int | None = None
