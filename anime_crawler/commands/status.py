@@ -17,6 +17,7 @@ from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.status import read_status
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
+from anime_crawler.extensions.metrics import metrics_text
 from anime_crawler.extensions.progress import limits_of
 from anime_crawler.politeness.budget import Budgets
 
@@ -26,7 +27,7 @@ class Command(ScrapyCommand):
     requires_crawler_process = False
 
     def syntax(self) -> str:
-        return "[--json]"
+        return "[--json | --prometheus]"
 
     def short_desc(self) -> str:
         return "What is in the catalogue, what runs did, and what is still to do"
@@ -34,6 +35,7 @@ class Command(ScrapyCommand):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
         parser.add_argument("--json", action="store_true", dest="as_json", help="for programs")
+        parser.add_argument("--prometheus", action="store_true", help="as Prometheus metrics")
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
@@ -45,6 +47,8 @@ class Command(ScrapyCommand):
             return
         if opts.as_json:
             print(json.dumps(status, ensure_ascii=False, indent=2))
+        elif opts.prometheus:
+            print(metrics_text(status), end="")
         else:
             show(status)
 
