@@ -1,6 +1,6 @@
 """What sources build on: the card, the base spider, verdicts and errors."""
 
-from anime_crawler.base_spiders.card import Secret, SourceCard
+from anime_crawler.base_spiders.card import Probe, Secret, SourceCard
 from anime_crawler.base_spiders.errors import RecordError, ResponseError, SourceError
 from anime_crawler.base_spiders.source_spider import ArgumentError, Run, SourceSpider
 from anime_crawler.base_spiders.verdict import ACCEPT, Action, GivenUp, Verdict, verdict_by_status
@@ -10,6 +10,7 @@ __all__ = [
     "Action",
     "ArgumentError",
     "GivenUp",
+    "Probe",
     "RecordError",
     "ResponseError",
     "Run",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,18 @@ class Secret:
     """Name of that field or header."""
     how_to_get: str
     """One sentence for the person who has none."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The cheapest call that shows whether the upstream answers us and takes our credentials. No secrets in it."""
+
+    path: str
+    """Below the source's base address, ``/list``."""
+    form: Mapping[str, str] | None = None
+    """Fields of an urlencoded POST body."""
+    json: Mapping[str, Any] | None = None
+    """A JSON POST body; with neither form nor json the call is a GET."""
 
 
 @dataclass(frozen=True)
@@ -47,5 +60,5 @@ class SourceCard:
     """True for crawled web sites; APIs are used by their own rules."""
     max_body_bytes: int = 16 * 2**20
     """Larger bodies, after decompression, are refused. The reason stands in the card."""
-    probe_path: str = "/"
-    """Path of the cheap call that `diagnose` makes."""
+    probe: Probe = Probe("/")
+    """The call that ``scrapy diagnose`` makes; the spider's `judge` says what its answer means."""
