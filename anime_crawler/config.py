@@ -5,31 +5,38 @@ README's table and ``.env.example`` are generated from `Config`: a field's descr
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from anime_crawler.politeness.limits import Limits, parse_limits
 
+EXAMPLE_KODIK_TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105
+EXAMPLE_INTERNAL_TOKEN = "a-long-random-string-shared-with-the-backend"  # noqa: S105
 PLACEHOLDERS = frozenset(
     {
-        "changeme",
-        "change_me",
-        "your_token",
-        "your_token_here",
-        "token",
-        "secret",
-        "xxx",
-        "test",
-        "todo",
-        "placeholder",
+        *("changeme", "change_me", "your_token", "your_token_here", "your_api_token", "token", "secret"),
+        *("xxx", "test", "todo", "placeholder"),
+        *(EXAMPLE_KODIK_TOKEN, EXAMPLE_INTERNAL_TOKEN.replace("-", "_")),
     }
 )
 """Values people leave in from examples; a run with one would fail later and less clearly."""
+
+LANGUAGES = ("romaji", "en", "ru", "native")
+"""The languages a title can have, as `items.anime.Titles` names them."""
+
+ENV_FILE = ".env"
+"""Read from the directory the command is started in."""
+
+Origin = Literal["command line", "environment", ".env", "default"]
 
 
 class ConfigError(Exception):
@@ -38,15 +45,38 @@ class ConfigError(Exception):
 
 def _http_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", value):
-        raise ValueError("not an http(s) address")
+    if not value:
+        raise ValueError("is empty; leave the setting out to have its default")
+    if re.search(r"[\s\x00-\x1f]", value):
+        raise ValueError("has a blank or a line end in it")
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("does not begin with http:// or https://")
+    if not parts.hostname:
+        raise ValueError("names no host")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("an address without credentials, query or fragment is wanted")
+        raise ValueError("has a user name, a password, a query or a fragment in it")
+    parts.port  # noqa: B018  raises ValueError with a message of its own
     return value.rstrip("/")
 
 
 def _api_root(value: str) -> str:
     return re.sub(r"/api$", "", value)
+
+
+def _database_url(value: str) -> str:
+    try:
+        url = make_url(value)
+    except ArgumentError:
+        raise ValueError("is not a database address") from None
+    backend = "postgresql" if url.drivername == "postgres" else url.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise ValueError(f"is of kind {backend!r}; sqlite or postgresql is wanted")
+    if not url.database or url.database == ":memory:":
+        raise ValueError("names no database: a catalogue must outlive the process")
+    if backend == "sqlite":
+        return value
+    # psycopg 3 is the driver that is installed, whatever the address says or leaves out.
+    return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
 def _token(value: SecretStr) -> SecretStr:
@@ -59,32 +89,51 @@ def _token(value: SecretStr) -> SecretStr:
 
 
 def _names(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    names = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not names:
+        raise ValueError("names nothing")
+    return names
+
+
+def _languages(names: list[str]) -> list[str]:
+    unknown = [name for name in names if name not in LANGUAGES]
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} is not among {', '.join(LANGUAGES)}")
+    return names
 
 
 def _blank_is_unset(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _limits(value: Any) -> Any:
+    value = _blank_is_unset(value)
+    return parse_limits(value) if isinstance(value, str) else value
+
+
 Url = Annotated[str, AfterValidator(_http_url)]
 Token = Annotated[Annotated[SecretStr, AfterValidator(_token)] | None, BeforeValidator(_blank_is_unset)]
-LimitText = Annotated[
-    Limits | None,
-    BeforeValidator(lambda v: parse_limits(v) if isinstance(v, str) and v.strip() else None if v == "" else v),
-]
+LimitText = Annotated[Limits | None, BeforeValidator(_limits)]
 
 
 class Config(BaseSettings):
     """Every setting of the project. Field ``kodik_api_token`` is variable ``KODIK_API_TOKEN``."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True, enable_decoding=False
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        enable_decoding=False,
     )
+
+    _origins: dict[str, Origin] = PrivateAttr(default_factory=dict)
 
     kodik_api_token: Token = Field(
         None,
-        description="Kodik's API token. Needed to crawl the real Kodik; write to Kodik's support naming your site to get one.",
-        examples=["0123456789abcdef0123456789abcdef"],
+        description="Kodik's API token, needed to crawl the real Kodik. Kodik's support gives one to those who name their site.",
+        examples=[EXAMPLE_KODIK_TOKEN],
     )
     kodik_base_url: Url = Field(
         "https://kodik-api.com",
@@ -104,10 +153,11 @@ class Config(BaseSettings):
     internal_token: Token = Field(
         None,
         description="The backend's INTERNAL_TOKEN; required with BACKEND_BASE_URL.",
-        examples=["a-long-random-string-shared-with-the-backend"],
+        examples=[EXAMPLE_INTERNAL_TOKEN],
     )
-    database_url: str = Field(
+    database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         "sqlite:///var/anime.db",
+        repr=False,  # it may hold a password
         description="Catalogue: a SQLite file or a PostgreSQL database.",
         examples=["postgresql+psycopg://user:password@localhost/anime"],
     )
@@ -150,9 +200,10 @@ class Config(BaseSettings):
         None, description="Replaces the limits on Shikimori's source card.", examples=["5/s,90/min"]
     )
     backend_limits: LimitText = Field(None, description="Limit for the backend; none by default.", examples=["100/s"])
-    title_languages: Annotated[list[str], BeforeValidator(_names)] = Field(
+    title_languages: Annotated[list[str], BeforeValidator(_names), AfterValidator(_languages)] = Field(
         ["romaji", "en", "ru"],
-        description="Which title the backend gets: the first of these that is known. It makes its addresses from the title's Latin letters, so Russian first costs readable addresses and time.",
+        description="Which title the backend gets: the first of these that is known. It makes its addresses from the "
+        "title's Latin letters, so Russian first costs readable addresses and time.",
         examples=["romaji,en,ru"],
     )
     translation_priority: Annotated[list[str], BeforeValidator(_names)] = Field(
@@ -163,18 +214,20 @@ class Config(BaseSettings):
     refresh_ongoing_hours: float = Field(
         24,
         gt=0,
+        le=8760,
         description="Age at which the metadata of an airing title is fetched again.",
         examples=["24"],
     )
     refresh_released_days: float = Field(
         30,
         gt=0,
+        le=3650,
         description="Age at which the metadata of any other title is fetched again.",
         examples=["30"],
     )
 
     @classmethod
-    def load(cls, overrides: Mapping[str, Any] | None = None) -> Config:
+    def load(cls, overrides: Mapping[str, Any] | None = None) -> Self:
         """The checked settings.
 
         Args:
@@ -183,15 +236,33 @@ class Config(BaseSettings):
         Raises:
             ConfigError: naming the setting, what was read, and an example.
         """
+        given = {name.lower(): value for name, value in (overrides or {}).items()}
         try:
-            config = cls(**{name.lower(): value for name, value in (overrides or {}).items()})
+            config = cls(**given)
         except ValidationError as error:
             raise ConfigError("\n".join(_explain(cls, e) for e in error.errors(include_input=True))) from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{ENV_FILE} is not text in UTF-8; save it in that encoding") from None
         if config.backend_base_url and not config.internal_token:
             raise ConfigError(
-                "INTERNAL_TOKEN is required with BACKEND_BASE_URL: set it to the backend's own INTERNAL_TOKEN"
+                "INTERNAL_TOKEN is required with BACKEND_BASE_URL: set it to the backend's own INTERNAL_TOKEN; "
+                f"example: INTERNAL_TOKEN={EXAMPLE_INTERNAL_TOKEN}"
             )
+        config._origins.update(_origins(cls, given))
         return config
+
+    def origin_of(self, name: str) -> Origin:
+        """Where the setting's value comes from; the order is command line, environment, ``.env``, default."""
+        return self._origins.get(name.lower(), "default")
+
+    def shown(self, name: str) -> str:
+        """The setting's value as people may see it: tokens and passwords masked, empty text when unset."""
+        value = getattr(self, name.lower())
+        if value is None:
+            return ""
+        if isinstance(value, SecretStr):
+            return f"{len(value.get_secret_value())} characters, not shown"
+        return _masked(", ".join(value) if isinstance(value, list) else str(value))
 
 
 def is_secret(name: str) -> bool:
@@ -199,11 +270,27 @@ def is_secret(name: str) -> bool:
     return name.upper().endswith("_TOKEN")
 
 
-def _explain(model: type[Config], error: Any) -> str:
-    name = str(error["loc"][0]).lower()
-    field = model.model_fields[name]
-    example = (field.examples or [""])[0]
-    read = "a secret value" if is_secret(name) else repr(error.get("input"))
-    return (
-        f"{name.upper()}: {error['msg'].removeprefix('Value error, ')}; read {read}; example: {name.upper()}={example}"
+def _origins(model: type[Config], overrides: Mapping[str, Any]) -> dict[str, Origin]:
+    """Origin of each setting that something sets; the strongest is written last."""
+    origins: dict[str, Origin] = {}
+    given: tuple[tuple[Origin, Mapping[str, Any]], ...] = (
+        (".env", dotenv_values(ENV_FILE, encoding="utf-8")),
+        ("environment", os.environ),
+        ("command line", overrides),
     )
+    for origin, values in given:
+        origins.update({name.lower(): origin for name in values if name.lower() in model.model_fields})
+    return origins
+
+
+def _masked(text: str) -> str:
+    """The text without the password of an address in it."""
+    return re.sub(r"(://[^:/@\s]*):.*@", r"\1:***@", text)
+
+
+def _explain(model: type[Config], error: Any) -> str:
+    name = str(error["loc"][0])
+    example = model.model_fields[name].examples or [""]
+    read = "a secret value, not shown" if is_secret(name) else _masked(repr(error["input"]))
+    problem = error["msg"].removeprefix("Value error, ")
+    return f"{name.upper()}: {problem}; read {read}; example: {name.upper()}={example[0]}"
