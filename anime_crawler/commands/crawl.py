@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,7 +27,7 @@ from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.heartbeat import Heartbeat
 from anime_crawler.extensions.progress import ProgressDisplay
-from anime_crawler.extensions.summary import print_summary
+from anime_crawler.extensions.summary import print_summary, write_report
 from anime_crawler.job import Exit, Job, drift_counts
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import Budgets
@@ -119,6 +119,7 @@ class MainJob:
     async def _crawl_one(self, job: Job, crawler: Crawler) -> None:
         name = crawler.spidercls.name
         arguments = self.arguments if name == self.spiders[0].name else {}
+        began = time.monotonic()
         try:
             await crawler.crawl_async(**arguments)
             if crawler.stats.get_value("spider_exceptions/count") or crawler.stats.get_value("log_count/CRITICAL"):
@@ -126,6 +127,7 @@ class MainJob:
                 job.upstream_failed = True
         finally:
             job.running.discard(name)
+            job.report.walk_s[name] = round(time.monotonic() - began, 3)
 
     def _crawler(self, job: Job, spider: type[SourceSpider]) -> Crawler:
         settings = self.settings.copy()
@@ -162,18 +164,13 @@ class MainJob:
         report = {"run": job.run_id, "exit_code": code, "dead_letters": letters, **job.report.as_dict()}
         finished = code in (Exit.DONE, Exit.SET_ASIDE, Exit.BACKEND)
         await job.catalogue.write(lambda conn: self._record_end(conn, job, code, report, finished))
-        self._write_report(job, report)
+        write_report(report)
         print_summary(job.report, report, result)
         return code
 
     def _record_end(self, conn: Any, job: Job, code: int, report: dict[str, Any], finished: bool) -> None:
         add_drift(conn, job.run_id, drift_counts(job.report))
         runs.finish_run(conn, job.run_id, code, report, finished)
-
-    def _write_report(self, job: Job, report: dict[str, Any]) -> None:
-        path = Path("var/reports") / f"run-{job.run_id}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
 def require_secrets(spider: type[SourceSpider], config: Config) -> None:

@@ -15,7 +15,7 @@ from anime_crawler.catalogue.lock import LockHeld, catalogue_lock
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.report import RunReport
-from anime_crawler.extensions.summary import print_summary
+from anime_crawler.extensions.summary import print_summary, write_report
 from anime_crawler.job import Exit
 from anime_crawler.politeness import secrets
 
@@ -62,6 +62,7 @@ async def deliver(config: Config, dry_run: bool) -> int:
         code = exit_code(result, stop.is_set(), letters)
         summary = {"run": run_id, "exit_code": code, "dead_letters": letters, **report.as_dict()}
         await catalogue.write(lambda conn: runs.finish_run(conn, run_id, code, summary, finished=True))
+        write_report(summary)
         print_summary(report, summary, result)
         return code
     finally:

@@ -28,6 +28,8 @@ class RunReport:
     progress: dict[str, Progress] = field(default_factory=dict)
     problems: list[dict[str, str | None]] = field(default_factory=list)
     """What went wrong, for a person: ``{"service", "kind", "message", "setting"}``; no secrets."""
+    walk_s: dict[str, float] = field(default_factory=dict)
+    """Spider -> seconds from its start to its end."""
     started: float = field(default_factory=time.monotonic)
 
     def count(self, group: str, name: str, n: int = 1) -> None:
@@ -49,6 +51,7 @@ class RunReport:
         return {
             "counters": {group: dict(sorted(names.items())) for group, names in sorted(self.counters.items())},
             "problems": self.problems,
+            "walk_s": self.walk_s,
             "wall_s": round(self.wall_s(), 3),
             "peak_memory_mb": round(peak_memory_mb(), 1),
         }

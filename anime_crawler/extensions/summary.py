@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -46,3 +48,10 @@ def _requests(report: RunReport) -> Table:
             received = names.get("bytes", 0) / 2**20
             table.add_row(group, *(str(names.get(n, 0)) for n in ("requests", "retries", "429")), f"{received:.1f}")
     return table
+
+
+def write_report(run: dict[str, Any]) -> None:
+    """Keep the run report as ``var/reports/run-<number>.json``; the catalogue has it too."""
+    path = Path("var/reports") / f"run-{run['run']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(run, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,149 @@
+"""`make bench`: every figure of the main job beside its baseline, in one run.
+
+    python -m tests.benchmarks [NAME…]     all figures, or those named
+
+Machines are noisy: ratios and counts of requests are the figures, seconds only explain them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from anime_crawler.sandbox.process import running_sandbox
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.simulated import full_import_minutes
+from tests.e2e.support import Project
+from tests.guard import ROOT
+
+LARGE = 7_000  # titles; with about 40,000 materials and 450,000 players the size of the real thing
+OLD_200 = "328 / 340"  # requests to Kodik / Shikimori that the old importer sends for 200 titles
+OLD_7000 = "7,400 / 7,000"  # its design: one search and one metadata request for each title
+
+Row = tuple[str, str, str, str]
+"""What was measured, ours, the baseline, what it must be."""
+
+
+@contextmanager
+def project(titles: int, backend: bool = False) -> Iterator[Project]:
+    """A fresh project beside a fresh sandbox without limits."""
+    with tempfile.TemporaryDirectory() as directory, running_sandbox(titles=titles, limits="off") as sandbox:
+        environment = {} if backend else {"BACKEND_BASE_URL": ""}
+        yield Project(Path(directory) / "project", sandbox, environment)
+
+
+def crawl(place: Project, *arguments: str) -> dict[str, Any]:
+    """Run the main job and give its run report, with the seconds the whole process took."""
+    began = time.monotonic()
+    done = place.run("crawl", "kodik", *arguments, timeout=3600)
+    seconds = time.monotonic() - began
+    if done.returncode != 0:
+        raise SystemExit(f"exit {done.returncode}\n{done.stderr[-3000:]}")
+    newest = max((place.directory / "var/reports").glob("run-*.json"), key=lambda p: p.stat().st_mtime)
+    return {**json.loads(newest.read_text()), "process_s": seconds}
+
+
+def requests(place: Project) -> str:
+    """Requests the sandbox saw, Kodik / Shikimori."""
+    seen = place.sandbox.get("/_sandbox/stats")["requests"]
+    return f"{seen.get('kodik', 0)} / {seen.get('shikimori', 0)}"
+
+
+def players(place: Project) -> int:
+    """Players in the catalogue."""
+    count: int = json.loads(place.run("status", "--json").stdout)["counts"]["players"]
+    return count
+
+
+def requests_of_small_import() -> Iterator[Row]:
+    """200 titles, and the two runs after it."""
+    with project(200, backend=True) as place:
+        crawl(place)
+        yield ("200 titles: requests Kodik / Shikimori", requests(place), OLD_200, "<= 12 / <= 5")
+        place.sandbox.post("/_sandbox/reset", {})
+        again = crawl(place)
+        posts = again["counters"].get("backend", {}).get("posts", 0)
+        ours = f"{requests(place)}, {posts} POSTs, {again['process_s']:.1f} s"
+        yield ("nothing changed", ours, "freezes titles or posts all again", "<= 2 / 0, 0 POSTs, <= 3 s")
+        place.sandbox.post("/_sandbox/mutate", {"op": "new_episode"})
+        place.sandbox.post("/_sandbox/reset", {})
+        one = crawl(place)["counters"]["backend"]
+        ours = f"{requests(place)}, {one.get('episodes', 0)} episodes + {one.get('video', 0)} video POST"
+        yield ("one new episode", ours, "never seen", "<= 2 / <= 1, 1 + 1 POST")
+
+
+def large_import() -> Iterator[Row]:
+    """7,000 titles without limits: requests, speed beside the bare spider, memory beside 700 titles."""
+    with project(LARGE // 10) as small:
+        little = crawl(small)
+    with project(LARGE) as place:
+        bare = bare_spider(place)
+        place.sandbox.post("/_sandbox/reset", {})
+        report = crawl(place)
+        count = players(place)
+        yield (f"{LARGE:,} titles: requests Kodik / Shikimori", requests(place), OLD_7000, "<= 420 / <= 150")
+        walk_s = report["walk_s"]["kodik"]
+        rate, bare_rate = bare["pages"] / walk_s, bare["pages"] / bare["seconds"]
+        yield ("players/s, page to catalogue", f"{count / walk_s:,.0f}", f"{count:,} players", ">= 15,000")
+        ratio = f"{rate:.0f} pages/s = {rate / bare_rate:.0%}"
+        yield ("beside a bare Scrapy spider", ratio, f"{bare_rate:.0f} pages/s", ">= 20 %")
+    peak, small_peak = report["peak_memory_mb"], little["peak_memory_mb"]
+    yield (f"peak memory, {count:,} players", f"{peak:.0f} MB", f"700 titles: {small_peak:.0f} MB", "<= 250 MB")
+    yield ("its growth with ten times the titles", f"{peak / small_peak:.2f}x", "1x", "<= 1.3x")
+
+
+def bare_spider(place: Project) -> dict[str, float]:
+    """Pages and seconds of the baseline."""
+    command = [sys.executable, "-m", "tests.benchmarks.bare_spider", place.sandbox.kodik_url, place.sandbox.kodik_token]
+    done = subprocess.run(command, cwd=ROOT, env=place.env(), capture_output=True, text=True, check=True)
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
+
+
+def limited_import() -> Iterator[Row]:
+    """7,000 titles under the enforced limits, on a simulated clock."""
+    minutes, violations = full_import_minutes(pages=420, batches=150)
+    ours = f"{minutes:.1f} min, {violations} violations"
+    yield (f"{LARGE:,} titles under the limits (simulated clock)", ours, "66 h (computed)", "<= 17 min, 0")
+
+
+def delivery() -> Iterator[Row]:
+    """One POST per player into the reference backend in another process."""
+    for concurrency in ("4", "16"):
+        with project(400, backend=True) as place:
+            stored = crawl(place, "-s", "BACKEND_BASE_URL=")
+            assert stored["exit_code"] == 0
+            done = place.run("deliver", timeout=3600, CONCURRENCY=concurrency)
+            assert done.returncode == 0, done.stderr
+            newest = max((place.directory / "var/reports").glob("run-*.json"), key=lambda p: p.stat().st_mtime)
+            report = json.loads(newest.read_text())
+            rate = report["counters"]["backend"]["video"] / report["wall_s"]
+            yield (f"players/s delivered, CONCURRENCY={concurrency}", f"{rate:,.0f}", "300 (real backend)", ">= 2,500")
+
+
+FIGURES: tuple[Callable[[], Iterator[Row]], ...] = (requests_of_small_import, large_import, limited_import, delivery)
+
+
+def main() -> None:
+    """Print the table of all figures, or of those named on the command line."""
+    console = Console(width=120)
+    table = Table("figure", "ours", "baseline", "must be")
+    for figure in FIGURES:
+        if not sys.argv[1:] or figure.__name__ in sys.argv[1:]:
+            for row in figure():
+                console.print(" · ".join(row), style="dim")
+                table.add_row(*row)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
