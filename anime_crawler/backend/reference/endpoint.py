@@ -1,0 +1,209 @@
+"""The three import routes as plain ASGI: body, token, rules, store, answer, in the real backend's order.
+
+FastAPI's own routes would give the same answers (a test compares) at three times the cost, and a benchmark's server
+must not be what is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.message
+import hmac
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import Receive, Scope, Send
+
+from anime_crawler.backend.reference.connection import connection_of
+from anime_crawler.backend.reference.errors import DroppedError, RefusedError, database_text, envelope
+from anime_crawler.backend.reference.faults import Fault, Switches
+from anime_crawler.backend.reference.stats import Key, Post, Stats
+from anime_crawler.backend.reference.store import Store
+
+log = logging.getLogger(__name__)
+
+Headers = list[tuple[bytes, bytes]]
+JSON = b"application/json"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What the routes share."""
+
+    store: Store
+    stats: Stats
+    switches: Switches
+    token: bytes
+    dev: bool = False
+    """Whether a 422 tells its details."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """What differs between the three routes."""
+
+    route: str
+    kind: str
+    """Of the rows it makes."""
+    model: type[BaseModel]
+    keys: Callable[[Any], list[Key]]
+    work: Callable[..., Counter[str]]
+    """Method of `Store`: (connection, payload, post)."""
+    answer: Callable[[Any], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, body and further headers."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: Iterable[tuple[bytes, bytes]] = ()
+
+    async def send(self, send: Send) -> None:
+        headers = [(b"content-type", self.content_type), (b"content-length", b"%d" % len(self.body)), *self.headers]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+class ImportEndpoint:
+    """One import route."""
+
+    def __init__(self, backend: Backend, what: Import) -> None:
+        self._backend = backend
+        self._what = what
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one POST."""
+        stats, route = self._backend.stats, self._what.route
+        with stats.in_flight():
+            try:
+                answer = await self._answer(scope, receive)
+            except RefusedError as refusal:
+                answer = self._refusal(refusal, scope["trace_id"])
+            except DroppedError:
+                stats.answered(route, "dropped")
+                await connection_of(scope).drop(receive)
+                return
+            stats.answered(route, str(answer.status))
+            await answer.send(send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        switches = self._backend.switches
+        if switches.concern_connections:
+            connection_of(scope).count_request(switches.faults.recycle_after, switches.faults.keep_alive_s)
+        body = await _read(receive)
+        if (fault := switches.pick(self._what.route, "arrival")) and (answer := await self._strike(fault, scope, body)):
+            return answer
+        payload = self._payload(scope["headers"], body)
+        with self._backend.stats.post(self._what.keys(payload)) as post:
+            return await self._take(scope, payload, post)
+
+    async def _take(self, scope: Scope, payload: Any, post: Post) -> Answer:
+        fault = self._backend.switches.pick(self._what.route, "store")
+        if fault is None:
+            return await self._store(payload, post)
+        if fault.stored:
+            await self._store(payload, post)
+        return await self._strike(fault, scope, payload) or await self._store(payload, post)
+
+    async def _store(self, payload: Any, post: Post) -> Answer:
+        backend, what = self._backend, self._what
+        if (query_s := backend.switches.faults.slug_query_s) and what.route == "anime":
+            await asyncio.sleep(query_s * backend.store.slug_queries(payload.title))
+        try:
+            changes = await backend.store.writer.run(partial(what.work, payload=payload, post=post))
+        except SQLAlchemyError as error:
+            log.exception("%s not stored", what.route)
+            raise RefusedError(500, f"Failed to import {what.route}: {error}") from None
+        backend.stats.changed(what.kind, changes)
+        return Answer(200, orjson.dumps(what.answer(payload)))
+
+    async def _strike(self, fault: Fault, scope: Scope, parameters: object) -> Answer | None:
+        """What the fault makes of the POST; None: after a delay, what it would have been anyway."""
+        await asyncio.sleep(fault.delay_s)
+        if fault.drop:
+            raise DroppedError
+        if fault.status is None:
+            return None
+        message = fault.message or ""
+        if fault.trouble:
+            message = database_text(fault.trouble, self._what.route, parameters)
+        body = fault.body.encode() if fault.body is not None else envelope(fault.status, message, scope["trace_id"])
+        headers = [(name.lower().encode(), value.encode()) for name, value in fault.headers.items()]
+        return Answer(fault.status, body, fault.content_type.encode(), headers)
+
+    def _payload(self, headers: Headers, body: bytes) -> Any:
+        document = _document(headers, body)
+        _check_token(headers, self._backend.token)
+        try:
+            return self._what.model.model_validate(document)
+        except ValidationError as error:
+            raise _invalid(error.errors(include_url=False, include_context=False)) from None
+
+    def _refusal(self, refusal: RefusedError, trace_id: str) -> Answer:
+        if refusal.status == 404:
+            self._backend.stats.orphans[self._what.kind] += 1
+        if refusal.details:
+            log.debug("%s 422 trace=%s %s", self._what.route, trace_id, refusal.details)
+        details = refusal.details if self._backend.dev else None
+        return Answer(refusal.status, envelope(refusal.status, refusal.message, trace_id, details))
+
+
+def _invalid(details: Any) -> RefusedError:
+    return RefusedError(422, "Invalid request data", details)
+
+
+async def _read(receive: Receive) -> bytes:
+    chunks = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise DroppedError
+        chunks.append(message["body"])
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _header(headers: Headers, wanted: bytes) -> bytes | None:
+    return next((value for name, value in headers if name == wanted), None)
+
+
+def _document(headers: Headers, body: bytes) -> Any:
+    """What FastAPI takes for the body: JSON when it is called so, else the bytes, which no rule accepts."""
+    if not body:
+        return None
+    if not _is_json(_header(headers, b"content-type") or b""):
+        return body
+    try:
+        return json.loads(body)  # not orjson: it refuses NaN and lone surrogates in keys that the contract ignores
+    except json.JSONDecodeError as error:
+        raise _invalid([{"type": "json_invalid", "loc": ("body", error.pos), "msg": error.msg}]) from None
+    except (ValueError, RecursionError):
+        raise RefusedError(400, "There was an error parsing the body") from None
+
+
+def _is_json(content_type: bytes) -> bool:
+    if content_type == JSON:
+        return True
+    header = email.message.Message()
+    header["content-type"] = content_type.decode("latin-1")
+    subtype = header.get_content_subtype()
+    return header.get_content_maintype() == "application" and (subtype == "json" or subtype.endswith("+json"))
+
+
+def _check_token(headers: Headers, token: bytes) -> None:
+    given = _header(headers, b"x-internal-token")
+    if given is None:
+        raise _invalid([{"type": "missing", "loc": ("header", "x-internal-token"), "msg": "Field required"}])
+    if not hmac.compare_digest(given, token):
+        raise RefusedError(403, "Invalid internal token")

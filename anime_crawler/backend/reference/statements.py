@@ -1,0 +1,71 @@
+"""The imports' SQL, compiled once for the database in use: SQLAlchemy's own execution costs as much as SQLite's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ClauseElement, Connection, Dialect, bindparam, false, insert, select, true, update
+
+from anime_crawler.backend.reference.tables import anime, episode, video
+
+SWITCHES = {"is_active": true(), "admin_modified": false()}
+ANIME_VALUES = ("slug", "title", "alternative_titles", "description", "year", "status", "poster", "genres")
+
+
+def _given(*names: str) -> dict[str, Any]:
+    return {name: bindparam(name) for name in names}
+
+
+_STATEMENTS: dict[str, ClauseElement] = {
+    "find_anime": select(anime).where(
+        anime.c.source_name == bindparam("source_name"), anime.c.source_id == bindparam("source_id")
+    ),
+    "add_anime": insert(anime)
+    .inline()
+    .values(_given("source_name", "source_id", *ANIME_VALUES, "updated_at") | SWITCHES),
+    "change_anime": update(anime).where(anime.c.id == bindparam("id_")).values(_given(*ANIME_VALUES, "updated_at")),
+    "find_episodes": select(episode).where(episode.c.anime_id == bindparam("anime_id")),
+    "add_episode": insert(episode)
+    .inline()
+    .values(
+        _given("anime_id", "source_episode_id", "number", "title", "is_active", "updated_at")
+        | {"admin_modified": false()}
+    ),
+    "change_episode": update(episode)
+    .where(episode.c.id == bindparam("id_"))
+    .values(_given("number", "title", "is_active", "updated_at")),
+    "find_episode": select(episode.c.id)
+    .join(anime)
+    .where(
+        episode.c.source_episode_id == bindparam("source_episode_id"), anime.c.source_name == bindparam("source_name")
+    ),
+    "find_videos": select(video.c.id, video.c.type, video.c.priority, video.c.admin_modified).where(
+        video.c.episode_id == bindparam("episode_id"), video.c.key == bindparam("key")
+    ),
+    "add_video": insert(video)
+    .inline()
+    .values(_given("episode_id", "key", "copy", "type", "url", "source_name", "priority", "updated_at") | SWITCHES),
+    "change_video": update(video)
+    .where(video.c.id == bindparam("id_"))
+    .values(_given("type", "priority", "updated_at")),
+}
+
+
+class Statements:
+    """Runs the statements above by name."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._sql = {name: str(statement.compile(dialect=dialect)) for name, statement in _STATEMENTS.items()}
+
+    def run(self, connection: Connection, name: str, **values: Any) -> None:
+        """Run one that changes a row."""
+        connection.exec_driver_sql(self._sql[name], values)
+
+    def all(self, connection: Connection, name: str, **values: Any) -> list[dict[str, Any]]:
+        """The rows of one that reads."""
+        return [dict(row) for row in connection.exec_driver_sql(self._sql[name], values).mappings()]
+
+    def one(self, connection: Connection, name: str, **values: Any) -> dict[str, Any] | None:
+        """The row of one that finds at most one."""
+        rows = self.all(connection, name, **values)
+        return rows[0] if rows else None
