@@ -132,7 +132,7 @@ class Config(BaseSettings):
 
     kodik_api_token: Token = Field(
         None,
-        description="Kodik's API token, needed to crawl the real Kodik. Kodik's support gives one to those who name their site.",
+        description="Kodik's API token, needed to crawl the real Kodik. Ask Kodik's support for one, naming your site.",
         examples=[EXAMPLE_KODIK_TOKEN],
     )
     kodik_base_url: Url = Field(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 
 from scrapy.settings import BaseSettings
+from scrapy.spiderloader import SpiderLoader
 
+from anime_crawler.base_spiders import SourceSpider
 from anime_crawler.config import Config
 
 
@@ -17,6 +19,13 @@ def config_from(settings: BaseSettings) -> Config:
     """
     names = (name.upper() for name in Config.model_fields)
     return Config.load({name: settings[name] for name in names if name in settings})
+
+
+def source_spiders(settings: BaseSettings) -> dict[str, type[SourceSpider]]:
+    """Every source's spider by the source's name, in the names' order."""
+    loader = SpiderLoader.from_settings(settings)
+    spiders = [spider for spider in map(loader.load, loader.list()) if issubclass(spider, SourceSpider)]
+    return {spider.card.name: spider for spider in sorted(spiders, key=lambda spider: spider.card.name)}
 
 
 def complain(error: Exception, code: int) -> int:

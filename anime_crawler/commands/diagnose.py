@@ -1,0 +1,95 @@
+"""``scrapy diagnose``: each setting with its origin, one cheap call per service, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from scrapy.commands import ScrapyCommand
+from scrapy.settings import BaseSettings
+
+from anime_crawler import __version__
+from anime_crawler.commands import complain, config_from, source_spiders
+from anime_crawler.commands.probes import Finding, check_backend, check_catalogue, check_source, cleaner
+from anime_crawler.config import Config, ConfigError
+from anime_crawler.job import Exit
+
+
+class Command(ScrapyCommand):
+    requires_project = True
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        return "[--json]"
+
+    def short_desc(self) -> str:
+        return "Show each setting and where it comes from, and ask each service once whether it is well"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument("--json", action="store_true", dest="as_json", help="for programs")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        assert self.settings is not None
+        try:
+            config = config_from(self.settings)
+        except ConfigError as error:
+            self.exitcode = complain(error, Exit.CONFIGURATION)
+            return
+        findings = check_all(config, self.settings)
+        self.exitcode = exit_code(findings)
+        report = {
+            "version": __version__,
+            "settings": settings_of(config),
+            "services": [asdict(finding) for finding in findings],
+            "exit_code": self.exitcode,
+        }
+        if opts.as_json:
+            print(json.dumps(report, ensure_ascii=False, indent=2))
+        else:
+            show(report)
+
+
+def check_all(config: Config, settings: BaseSettings) -> list[Finding]:
+    """One finding per service: the catalogue, every source, the backend; safe to print."""
+    findings = [
+        check_catalogue(config),
+        *(check_source(spider, config, settings["USER_AGENT"]) for spider in source_spiders(settings).values()),
+        check_backend(config),
+    ]
+    clean = cleaner(config)
+    return [replace(f, you_see=clean(f.you_see), what_happened=clean(f.what_happened)) for f in findings]
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """0 when all is fine, else the most urgent: a setting (2), an upstream (3), the backend (4)."""
+    return min((int(f.exit_code) for f in findings if f.exit_code), default=0)
+
+
+def settings_of(config: Config) -> list[dict[str, str]]:
+    """Name, value for people and origin of each setting."""
+    return [
+        {"setting": name.upper(), "value": config.shown(name), "origin": config.origin_of(name)}
+        for name in Config.model_fields
+    ]
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print the report as two tables."""
+    console = Console(highlight=False, markup=False)
+    console.print(f"anime_crawler {report['version']}")
+    console.print(_table("Settings", report["settings"]))
+    services = [{k: v for k, v in service.items() if k != "exit_code"} for service in report["services"]]
+    console.print(_table("Services", services))
+
+
+def _table(heading: str, rows: list[dict[str, str]]) -> Table:
+    table = Table(*(name.replace("_", " ") for name in rows[0]), title=heading, title_justify="left", show_lines=True)
+    for row in rows:
+        table.add_row(*row.values())
+    return table

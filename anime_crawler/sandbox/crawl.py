@@ -1,0 +1,74 @@
+"""What ``make crawl`` runs: the main job, and without a Kodik token the same job against the built-in sandbox."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from types import FrameType
+
+from anime_crawler.config import Config, ConfigError
+from anime_crawler.sandbox.process import RunningSandbox, running_sandbox
+
+TITLES = 200  # enough to see every quirk, few enough to take seconds
+NO_TOKEN = (
+    f"No KODIK_API_TOKEN is set: crawling the built-in sandbox ({TITLES} invented titles) instead of Kodik.\n"
+    "To crawl Kodik, put KODIK_API_TOKEN=… into .env or the environment and run `make crawl` again."
+)
+CONFIGURATION = 2  # exit code: a setting is wrong
+
+
+def main() -> int:
+    """Exit code of the crawl."""
+    try:
+        config = Config.load()
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return CONFIGURATION
+    if config.kodik_api_token:
+        return crawl_and_show("var/jobs/kodik", {})
+    print(NO_TOKEN, flush=True)
+    with running_sandbox(titles=TITLES) as sandbox:
+        return crawl_and_show("var/jobs/sandbox", sandbox_settings(sandbox, config))
+
+
+def sandbox_settings(sandbox: RunningSandbox, config: Config) -> dict[str, str]:
+    """Settings that lead to the sandbox. Invented titles go to no backend, and to a catalogue of their own."""
+    settings = {
+        "KODIK_API_TOKEN": sandbox.kodik_token,
+        "KODIK_BASE_URL": sandbox.kodik_url,
+        "SHIKIMORI_BASE_URL": sandbox.shikimori_url,
+        "BACKEND_BASE_URL": "",
+    }
+    if config.origin_of("DATABASE_URL") == "default":
+        settings["DATABASE_URL"] = "sqlite:///var/sandbox.db"
+    return settings
+
+
+def crawl_and_show(job_directory: str, settings: Mapping[str, str]) -> int:
+    """Crawl, show the catalogue's status, and give back the crawl's exit code."""
+    code = scrapy(settings, "crawl", "kodik", "-s", f"JOBDIR={job_directory}")
+    scrapy(settings, "status")
+    return code
+
+
+def scrapy(settings: Mapping[str, str], *arguments: str) -> int:
+    """Exit code of one command of ours, in a process of its own; it gets the signals that we get."""
+    child = subprocess.Popen([sys.executable, "-m", "scrapy", *arguments], env={**os.environ, **settings})
+
+    def forward(signum: int, frame: FrameType | None) -> None:
+        child.send_signal(signum)
+
+    # On Ctrl-C the terminal has already told the child.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, forward)
+    try:
+        return child.wait()
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
