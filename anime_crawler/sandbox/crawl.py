@@ -55,19 +55,20 @@ def crawl_and_show(job_directory: str, settings: Mapping[str, str]) -> int:
 
 
 def scrapy(settings: Mapping[str, str], *arguments: str) -> int:
-    """Exit code of one command of ours, in a process of its own; it gets the signals that we get."""
-    child = subprocess.Popen([sys.executable, "-m", "scrapy", *arguments], env={**os.environ, **settings})
+    """Exit code of one command of ours in a process of its own; it gets each signal that we get, once."""
+    command = [sys.executable, "-m", "scrapy", *arguments]
+    # A group of its own: a terminal sends Ctrl-C to a whole group, and a second one would mean "at once".
+    child = subprocess.Popen(command, env={**os.environ, **settings}, process_group=0)  # noqa: S603  words of our own
 
     def forward(signum: int, frame: FrameType | None) -> None:
         child.send_signal(signum)
 
-    # On Ctrl-C the terminal has already told the child.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, forward)
+    before = {signum: signal.signal(signum, forward) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:
         return child.wait()
     finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 if __name__ == "__main__":

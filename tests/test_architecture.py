@@ -1,0 +1,143 @@
+"""Who may import whom, what lies where: the layout of the design, held by a program."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.guard import ROOT
+
+PACKAGE = ROOT / "anime_crawler"
+SOURCES = sorted(path for path in (PACKAGE / "sources").iterdir() if (path / "__init__.py").exists())
+TOP_LEVEL = {
+    *("anime_crawler", "tests", "ops", "scrapy.cfg", "pyproject.toml", "requirements.txt", "Makefile", "Dockerfile"),
+    *("compose.yaml", "README.md", "CHANGELOG.md", ".ci", ".env.example", ".gitignore", ".dockerignore"),
+}
+LONGEST_FILE = 400  # lines; longer ones are two things in one file
+
+# What each part may import of our own; what is not listed may import everything but a source and the sandbox.
+MAY_IMPORT = {
+    "items": {"items"},
+    "normalize": {"normalize"},
+    "base_spiders": {"base_spiders", "items"},
+    "sources": {"base_spiders", "items", "normalize"},
+    "politeness": {"politeness", "base_spiders", "config"},
+    "frontier": {"frontier", "base_spiders", "items"},
+    "catalogue": {"catalogue", "items", "config"},
+    "pipelines": {"pipelines", "items", "catalogue", "base_spiders", "extensions"},
+    "backend": {"backend", "catalogue", "config", "items", "politeness", "extensions"},
+    "extensions": {"extensions", "base_spiders", "catalogue", "config", "items", "politeness"},
+    "config": {"politeness"},
+}
+MAY_IMPORT_A_SOURCE = {"settings"}
+MAY_IMPORT_THE_SANDBOX = {"commands", "sandbox"}
+OUTSIDE = {  # what a source may use beside ours and the standard library
+    *("scrapy", "pydantic", "pydantic_core", "orjson", "twisted", "w3lib"),
+}
+
+
+def modules(folder: Path = PACKAGE) -> list[Path]:
+    """Every module below the folder."""
+    return sorted(folder.rglob("*.py"))
+
+
+def imports(module: Path) -> Iterator[str]:
+    """Dotted names that the module imports, wherever in it, except those for type checkers only."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    for block in ast.walk(tree):
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING":
+            block.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import; ours are written out"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part(dotted: str) -> str:
+    """First name below the package: ``catalogue`` of ``anime_crawler.catalogue.store``."""
+    return dotted.split(".")[1] if "." in dotted else ""
+
+
+def name_of(module: Path) -> str:
+    """Dotted name of a module of ours."""
+    return ".".join(module.relative_to(ROOT).with_suffix("").parts)
+
+
+def own_imports(module: Path) -> Iterator[str]:
+    """Those of our own."""
+    return (name for name in imports(module) if name.split(".")[0] == "anime_crawler" and "." in name)
+
+
+@pytest.mark.parametrize("module", modules(), ids=name_of)
+def test_imports_point_one_way(module):
+    """A part imports only the parts below it."""
+    here = part(name_of(module))
+    allowed = MAY_IMPORT.get(here)
+    for imported in own_imports(module):
+        there = part(imported)
+        if allowed is not None and there != "__version__":
+            assert there in allowed, f"{here} imports {imported}"
+        if there == "sandbox":
+            assert here in MAY_IMPORT_THE_SANDBOX, f"{here} imports {imported}: only its commands know the sandbox"
+        if imported.startswith("anime_crawler.sources."):
+            assert here in MAY_IMPORT_A_SOURCE or here == "sources", f"{here} imports {imported}"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_a_source_knows_only_itself_and_what_all_sources_share(source):
+    """No source imports another; beside ours only Scrapy, pydantic, a JSON parser and the standard library."""
+    for module in modules(source):
+        for imported in imports(module):
+            first = imported.split(".")[0]
+            if imported.startswith("anime_crawler.sources."):
+                assert imported.split(".")[2] == source.name
+            elif first != "anime_crawler":
+                assert first in OUTSIDE | sys.stdlib_module_names, f"{module.name} imports {imported}"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_every_source_has_the_same_files(source):
+    """Who knows one source folder knows all."""
+    files = {path.name for path in source.iterdir() if path.name != "__pycache__"}
+    assert files == {"__init__.py", "schema.py", "parse.py", "spider.py", "samples"}
+    for sample in (source / "samples").iterdir():
+        assert {path.name for path in sample.iterdir()} == {"response.json", "expected.json", "meta.json"}, sample
+
+
+def test_parsing_is_pure():
+    """What turns answers into items does no input or output and knows no request."""
+    for source in SOURCES:
+        for name in ("parse.py", "schema.py"):
+            found = {imported.split(".")[0] for imported in imports(source / name)}
+            assert not found & {"scrapy", "twisted", "requests", "aiohttp", "socket", "sqlite3", "logging"}, source
+
+
+def test_no_file_is_longer_than_a_person_reads():
+    """Package and tests alike."""
+    folders = (PACKAGE, ROOT / "tests")
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for f in folders for path in modules(f)}
+    assert {path: n for path, n in lengths.items() if n > LONGEST_FILE} == {}
+
+
+def test_the_top_level_is_the_one_of_the_design():
+    """Nothing is kept at the top but what the design lists."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {line.split("/")[0] for line in listed.splitlines()} <= TOP_LEVEL
+
+
+def test_no_file_names_a_place_of_one_machine():
+    """No path of somebody's machine, so that a clone works anywhere."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in listed.splitlines():
+        path = ROOT / name
+        if path.is_file() and path.suffix in {".py", ".md", ".toml", ".cfg", ".yaml", ".txt", ".example", ""}:
+            text = path.read_text(encoding="utf-8")
+            for place in ("/ro" + "ot/", "/ho" + "me/", "/wo" + "rk/", "/t" + "mp/"):
+                assert place not in text, f"{name} mentions {place}"
