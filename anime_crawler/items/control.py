@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -39,6 +39,8 @@ class Rejected(BaseModel):
 
     schema_version: ClassVar[int] = 1
 
+    stage: Literal["parse", "validate"] = "parse"
+    """Who refused it: the source's parser, or the validation pipeline."""
     source: NonBlank
     kind: NonBlank
     """What it should have become: ``material``, ``anime``, ``page``."""

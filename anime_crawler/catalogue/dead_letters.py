@@ -1,0 +1,121 @@
+"""Records that could not be understood or delivered, kept with the reason until they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import blake2b
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Delete, Row, bindparam, delete, func, or_, select
+
+from anime_crawler.catalogue.batch import by_source
+from anime_crawler.catalogue.sql import iso, packed_ids, rows_of, upsert
+from anime_crawler.catalogue.tables import dead_letter
+from anime_crawler.items import Item, Rejected, utc_now
+
+Stage = Literal["parse", "validate", "deliver"]
+IDENTITY = ("stage", "source", "kind", "key")
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One record set aside. Identity: (stage, source, kind, key)."""
+
+    stage: Stage
+    source: str
+    kind: str
+    key: str
+    reason: str
+    raw: str
+    """The record as received, or the payload."""
+    checksum: str
+    """Of `raw`: another content is another try."""
+    schema_version: int = 1
+    request: str = "{}"
+    """JSON: how to ask for it again; no token."""
+
+
+def put(conn: Connection, run_id: int, letters: Iterable[Letter]) -> None:
+    """Keep records; one that is kept already is replaced and counted."""
+    now = iso(utc_now())
+    for letter in letters:
+        values = {**asdict(letter), "run_id": run_id, "created_at": now}
+        statement = upsert(conn.dialect.name, dead_letter).values(values)
+        replaced = {name: value for name, value in values.items() if name not in IDENTITY and name != "created_at"}
+        replaced["seen"] = dead_letter.c.seen + 1
+        conn.execute(statement.on_conflict_do_update(index_elements=list(IDENTITY), set_=replaced))
+
+
+def put_rejected(conn: Connection, run_id: int, rejected: Iterable[Rejected]) -> None:
+    """Keep what a parser or the validation refused."""
+    put(conn, run_id, map(letter_of, rejected))
+
+
+def letter_of(rejected: Rejected) -> Letter:
+    """The dead letter of a refused record. One without an id is told apart by its request, else by its content."""
+    request = json.dumps(rejected.request, sort_keys=True, ensure_ascii=False)
+    return Letter(
+        stage=rejected.stage,
+        source=rejected.source,
+        kind=rejected.kind,
+        key=_clean(rejected.source_id or _checksum(request if rejected.request else rejected.raw)),
+        reason=_clean(rejected.reason),
+        raw=_clean(rejected.raw),
+        checksum=_checksum(rejected.raw),
+        schema_version=rejected.schema_version,
+        request=request,
+    )
+
+
+def clear_understood(conn: Connection, items: Sequence[Item]) -> None:
+    """Drop the letters of records that are understood now.
+
+    A parser's letter is of the whole record, whatever it was to become; the validation's is of one kind of item.
+    """
+    if not items or not conn.scalar(select(dead_letter.c.id).where(dead_letter.c.stage != "deliver").limit(1)):
+        return
+    for source, group in by_source(items):
+        kinds = {type(item).__name__.lower() for item in group}
+        for kind in kinds:
+            ids = packed_ids({item.source_id for item in group if type(item).__name__.lower() == kind})
+            conn.execute(_clear(conn.dialect.name), {"source": source, "item_kind": kind, "ids": ids})
+
+
+@cache
+def _clear(dialect: str) -> Delete:
+    ids = rows_of(dialect, "ids", [dead_letter.c.key])
+    its_stage = or_(
+        dead_letter.c.stage == "parse",
+        (dead_letter.c.stage == "validate") & (dead_letter.c.kind == bindparam("item_kind")),
+    )
+    mine = (dead_letter.c.source == bindparam("source")) & dead_letter.c.key.in_(select(ids.c.key))
+    return delete(dead_letter).where(its_stage, mine)
+
+
+def count_open(conn: Connection) -> int:
+    """How many records are set aside."""
+    return conn.scalar(select(func.count()).select_from(dead_letter)) or 0
+
+
+def list_letters(conn: Connection, ids: Collection[int] = ()) -> Sequence[Row[Any]]:
+    """The letters with these ids, or all; oldest first."""
+    statement = select(dead_letter).order_by(dead_letter.c.id)
+    if ids:
+        statement = statement.where(dead_letter.c.id.in_(ids))
+    return conn.execute(statement).all()
+
+
+def drop(conn: Connection, letter_id: int) -> bool:
+    """Forget one letter; False: there is none with this id."""
+    return conn.execute(delete(dead_letter).where(dead_letter.c.id == letter_id)).rowcount == 1
+
+
+def _checksum(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _clean(text: str) -> str:
+    return text.replace("\x00", "\ufffd")  # PostgreSQL's text cannot hold NUL

@@ -1,0 +1,60 @@
+"""The catalogue's schema by version. Run by `migrate` whenever a catalogue is opened; there is no alembic.ini.
+
+To change the schema: edit ``tables.py``, add ``versions/NNNN_<what>.py``, next number; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from anime_crawler.catalogue.errors import CatalogueError
+
+FOLDER = Path(__file__).parent
+LOCK_KEY = 0x616E696D65  # "anime": PostgreSQL's name for "one process migrates"
+
+
+@cache
+def revisions() -> list[str]:
+    """All schema versions this program knows, oldest first: the numbers of the files in ``versions/``."""
+    return sorted(path.name.partition("_")[0] for path in (FOLDER / "versions").glob("[0-9]*.py"))
+
+
+def migrate(conn: Connection) -> None:
+    """Bring the schema to head, in one transaction; at head already, one small query is all.
+
+    Raises:
+        CatalogueError: the schema is one this program does not know.
+    """
+    with conn.begin():
+        stored = _stored_revision(conn)
+    if stored == revisions()[-1]:
+        return
+    if stored is not None and stored not in revisions():
+        raise CatalogueError(
+            f"the database is at revision {stored}, newer than this program, which knows up to {revisions()[-1]}: "
+            "use the program that wrote it, or point DATABASE_URL at another database"
+        )
+    _upgrade(conn.execution_options(writes=True))
+
+
+def _stored_revision(conn: Connection) -> str | None:
+    if not inspect(conn).has_table("alembic_version"):
+        return None
+    revision: str | None = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return revision
+
+
+def _upgrade(conn: Connection) -> None:
+    from alembic import command  # here: takes 0.2 s to import, and a catalogue at head does not need it
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.attributes["connection"] = conn
+    with conn.begin():
+        if conn.dialect.name == "postgresql":
+            conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+        command.upgrade(config, "head")

@@ -1,0 +1,89 @@
+"""Runs and how far they came: begun, continued, finished; checkpoints; what a full walk no longer found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from anime_crawler.catalogue.sql import iso, upsert
+from anime_crawler.catalogue.tables import checkpoint, release, run, title
+from anime_crawler.items import Checkpoint, utc_now
+
+
+def begin_run(conn: Connection, spider: str, arguments: Mapping[str, str], mode: str) -> tuple[int, bool]:
+    """A new run, or the interrupted one that had the same arguments.
+
+    Args:
+        spider: name of the main spider, or the command.
+        arguments: the spider's arguments, ``-a name=value``.
+        mode: what the spider does, for people.
+
+    Returns:
+        Its number, and whether it is new.
+    """
+    text = _text(arguments)
+    newest = select(func.max(run.c.id)).where(run.c.spider == spider, run.c.arguments == text).scalar_subquery()
+    same = (run.c.id == newest) & (run.c.state == "running")
+    continued = conn.execute(update(run).where(same).values(starts=run.c.starts + 1).returning(run.c.id)).scalar()
+    if continued is not None:
+        return continued, False
+    values = {"spider": spider, "arguments": text, "mode": mode, "state": "running", "started_at": iso(utc_now())}
+    return conn.execute(insert(run).values(values).returning(run.c.id)).scalar_one(), True
+
+
+def finish_run(conn: Connection, run_id: int, exit_code: int, report: Mapping[str, Any], finished: bool) -> None:
+    """Note how a process ended its work on the run.
+
+    Args:
+        report: the run report, plain JSON values.
+        finished: False: the next start with the same arguments continues this run.
+    """
+    values: dict[str, Any] = {"exit_code": exit_code, "report": _text(report)}
+    if finished:
+        values |= {"state": "finished", "finished_at": iso(utc_now())}
+    conn.execute(update(run).where(run.c.id == run_id).values(values))
+
+
+def load_checkpoint(conn: Connection, spider: str) -> dict[str, Any] | None:
+    """State of the spider's last stored `Checkpoint`; ``None``: it never stored one."""
+    text = conn.scalar(select(checkpoint.c.state).where(checkpoint.c.spider == spider))
+    state: dict[str, Any] | None = json.loads(text) if text else None
+    return state
+
+
+def store_checkpoint(conn: Connection, run_id: int, item: Checkpoint) -> bool:
+    """Move the walk on, if it stands where `item` says it stood.
+
+    Returns:
+        False: it stands elsewhere, because the page was read again after a crash; nothing is changed.
+    """
+    values = {"state": _text(item.state), "run_id": run_id, "updated_at": iso(utc_now())}
+    if item.previous is None:
+        first = upsert(conn.dialect.name, checkpoint).values(spider=item.source, **values)
+        moved = conn.execute(first.on_conflict_do_nothing()).rowcount == 1
+    else:
+        stands = (checkpoint.c.spider == item.source) & (checkpoint.c.state == _text(item.previous))
+        moved = conn.execute(update(checkpoint).where(stands).values(values)).rowcount == 1
+    if moved and item.full_since is not None:
+        mark_gone_after_full_walk(conn, item.source, item.full_since)
+    return moved
+
+
+def mark_gone_after_full_walk(conn: Connection, source: str, run_id: int) -> int:
+    """Mark releases of `source` gone that no run since `run_id`, the one in which the walk began, has seen.
+
+    Returns:
+        How many.
+    """
+    missing = (release.c.source == source) & (release.c.seen_in < run_id) & release.c.gone_at.is_(None)
+    titles = select(release.c.title_id).where(missing, release.c.title_id.is_not(None))
+    raised = {"version": title.c.version + 1, "changed_in": run_id}
+    conn.execute(update(title).where(title.c.title_id.in_(titles)).values(raised))
+    return conn.execute(update(release).where(missing).values(gone_at=iso(utc_now()))).rowcount
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

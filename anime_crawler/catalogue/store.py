@@ -1,0 +1,72 @@
+"""Items into rows: one batch, a few statements, and nothing written for what is unchanged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from anime_crawler.catalogue import dead_letters, runs
+from anime_crawler.catalogue.answers import store_answers
+from anime_crawler.catalogue.batch import Batch
+from anime_crawler.catalogue.store_anime import store_anime
+from anime_crawler.catalogue.store_releases import store_releases
+from anime_crawler.catalogue.titles import store_titles
+from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, Release
+
+Storable = Item | Checkpoint | Rejected
+KINDS = (Anime, Release, Absent, Rejected, Checkpoint)
+"""What has a table."""
+
+
+def store_items(
+    conn: Connection,
+    run_id: int,
+    items: Sequence[Storable],
+    *,
+    identity_source: str,
+    listing_is_full: bool = False,
+    refresh_ongoing_hours: float = 24,
+    refresh_released_days: float = 30,
+) -> Counter[tuple[str, str]]:
+    """Store a batch in the caller's transaction.
+
+    Args:
+        items: in the order they were yielded; a record may come more than once, its newest version counts.
+        identity_source: the source whose ids are the titles' ids.
+        listing_is_full: the walk lists everything, so each release is noted as seen.
+        refresh_ongoing_hours: age at which an airing title's metadata is due again.
+        refresh_released_days: the same for every other title.
+
+    Returns:
+        (kind, outcome) -> how many. Outcome is new, changed, unchanged, failed; a player may be gone, an anime absent.
+
+    Raises:
+        TypeError: an item of a kind that has no table.
+    """
+    refresh = timedelta(hours=refresh_ongoing_hours), timedelta(days=refresh_released_days)
+    batch = Batch(conn, run_id, identity_source, listing_is_full, *refresh)
+    kinds = _by_kind(items)
+    store_anime(batch, kinds[Anime])
+    store_releases(batch, kinds[Release])
+    order = dict.fromkeys(batch.title_of(item) for item in items if isinstance(item, Anime | Release))
+    batch.counts["title", "new"] += store_titles(conn, run_id, (t for t in order if t), batch.touched)
+    store_answers(batch, kinds[Anime], kinds[Absent])
+    dead_letters.clear_understood(conn, [*kinds[Anime], *kinds[Release], *kinds[Absent]])
+    dead_letters.put_rejected(conn, run_id, kinds[Rejected])
+    batch.counts.update((rejected.kind, "failed") for rejected in kinds[Rejected])
+    for checkpoint in kinds[Checkpoint]:
+        runs.store_checkpoint(conn, run_id, checkpoint)
+    return +batch.counts
+
+
+def _by_kind(items: Sequence[Storable]) -> dict[type, list[Any]]:
+    kinds: dict[type, list[Any]] = {kind: [] for kind in KINDS}
+    for item in items:
+        if type(item) not in kinds:
+            raise TypeError(f"the catalogue has no table for {type(item).__name__} items")
+        kinds[type(item)].append(item)
+    return kinds

@@ -1,0 +1,107 @@
+"""Rows of ``anime``: what one source says of one anime, its newest version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, Update, bindparam, select, update
+
+from anime_crawler.catalogue.batch import Batch, by_source
+from anime_crawler.catalogue.sql import Row, Upsert, as_json, fetch, iso, packed, packed_ids, rows_of, upsert_rows
+from anime_crawler.catalogue.tables import anime
+from anime_crawler.items import Anime
+
+VERSION = (anime.c.source, anime.c.source_id, anime.c.source_updated_at)
+
+
+class Known(NamedTuple):
+    """What is stored of an anime."""
+
+    source_id: str
+    checksum: str
+    title_id: str | None
+    updated_at: str | None
+
+
+def store_anime(batch: Batch, items: Sequence[Anime]) -> None:
+    """Store what is new or changed; an older version than the stored one is passed over."""
+    for source, group in by_source(items):
+        versions = _newest(group)
+        batch.counts["anime", "unchanged"] += len(group) - len(versions)
+        _store(batch, source, versions)
+
+
+def _newest(items: Iterable[Anime]) -> dict[str, Anime]:
+    newest: dict[str, Anime] = {}
+    for item in items:
+        other = newest.get(item.source_id)
+        if other is None or not _is_older(_updated_at(item), _updated_at(other)):
+            newest[item.source_id] = item
+    return newest
+
+
+def _store(batch: Batch, source: str, versions: dict[str, Anime]) -> None:
+    stored = fetch(batch.conn, _known(batch.dialect), source=source, ids=packed_ids(versions))
+    known = {row.source_id: row for row in (Known(*fields) for fields in stored)}
+    rows: list[Row] = []
+    seen_newer: list[Row] = []
+    for item in versions.values():
+        old = known.get(item.source_id)
+        updated_at, checksum = _updated_at(item), item.checksum()
+        if old and (old.checksum == checksum or _is_older(updated_at, old.updated_at)):
+            batch.counts["anime", "unchanged"] += 1
+            if _is_older(old.updated_at, updated_at):
+                seen_newer.append((source, item.source_id, updated_at))
+        else:
+            batch.counts["anime", "changed" if old else "new"] += 1
+            title_id = batch.title_of(item)
+            batch.touched.by_anime |= {t for t in (title_id, old and old.title_id) if t}
+            rows.append(_row(batch, item, title_id, checksum, updated_at))
+    if rows:
+        batch.conn.execute(_upsert(batch.dialect), {"rows": packed(rows)})
+    if seen_newer:
+        batch.conn.execute(_note_version(batch.dialect), {"rows": packed(seen_newer)})
+
+
+def _updated_at(item: Anime) -> str | None:
+    return iso(item.source_updated_at) if item.source_updated_at else None
+
+
+def _is_older(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and one < other
+
+
+def _row(batch: Batch, item: Anime, title_id: str | None, checksum: str, updated_at: str | None) -> Row:
+    return (
+        item.source,
+        item.source_id,
+        title_id,
+        checksum,
+        item.schema_version,
+        updated_at,
+        iso(item.fetched_at),
+        batch.run_id,
+        item.model_dump_json(),
+    )
+
+
+@cache
+def _known(dialect: str) -> Select[Any]:
+    ids = rows_of(dialect, "ids", [anime.c.source_id])
+    columns = (anime.c.source_id, anime.c.checksum, anime.c.title_id, anime.c.source_updated_at)
+    wanted = anime.c.source_id.in_(select(ids.c.source_id))
+    return as_json(dialect, select(*columns).where(anime.c.source == bindparam("source"), wanted))
+
+
+@cache
+def _upsert(dialect: str) -> Upsert:
+    return upsert_rows(dialect, anime, list(anime.c), keys=["source", "source_id"])
+
+
+@cache
+def _note_version(dialect: str) -> Update:
+    rows = rows_of(dialect, "rows", VERSION)
+    same = (anime.c.source == rows.c.source) & (anime.c.source_id == rows.c.source_id)
+    return update(anime).where(same).values(source_updated_at=rows.c.source_updated_at)

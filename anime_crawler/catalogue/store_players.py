@@ -1,0 +1,160 @@
+"""Rows of ``player`` and ``episode`` below the releases of one batch that are new or changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, Update, null, select, update
+
+from anime_crawler.catalogue.batch import Batch
+from anime_crawler.catalogue.sql import (
+    Row,
+    Upsert,
+    as_json,
+    fetch,
+    insert_into,
+    iso,
+    packed,
+    packed_ids,
+    rows_of,
+)
+from anime_crawler.catalogue.tables import episode, player, release
+from anime_crawler.items import Player, Release
+
+
+class Diff(NamedTuple):
+    """A stored release that is to be brought up to date."""
+
+    release_id: int
+    title_id: str | None
+
+
+class Facts(NamedTuple):
+    """What a player row says, beside its times."""
+
+    season_number: int | None
+    source_number: int
+    title: str | None
+    url: str
+    gone_at: str | None = None
+
+
+FACTS = [player.c[name] for name in ("number", "season_number", "source_number", "title", "url")]
+
+
+class _Rows:
+    """Rows to write for one batch."""
+
+    def __init__(self) -> None:
+        self.players: list[Row] = []
+        self.gone: list[Row] = []
+        self.episodes: dict[tuple[str, int], list[str | int | None]] = {}
+
+    def add_player(self, item: Release, player: Player, seen: str) -> None:
+        facts = (player.number, player.season_number, player.source_number, player.title, player.url)
+        self.players.append((item.source_id, *facts, seen))
+
+    def add_episodes(self, title_id: str | None, players: Iterable[Player], seen: str) -> None:
+        if title_id is None:
+            return
+        for p in players:
+            row = self.episodes.setdefault((title_id, p.number), [title_id, p.number, p.season_number, p.title, seen])
+            row[3] = row[3] or p.title
+
+
+def store_players(batch: Batch, source: str, new: Sequence[Release], changed: Sequence[tuple[Release, Diff]]) -> None:
+    """Store the players of releases of one `source`, whose own rows are stored already."""
+    rows = _Rows()
+    for item in new:
+        seen = iso(item.fetched_at)
+        for p in item.players:
+            rows.add_player(item, p, seen)
+        rows.add_episodes(batch.title_of(item), item.players, seen)
+        batch.counts["player", "new"] += len(item.players)
+    stored = _stored(batch, [diff.release_id for _, diff in changed])
+    for item, diff in changed:
+        _compare(batch, rows, item, diff, stored[diff.release_id])
+    _write(batch, source, rows)
+
+
+def _stored(batch: Batch, release_ids: Sequence[int]) -> dict[int, dict[int, Facts]]:
+    stored: dict[int, dict[int, Facts]] = defaultdict(dict)
+    if release_ids:
+        for release_id, number, *facts in fetch(batch.conn, _known(batch.dialect), ids=packed_ids(release_ids)):
+            stored[release_id][number] = Facts(*facts)
+    return stored
+
+
+def _compare(batch: Batch, rows: _Rows, item: Release, diff: Diff, stored: dict[int, Facts]) -> None:
+    seen = iso(item.fetched_at)
+    title_id = batch.title_of(item)
+    fresh = []
+    for p in item.players:
+        old = stored.pop(p.number, None)
+        if old == Facts(p.season_number, p.source_number, p.title, p.url):
+            batch.counts["player", "unchanged"] += 1
+            continue
+        batch.counts["player", "changed" if old else "new"] += 1
+        rows.add_player(item, p, seen)
+        fresh.append(p)
+    rows.add_episodes(title_id, fresh if title_id == diff.title_id else item.players, seen)
+    gone = [number for number, facts in stored.items() if facts.gone_at is None]
+    batch.counts["player", "gone"] += len(gone)
+    rows.gone += [(diff.release_id, number, seen) for number in gone]
+
+
+def _write(batch: Batch, source: str, rows: _Rows) -> None:
+    conn, dialect = batch.conn, batch.dialect
+    if rows.players:
+        conn.execute(_upsert(dialect), {"rows": packed((source, *row) for row in rows.players)})
+    if rows.gone:
+        conn.execute(_mark_gone(dialect), {"rows": packed(rows.gone)})
+    if rows.episodes:
+        new = conn.execute(_insert_episodes(dialect), {"rows": packed(rows.episodes.values())})
+        batch.counts["episode", "new"] += new.rowcount
+    if titled := [row for row in rows.episodes.values() if row[3]]:
+        conn.execute(_fill_titles(dialect), {"rows": packed(titled)})
+
+
+@cache
+def _known(dialect: str) -> Select[Any]:
+    ids = rows_of(dialect, "ids", [player.c.release_id])
+    columns = (player.c.release_id, *FACTS, player.c.gone_at)
+    return as_json(dialect, select(*columns).where(player.c.release_id.in_(select(ids.c.release_id))))
+
+
+@cache
+def _upsert(dialect: str) -> Upsert:
+    """Players of new releases join their release's row here: Python need not know its number."""
+    rows = rows_of(dialect, "rows", [release.c.source, release.c.source_id, *FACTS, player.c.first_seen])
+    its_release = (release.c.source == rows.c.source) & (release.c.source_id == rows.c.source_id)
+    values = {column.name: rows.c[column.name] for column in FACTS}
+    times = {"first_seen": rows.c.first_seen, "last_seen": rows.c.first_seen, "gone_at": null()}
+    joined = rows.join(release, its_release)
+    insert = insert_into(dialect, player, {"release_id": release.c.id, **values, **times}, joined)
+    replaced = {name: insert.excluded[name] for name in (*values, "last_seen", "gone_at") if name != "number"}
+    return insert.on_conflict_do_update(index_elements=["release_id", "number"], set_=replaced)
+
+
+@cache
+def _mark_gone(dialect: str) -> Update:
+    rows = rows_of(dialect, "rows", [player.c.release_id, player.c.number, player.c.gone_at])
+    same = (player.c.release_id == rows.c.release_id) & (player.c.number == rows.c.number)
+    return update(player).where(same).values(gone_at=rows.c.gone_at)
+
+
+@cache
+def _insert_episodes(dialect: str) -> Upsert:
+    rows = rows_of(dialect, "rows", list(episode.c))
+    insert = insert_into(dialect, episode, dict(rows.c.items()), rows)
+    return insert.on_conflict_do_nothing(index_elements=["title_id", "number"])
+
+
+@cache
+def _fill_titles(dialect: str) -> Update:
+    rows = rows_of(dialect, "rows", list(episode.c))
+    same = (episode.c.title_id == rows.c.title_id) & (episode.c.number == rows.c.number)
+    return update(episode).where(same, episode.c.title.is_(None)).values(title=rows.c.title)

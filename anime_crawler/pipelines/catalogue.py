@@ -1,0 +1,101 @@
+"""Third stage: an item has passed when the transaction that holds it is committed; then its request may be acked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from scrapy.crawler import Crawler
+from scrapy.exceptions import DropItem
+
+from anime_crawler.catalogue.catalogue import CatalogueError
+from anime_crawler.catalogue.store import Storable, store_items
+from anime_crawler.items import Absent, Checkpoint, Rejected
+
+if TYPE_CHECKING:  # the job knows the pipelines, not they the job
+    from anime_crawler.job import Job
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 1_000
+"""Most items of one transaction: five pages that waited for a slow disk. Bounds the writer's memory."""
+
+FATAL_EXIT_CODE = 2  # a database that cannot be written is a matter of configuration
+
+
+class CataloguePipeline:
+    """Gathers what is yielded while the last batch is being written, and stores it as the next one, in order."""
+
+    def __init__(self, job: Job, identity_source: str) -> None:
+        self._job = job
+        self._identity_source = identity_source
+        self._waiting: list[tuple[Storable, asyncio.Future[bool]]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler.job, crawler.settings["IDENTITY_SOURCE"])  # type: ignore[attr-defined]
+
+    async def process_item(self, item: Any) -> Any:
+        if not await self._stored(item):
+            # Quietly: the job has said once why it ends, and acks nothing any more.
+            raise DropItem("not stored: the catalogue failed", log_level="DEBUG")
+        if isinstance(item, Checkpoint | Absent | Rejected):
+            raise DropItem("stored; not data", log_level="DEBUG")
+        return item
+
+    async def _stored(self, item: Storable) -> bool:
+        stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, stored))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
+        return await stored
+
+    async def _write(self) -> None:
+        while self._waiting:
+            await self._page_is_complete()
+            batch, self._waiting = self._waiting[:BATCH_SIZE], self._waiting[BATCH_SIZE:]
+            is_stored = await self._store([item for item, _ in batch])
+            for _, stored in batch:
+                if not stored.done():
+                    stored.set_result(is_stored)
+        self._writer = None
+
+    async def _page_is_complete(self) -> None:
+        """The items of a page arrive within a few turns of the loop; they belong in one transaction."""
+        size = 0
+        while size != len(self._waiting):
+            size = len(self._waiting)
+            await asyncio.sleep(0)
+
+    async def _store(self, items: Sequence[Storable]) -> bool:
+        if self._job.failed:
+            return False
+        config = self._job.config
+        store = partial(
+            store_items,
+            run_id=self._job.run_id,
+            items=items,
+            identity_source=self._identity_source,
+            listing_is_full=self._job.full_listing,
+            refresh_ongoing_hours=config.refresh_ongoing_hours,
+            refresh_released_days=config.refresh_released_days,
+        )
+        try:
+            counts = await self._job.catalogue.write(store)
+        except CatalogueError as error:
+            return self._fail(str(error))
+        except Exception as error:  # a fault of ours: as fatal, for the batch is lost, but with its traceback
+            logger.exception("items could not be stored")
+            return self._fail(f"items could not be stored: {error!r}")
+        for (kind, outcome), count in counts.items():
+            self._job.report.count(kind, outcome, count)
+        return True
+
+    def _fail(self, message: str) -> bool:
+        self._job.failed = True
+        self._job.fatal(message, FATAL_EXIT_CODE)
+        return False
