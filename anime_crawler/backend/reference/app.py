@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -104,6 +105,8 @@ class Trace:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._prefix = uuid.uuid4().hex[:16].encode()
+        self._numbers = itertools.count()  # a random id for each request would cost more than all routing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, with the id in its scope and in the header of its answer."""
@@ -111,7 +114,7 @@ class Trace:
             await self._app(scope, receive, send)
             return
         given = next((value for name, value in scope["headers"] if name == b"x-trace-id"), None)
-        trace_id = str(uuid.uuid4()).encode() if given is None else given
+        trace_id = b"%b%016x" % (self._prefix, next(self._numbers)) if given is None else given
         scope["trace_id"] = trace_id.decode("latin-1")
 
         async def traced(message: Message) -> None:

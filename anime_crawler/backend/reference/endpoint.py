@@ -19,7 +19,6 @@ from typing import Any
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Receive, Scope, Send
 
 from anime_crawler.backend.reference.connection import connection_of
@@ -122,7 +121,9 @@ class ImportEndpoint:
             await asyncio.sleep(query_s * backend.store.slug_queries(payload.title))
         try:
             changes = await backend.store.writer.run(partial(what.work, payload=payload, post=post))
-        except SQLAlchemyError as error:
+        except RefusedError:
+            raise
+        except Exception as error:  # whatever the driver raises; the real import handlers catch all, too
             log.exception("%s not stored", what.route)
             raise RefusedError(500, f"Failed to import {what.route}: {error}") from None
         backend.stats.changed(what.kind, changes)
@@ -152,7 +153,7 @@ class ImportEndpoint:
 
     def _refusal(self, refusal: RefusedError, trace_id: str) -> Answer:
         if refusal.status == 404:
-            self._backend.stats.orphans[self._what.kind] += 1
+            self._backend.stats.rejected_children += 1
         if refusal.details:
             log.debug("%s 422 trace=%s %s", self._what.route, trace_id, refusal.details)
         details = refusal.details if self._backend.dev else None

@@ -60,7 +60,7 @@ def _add_reading(router: APIRouter, backend: Backend) -> None:
 
     @router.get("/dump")
     async def read_dump(slugs: bool = True) -> StreamingResponse:
-        return StreamingResponse(dump(backend.store.writer, slugs), media_type="application/x-ndjson")
+        return StreamingResponse(dump(backend.store.writer, slugs), media_type="application/json")
 
     @router.get("/anime")
     async def read_anime(source_name: str, source_id: str) -> Found:
@@ -95,8 +95,9 @@ def _add_counters(router: APIRouter, backend: Backend) -> None:
     async def read_stats() -> dict[str, Any]:
         return backend.stats.report() | {"faults": dict(backend.switches.struck)}
 
-    @router.delete("/stats")
+    @router.post("/reset")
     async def reset_stats() -> dict[str, Any]:
+        """Count anew; rows and faults stay."""
         backend.stats.reset()
         return backend.stats.report()
 

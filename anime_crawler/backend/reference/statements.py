@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
-from sqlalchemy import ClauseElement, Connection, Dialect, bindparam, false, insert, select, true, update
+from sqlalchemy import ClauseElement, Connection, Dialect, Select, bindparam, false, insert, select, true, update
 
 from anime_crawler.backend.reference.tables import anime, episode, video
 
@@ -52,18 +53,30 @@ _STATEMENTS: dict[str, ClauseElement] = {
 
 
 class Statements:
-    """Runs the statements above by name."""
+    """Runs the statements above by name, in the transaction that SQLAlchemy has begun.
+
+    Raises:
+        Exception: the driver's own, where the database refuses.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         self._sql = {name: str(statement.compile(dialect=dialect)) for name, statement in _STATEMENTS.items()}
+        self._columns = {
+            name: tuple(column.name for column in statement.selected_columns)
+            for name, statement in _STATEMENTS.items()
+            if isinstance(statement, Select)
+        }
 
     def run(self, connection: Connection, name: str, **values: Any) -> None:
         """Run one that changes a row."""
-        connection.exec_driver_sql(self._sql[name], values)
+        with closing(connection.connection.cursor()) as cursor:
+            cursor.execute(self._sql[name], values)
 
     def all(self, connection: Connection, name: str, **values: Any) -> list[dict[str, Any]]:
         """The rows of one that reads."""
-        return [dict(row) for row in connection.exec_driver_sql(self._sql[name], values).mappings()]
+        with closing(connection.connection.cursor()) as cursor:
+            cursor.execute(self._sql[name], values)
+            return [dict(zip(self._columns[name], row, strict=True)) for row in cursor.fetchall()]
 
     def one(self, connection: Connection, name: str, **values: Any) -> dict[str, Any] | None:
         """The row of one that finds at most one."""

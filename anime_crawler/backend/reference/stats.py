@@ -44,12 +44,12 @@ class Stats:
 
     def reset(self) -> None:
         """Set every counter to zero; what is in flight stays in flight."""
-        self.posts: dict[str, Counter[str]] = {}
+        self.answers: dict[str, Counter[str]] = {}
         self.rows: dict[str, Counter[str]] = {}
         self.same_key_in_flight: Counter[str] = Counter()
         self.duplicates = 0
         self.lost_races: Counter[str] = Counter()
-        self.orphans: Counter[str] = Counter()
+        self.rejected_children = 0
         self.max_in_flight = 0
         self.met: deque[Key] = deque(maxlen=100)  # enough to find the culprit
         self._by_key: Counter[int] = Counter()  # by hash: 450,000 keys as text would be 100 MB
@@ -102,7 +102,7 @@ class Stats:
 
     def answered(self, route: str, answer: str) -> None:
         """Count an answer: its status, or ``dropped``."""
-        self.posts.setdefault(route, Counter())[answer] += 1
+        self.answers.setdefault(route, Counter())[answer] += 1
 
     def changed(self, kind: str, changes: Counter[str]) -> None:
         """Count rows by what a POST did to them."""
@@ -115,14 +115,15 @@ class Stats:
     def report(self) -> dict[str, Any]:
         """All counters, as JSON-ready values."""
         return {
-            "posts": self.posts,
+            "posts": {route: answers.total() for route, answers in self.answers.items()},
+            "answers": self.answers,
             "rows": self.rows,
-            "same_key_in_flight": dict(self.same_key_in_flight),
-            "same_key_in_flight_total": self.same_key_in_flight.total(),
+            "same_key_in_flight": self.same_key_in_flight.total(),
+            "same_key_in_flight_by_kind": self.same_key_in_flight,
             "same_keys": [list(key) for key in self.met],
             "duplicates": self.duplicates,
-            "lost_races": dict(self.lost_races),
-            "orphans": dict(self.orphans),
+            "lost_races": self.lost_races,
+            "rejected_children": self.rejected_children,
             "in_flight": self._in_flight,
             "max_in_flight": self.max_in_flight,
         }
