@@ -24,7 +24,7 @@ EXAMPLE_INTERNAL_TOKEN = "a-long-random-string-shared-with-the-backend"  # noqa:
 PLACEHOLDERS = frozenset(
     {
         *("changeme", "change_me", "your_token", "your_token_here", "your_api_token", "token", "secret"),
-        *("xxx", "test", "todo", "placeholder"),
+        *("paste_your_token_here", "xxx", "test", "todo", "placeholder"),
         *(EXAMPLE_KODIK_TOKEN, EXAMPLE_INTERNAL_TOKEN.replace("-", "_")),
     }
 )
