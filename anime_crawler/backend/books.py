@@ -1,0 +1,78 @@
+"""What one delivery writes down: receipts, dead letters, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+import orjson
+from sqlalchemy import Connection
+
+from anime_crawler.backend.payloads import AnimePost, EpisodeEntry, Refused
+from anime_crawler.catalogue import dead_letters, outbox
+from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.catalogue.sql import iso
+from anime_crawler.extensions.report import RunReport
+
+
+def now() -> str:
+    """The current time as the catalogue writes it."""
+    return iso(datetime.now(UTC))
+
+
+class Books:
+    """Writes to the catalogue on behalf of the importer; each call is committed when it returns."""
+
+    def __init__(self, catalogue: Catalogue, run_id: int, report: RunReport) -> None:
+        self.catalogue = catalogue
+        self.report = report
+        self._run_id = run_id
+
+    async def anime_delivered(self, title_id: str, post: AnimePost, trace_id: str) -> None:
+        """Keep the receipt of an anime."""
+        self.report.count("backend", "anime")
+        await self._write(
+            partial(outbox.record_anime, title_id=title_id, checksum=post.checksum, now=now(), trace_id=trace_id)
+        )
+
+    async def episodes_delivered(self, title_id: str, entries: Sequence[EpisodeEntry], trace_id: str) -> None:
+        """Keep the receipt of a list of episodes."""
+        self.report.count("backend", "episodes")
+        rows = [(entry.number, entry.checksum) for entry in entries]
+        await self._write(
+            partial(outbox.record_episodes, title_id=title_id, entries=rows, now=now(), trace_id=trace_id)
+        )
+
+    async def set_aside(self, title_id: str, refused: Sequence[Refused]) -> None:
+        """Keep what cannot be delivered as dead letters, with the reason."""
+        if not refused:
+            return
+        self.report.count("backend", "failed", len(refused))
+        request = orjson.dumps({"title_id": title_id}).decode()
+        letters = [
+            dead_letters.Letter("deliver", "backend", r.kind, r.key, r.reason, r.raw, r.checksum, request=request)
+            for r in refused
+        ]
+        await self._write(partial(dead_letters.put, run_id=self._run_id, letters=letters))
+
+    async def finished(self, title_id: str, version: int, obsolete: Sequence[tuple[str, str, str]]) -> None:
+        """Nothing is left to do for the title in this version; `obsolete` dead letters go."""
+        await self._write(partial(_finish, title_id=title_id, version=version, obsolete=obsolete))
+
+    async def withdraw(self, intent: outbox.SentPlayer, before: outbox.SentPlayer | None) -> None:
+        """Undo the intent of a player whose POST certainly changed nothing."""
+        await self._write(partial(outbox.withdraw_player, intent=intent, before=before))
+
+    async def forget(self, actions: Sequence[Callable[[Connection], None]]) -> None:
+        """Forget receipts that turned out to be wrong."""
+        await self._write(lambda conn: [action(conn) for action in actions])
+
+    async def _write(self, fn: Callable[[Connection], object]) -> None:
+        await self.catalogue.write(fn)
+
+
+def _finish(conn: Connection, title_id: str, version: int, obsolete: Sequence[tuple[str, str, str]]) -> None:
+    outbox.mark_delivered(conn, [(title_id, version)])
+    for kind, key, checksum in obsolete:
+        outbox.clear_dead_letter(conn, kind, key, checksum)

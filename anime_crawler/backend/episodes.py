@@ -1,0 +1,90 @@
+"""The episode lists of one title, one after the other; a refused list is halved until the bad entry is alone."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from anime_crawler.backend.books import Books
+from anime_crawler.backend.client import Kind
+from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, SPLITS, STOPS, Outcome
+from anime_crawler.backend.payloads import EpisodeEntry, Refused, digest, episode_key
+from anime_crawler.backend.sender import Reply, Sender
+from anime_crawler.backend.validation import episodes_body
+from anime_crawler.backend.work import TitleWork, WorkQueue
+from anime_crawler.catalogue import outbox
+
+LISTS_TO_HALVE = SPLITS | {Outcome.MULTIPLE_ROWS}
+
+
+class EpisodeDelivery:
+    """Shared by all workers of one delivery."""
+
+    def __init__(self, sender: Sender, queue: WorkQueue, books: Books) -> None:
+        self._sender = sender
+        self._queue = queue
+        self._books = books
+        self._parent_tried: set[str] = set()
+
+    async def deliver(self, work: TitleWork) -> bool:
+        """Whether all lists are settled; False: the title is put off, or the delivery is being stopped."""
+        while work.chunks and not work.forget:
+            if not await self._deliver_chunk(work):
+                return False
+        return True
+
+    async def _deliver_chunk(self, work: TitleWork) -> bool:
+        """Whether it is settled, or has become two."""
+        chunk = work.chunks[0]
+        reply = await self._send(work)
+        if reply.outcome in LISTS_TO_HALVE and len(chunk) > 1:
+            middle = len(chunk) // 2
+            work.chunks[0] = chunk[middle:]
+            work.chunks.appendleft(chunk[:middle])
+            return True
+        if reply.outcome is Outcome.DELIVERED:
+            await self._books.episodes_delivered(work.title_id, chunk, reply.trace_id)
+        elif not await self._settled_otherwise(work, reply):
+            return False
+        work.chunks.popleft()
+        work.attempts = 0
+        return True
+
+    async def _send(self, work: TitleWork) -> Reply:
+        body = episodes_body(work.title_id, (entry.body for entry in work.chunks[0]))
+        async with self._sender as sender:
+            trace_id = sender.new_trace_id()
+            return await sender.send(Kind.EPISODES, work.title_id, body, work.attempts, trace_id, digest(body))
+
+    async def _settled_otherwise(self, work: TitleWork, reply: Reply) -> bool:
+        """Deal with a list that was not delivered; False: it will be sent again."""
+        work.attempts += 1
+        if reply.outcome in STOPS:
+            return False
+        if reply.outcome in NEEDS_PARENT and work.title_id not in self._parent_tried:
+            self._parent_tried.add(work.title_id)
+            lost = reply.outcome is Outcome.PARENT_MISSING
+            work.forget.append(partial(outbox.forget_anime, title_id=work.title_id, with_children=lost))
+        elif reply.outcome in FINAL | NEEDS_PARENT:
+            await self._give_up(work, reply)
+        elif self._sender.may_repeat(reply.outcome, work.attempts):
+            self._queue.put_off(work, reply.delay_s)
+            return False
+        elif reply.outcome is Outcome.NOT_STORED:
+            await self._give_up(work, reply)
+        else:
+            work.has_failed = True
+            work.lost.update(entry.number for entry in work.chunks[0])
+        return True
+
+    async def _give_up(self, work: TitleWork, reply: Reply) -> None:
+        entries = work.chunks[0]
+        work.lost.update(entry.number for entry in entries)
+        await self._books.set_aside(work.title_id, [_refused(work.title_id, entry, reply) for entry in entries])
+
+
+def _refused(title_id: str, entry: EpisodeEntry, reply: Reply) -> Refused:
+    key = episode_key(title_id, entry.number)
+    reason = f"{reply.outcome}: {reply.reason}"
+    if reply.outcome is Outcome.MULTIPLE_ROWS:
+        reason += f". Delete all but one of the backend's episodes with the source id {key}, then replay this"
+    return Refused("episode", key, reason, entry.body.decode(), entry.checksum)

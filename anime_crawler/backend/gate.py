@@ -1,0 +1,152 @@
+"""When a POST may leave: not while the backend is away, asked for a pause, or delivery has ended.
+
+After FAILURES_TO_SHUT failures in a row the gate is shut: one POST at a time tries, at growing intervals, until one
+gets an answer. While the crawl runs this goes on for ever; afterwards patience ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from anime_crawler.backend.errors import DeliveryStoppedError, Outcome
+from anime_crawler.config import Config
+from anime_crawler.extensions.report import RunReport
+
+FAILURES_TO_SHUT = 5
+"""A recycling worker drops at most the posts in flight; five in a row are more than that at CONCURRENCY 4."""
+
+POLL_S = 0.1
+"""How soon a waiting POST sees that the run is being stopped."""
+
+PATIENCE = 1.5
+"""Deadline without an answer, in longest pauses (BACKOFF_MAX_SECONDS): 90 s by default."""
+
+PATIENCE_REFUSED = 0.25
+"""The same while connections are refused outright: 15 s by default. A restart is over by then; else nobody is there."""
+
+
+LONGEST_PAUSE_S = 600
+"""A longer Retry-After is absurd, or better waited for by the next run."""
+
+
+class Gate:
+    """State of the backend as this process sees it."""
+
+    def __init__(
+        self, config: Config, report: RunReport, more_may_come: Callable[[], bool], stopping: Callable[[], bool]
+    ) -> None:
+        self._config = config
+        self._report = report
+        self._more_may_come = more_may_come
+        self._stopping = stopping
+        self._failures = 0
+        self._since = 0.0  # when the trouble began, or the crawl ended if that was later
+        self._tries_at = 0.0
+        self._is_trying = False
+        self._paused_until = 0.0
+        self._pauses = 0
+        self._last = Outcome.DELIVERED
+        self.stopped: DeliveryStoppedError | None = None
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether the backend is thought to be away."""
+        return self._failures >= FAILURES_TO_SHUT
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a POST could leave now without waiting."""
+        return not self.is_shut and time.monotonic() >= self._paused_until
+
+    def check(self) -> None:
+        """Raises DeliveryStoppedError when nothing may be sent any more."""
+        if self.stopped is None and self._stopping():
+            self.stopped = DeliveryStoppedError("interrupted")
+        if self.stopped is not None:
+            raise self.stopped
+
+    def stop(self, kind: str, reason: str, setting: str) -> None:
+        """End the delivery for a reason that a person must know; the first one stays."""
+        if self.stopped is None:
+            self._report.problem("backend", kind, reason, setting)
+            self.stopped = DeliveryStoppedError(f"{kind}: {reason}", setting)
+
+    async def enter(self) -> None:
+        """Return when one POST may leave; `succeeded`, `failed` or `pause` must follow.
+
+        Raises:
+            DeliveryStoppedError: none may, in this run.
+        """
+        self.check()
+        while not self._lets_pass(time.monotonic()):
+            await asyncio.sleep(POLL_S)
+            self.check()
+            self._check_patience()
+        self._report.waiting.pop("backend", None)
+
+    def succeeded(self) -> None:
+        """The backend answered, whatever it said of the record."""
+        self._failures = self._pauses = 0
+        self._is_trying = False
+
+    def failed(self, outcome: Outcome) -> None:
+        """No answer, or one that says that the backend is not well."""
+        now = time.monotonic()
+        if self._failures == 0:
+            self._since = now
+        self._failures += 1
+        self._last = outcome
+        self._is_trying = False
+        if self.is_shut:
+            self._tries_at = now + self.backoff_s(self._failures - FAILURES_TO_SHUT)
+            self._report.waiting["backend"] = f"{outcome}: trying again now and then"
+            self._check_patience()
+
+    def pause(self, seconds: float | None) -> None:
+        """The backend, or a proxy, asked for a pause of everything.
+
+        Args:
+            seconds: as it said; ``None``: it did not say how long.
+        """
+        self._is_trying = False
+        now = time.monotonic()
+        if now >= self._paused_until:  # else the others of a burst say the same
+            self._pauses += 1
+        wait_s = self.backoff_s(self._pauses - 1) if seconds is None else seconds
+        if (wait_s > LONGEST_PAUSE_S or self._pauses > FAILURES_TO_SHUT) and not self._more_may_come():
+            self.stop("slow_down", f"the backend asks to wait for {wait_s:.0f} s", "BACKEND_LIMITS")
+        wait_s = min(wait_s, LONGEST_PAUSE_S)
+        self._paused_until = max(self._paused_until, now + wait_s)
+        self._report.waiting["backend"] = f"asked to slow down, {wait_s:.0f} s"
+
+    def backoff_s(self, failures: int) -> float:
+        """Seconds before the next attempt after this many failures: doubling, at least half of it, never 0."""
+        doubled: float = self._config.backoff_base_seconds * 2.0 ** min(failures, 30)
+        longest = min(self._config.backoff_max_seconds, doubled)
+        return longest * random.uniform(0.5, 1)  # noqa: S311  jitter, not a secret
+
+    def _lets_pass(self, now: float) -> bool:
+        if now < self._paused_until:
+            return False
+        if not self.is_shut:
+            return True
+        if self._is_trying or now < self._tries_at:
+            return False
+        self._is_trying = True
+        return True
+
+    def _check_patience(self) -> None:
+        if not self.is_shut:
+            return
+        now = time.monotonic()
+        if self._more_may_come():
+            self._since = now
+        elif now - self._since > self._patience_s():
+            self.stop(self._last, "the backend stayed away; `scrapy deliver` sends the rest", "BACKEND_BASE_URL")
+
+    def _patience_s(self) -> float:
+        share = PATIENCE_REFUSED if self._last is Outcome.UNREACHABLE else PATIENCE
+        return share * self._config.backoff_max_seconds

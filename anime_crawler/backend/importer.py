@@ -1,0 +1,212 @@
+"""Brings the backend to what the catalogue holds: anime → episodes → players, only what changed, whatever happens.
+
+Lane ── anime, one at a time ──▶ WorkQueue ──▶ CONCURRENCY Workers ── episodes, players ──▶ backend
+  ▲                                               │ intents, receipts
+  └──────────────── catalogue ◀───────────────────┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from anime_crawler.backend.books import Books
+from anime_crawler.backend.client import BackendClient
+from anime_crawler.backend.episodes import EpisodeDelivery
+from anime_crawler.backend.errors import DeliveryStoppedError
+from anime_crawler.backend.gate import POLL_S, Gate
+from anime_crawler.backend.lane import TITLES_PER_LOAD, TITLES_PER_QUERY, Lane
+from anime_crawler.backend.ledger import Ledger
+from anime_crawler.backend.payloads import posts_for
+from anime_crawler.backend.players import PlayerFailures
+from anime_crawler.backend.sender import Sender
+from anime_crawler.backend.work import EPISODES_PER_POST, WorkQueue
+from anime_crawler.backend.workers import Worker, Workshop
+from anime_crawler.catalogue import outbox
+from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.config import Config
+from anime_crawler.extensions.report import RunReport
+from anime_crawler.settings import SOURCE_PRIORITY
+
+STOP_GRACE_S = 1.5
+"""Time for POSTs in flight to end when the run is stopped; what is cut off then is in doubt, and sent again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPosts:
+    """How many POSTs a delivery would send."""
+
+    anime: int = 0
+    episodes: int = 0
+    players: int = 0
+    refused: int = 0
+    """Records that our own validation refuses: they would become dead letters."""
+
+    def __str__(self) -> str:
+        return f"{self.anime} anime, {self.episodes} episode lists, {self.players} players; {self.refused} refused"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryResult:
+    """What one delivery did, and what is left."""
+
+    anime: int
+    episodes: int
+    """Accepted lists."""
+    players: int
+    retries: int
+    failed: int
+    """Records that became dead letters."""
+    pending: int
+    """Titles that are not, or not fully, delivered."""
+    reason: str | None = None
+    """Why it ended early; ``None``: it did not."""
+    setting: str | None = None
+    """The setting that mends it."""
+
+    def __str__(self) -> str:
+        sent = f"{self.anime} anime, {self.episodes} episode lists, {self.players} players delivered"
+        left = f"{self.failed} refused, {self.pending} titles pending, {self.retries} retries"
+        return f"{sent}; {left}" + (f"; stopped: {self.reason}" if self.reason else "")
+
+
+class Importer:
+    """Delivers what the catalogue holds and the backend does not.
+
+    Args:
+        source_priority: for each field the first source that knows it is delivered.
+        reserve: takes one POST from BACKEND_LIMITS and gives the seconds to wait for it.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        config: Config,
+        run_id: int,
+        report: RunReport,
+        *,
+        source_priority: Sequence[str] = SOURCE_PRIORITY,
+        reserve: Callable[[], float] | None = None,
+    ) -> None:
+        self._catalogue = catalogue
+        self._config = config
+        self._report = report
+        self._books = Books(catalogue, run_id, report)
+        self._source_priority = source_priority
+        self._reserve = reserve
+        self.wake = asyncio.Event()
+        """Set it when there may be something new to deliver; it is looked for now and then anyway."""
+
+    async def run(
+        self,
+        more_may_come: Callable[[], bool],
+        ready_only: Callable[[], bool],
+        stopping: Callable[[], bool],
+    ) -> DeliveryResult:
+        """Deliver until nothing is left and nothing more may come, or nothing can be delivered.
+
+        Args:
+            more_may_come: whether the catalogue still grows; as long as it does, a backend that is away is waited for.
+            ready_only: whether titles wait for the identity source's answer; no title overtakes one that waits.
+            stopping: whether to end now, within 2 s.
+
+        Raises:
+            CatalogueError: a receipt could not be written; nothing was sent after that.
+        """
+        config = self._config
+        assert config.backend_base_url and config.internal_token  # Config has checked it
+        gate = Gate(config, self._report, more_may_come, stopping)
+        token = config.internal_token.get_secret_value()
+        async with BackendClient(
+            config.backend_base_url, token, config.concurrency, config.http_timeout_seconds
+        ) as client:
+            await self._deliver(Sender(client, gate, config, self._report, self._reserve), more_may_come, ready_only)
+        return await self._result(gate.stopped)
+
+    async def plan(self) -> PlannedPosts:
+        """What `run` would send now if every POST succeeded."""
+        anime = episodes = players = refused = after_seq = 0
+        while batch := await self._catalogue.read(
+            lambda conn: outbox.titles_to_deliver(conn, TITLES_PER_QUERY, after_seq, ready_only=False)  # noqa: B023
+        ):
+            after_seq = batch[-1][1]
+            for start in range(0, len(batch), TITLES_PER_LOAD):
+                ids = [title_id for title_id, _ in batch[start : start + TITLES_PER_LOAD]]
+                for state in await self._catalogue.read(lambda conn: outbox.load_titles(conn, ids)):  # noqa: B023
+                    posts = posts_for(state, self._config, self._source_priority)
+                    anime += posts.anime is not None
+                    episodes += -(-len(posts.episodes) // EPISODES_PER_POST)
+                    players += len(posts.players)
+                    refused += len(posts.refused)
+        return PlannedPosts(anime, episodes, players, refused)
+
+    async def _deliver(self, sender: Sender, more_may_come: Callable[[], bool], ready_only: Callable[[], bool]) -> None:
+        queue = WorkQueue(most_titles=2 * self._config.concurrency + TITLES_PER_LOAD)
+        ledger = Ledger(self._catalogue)
+        lane = Lane(sender, queue, self._books, self._config, self._source_priority)
+        self._report.progress["backend"] = lane.progress
+        episodes = EpisodeDelivery(sender, queue, self._books)
+        failures = PlayerFailures(sender, queue, self._books, ledger)
+        shop = Workshop(sender, queue, self._books, ledger, episodes, failures, lane.finish)
+        tasks = {asyncio.ensure_future(Worker(shop).work()) for _ in range(self._config.concurrency)}
+        tasks.add(asyncio.ensure_future(self._find_work(lane, more_may_come, ready_only)))
+        try:
+            await _until_one_ends(tasks, sender.gate)
+        finally:
+            await _end(tasks, STOP_GRACE_S if sender.gate.stopped else 0)
+            await ledger.close()
+        for task in tasks:
+            if not task.cancelled() and (error := task.exception()):
+                raise error
+
+    async def _find_work(self, lane: Lane, more_may_come: Callable[[], bool], ready_only: Callable[[], bool]) -> None:
+        """Pass after pass over the titles, until nothing is left and nothing may come."""
+        try:
+            while True:
+                more = more_may_come()
+                taken = await lane.run_pass(ready_only() and more)
+                if not taken and not more and lane.is_idle:
+                    return
+                if not taken:
+                    await self._wait_for_work()
+        except DeliveryStoppedError:
+            return
+
+    async def _wait_for_work(self) -> None:
+        self.wake.clear()
+        try:
+            async with asyncio.timeout(2 * POLL_S):
+                await self.wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _result(self, stopped: DeliveryStoppedError | None) -> DeliveryResult:
+        counts = self._report.counters["backend"]
+        self._report.waiting.pop("backend", None)
+        names = ("anime", "episodes", "players", "retries", "failed")
+        return DeliveryResult(
+            **{name: counts.get(name, 0) for name in names},
+            pending=await self._catalogue.read(outbox.count_pending),
+            reason=stopped.reason if stopped else None,
+            setting=stopped.setting if stopped else None,
+        )
+
+
+async def _until_one_ends(tasks: set[asyncio.Task[None]], gate: Gate) -> None:
+    """The lane ends when all is done, any task when the delivery is stopped or it has met an error."""
+    while True:
+        ended, _ = await asyncio.wait(tasks, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+        if ended:
+            return
+        try:
+            gate.check()
+        except DeliveryStoppedError:
+            return
+
+
+async def _end(tasks: set[asyncio.Task[None]], grace_s: float) -> None:
+    await asyncio.wait(tasks, timeout=grace_s)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

@@ -1,0 +1,158 @@
+"""Anime go out one at a time, in the order the catalogue first saw them: the backend makes their addresses from
+titles, one after the other, and two at once lose races; so the addresses are the same however often a run was killed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from anime_crawler.backend.books import Books
+from anime_crawler.backend.client import Kind
+from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, STOPS, Outcome
+from anime_crawler.backend.gate import POLL_S
+from anime_crawler.backend.payloads import AnimePost, Refused, posts_for
+from anime_crawler.backend.sender import Reply, Sender
+from anime_crawler.backend.work import TitleWork, WorkQueue
+from anime_crawler.catalogue import outbox
+from anime_crawler.catalogue.outbox import TitleState
+from anime_crawler.config import Config
+from anime_crawler.extensions.report import Progress
+
+TITLES_PER_QUERY = 200
+TITLES_PER_LOAD = 8
+"""Few, so that what is sent is fresh and memory stays small; several, because a load is eight statements."""
+
+ROUNDS = 3
+"""Passes in which a title may fail, other titles having been delivered, before it is left to the next run."""
+
+HOLD_ATTEMPTS = 8
+"""Most times an anime is tried before the next one may overtake it: some 90 s at the default back-off."""
+
+
+class Lane:
+    """Finds the titles to deliver, sends their anime, and hands them to the workers."""
+
+    def __init__(
+        self, sender: Sender, queue: WorkQueue, books: Books, config: Config, source_priority: Sequence[str]
+    ) -> None:
+        self._sender = sender
+        self._queue = queue
+        self._books = books
+        self._config = config
+        self._source_priority = source_priority
+        self._again: deque[str] = deque()
+        self._failures: dict[str, tuple[int, float]] = {}  # title -> rounds failed, not before (monotonic)
+        self._conflicts: set[str] = set()
+        self.progress = Progress(0, None)
+
+    async def run_pass(self, ready_only: bool) -> int:
+        """Take up every title that can be; how many that were."""
+        taken = after_seq = 0
+        pending = await self._books.catalogue.read(outbox.count_pending)
+        self.progress.total = self.progress.done + pending
+        while True:
+            batch = await self._titles(after_seq, ready_only)
+            taken += await self._take_up([title_id for title_id, _ in batch])
+            if len(batch) < TITLES_PER_QUERY:
+                return taken
+            after_seq = batch[-1][1]
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing under way and nothing that may yet be tried again."""
+        may_return = any(rounds < ROUNDS for rounds, _ in self._failures.values())
+        return not (self._queue.titles or self._again or may_return)
+
+    async def finish(self, work: TitleWork) -> None:
+        """The title has no POST under way any more: it is delivered, begins anew, or is tried again later."""
+        title_id = work.title_id
+        if work.forget:
+            await self._books.forget(work.forget)
+            self._again.append(title_id)
+        elif work.has_failed:
+            rounds = self._failures.get(title_id, (0, 0.0))[0]
+            pause_s = self._sender.gate.backoff_s(rounds)
+            # With the gate shut it was not the title's fault
+            self._failures[title_id] = (rounds + (not self._sender.gate.is_shut), time.monotonic() + pause_s)
+        else:
+            await self._books.finished(title_id, work.state.version, work.posts.obsolete)
+            self._failures.pop(title_id, None)
+            self.progress.done += 1
+        del self._queue.titles[title_id]
+
+    async def _titles(self, after_seq: int, ready_only: bool) -> list[tuple[str, int]]:
+        return await self._books.catalogue.read(
+            lambda conn: outbox.titles_to_deliver(conn, TITLES_PER_QUERY, after_seq, ready_only=ready_only)
+        )
+
+    async def _take_up(self, title_ids: Sequence[str]) -> int:
+        free = deque(title_id for title_id in title_ids if self._is_free(title_id))
+        taken = 0
+        while free or self._again:
+            source = self._again or free
+            some = [source.popleft() for _ in range(min(len(source), TITLES_PER_LOAD))]
+            for state in await self._load([title_id for title_id in some if title_id not in self._queue.titles]):
+                await self._start(state)
+                taken += 1
+        return taken
+
+    async def _load(self, title_ids: list[str]) -> list[TitleState]:
+        return await self._books.catalogue.read(lambda conn: outbox.load_titles(conn, title_ids))
+
+    def _is_free(self, title_id: str) -> bool:
+        if title_id in self._queue.titles:
+            return False
+        rounds, not_before = self._failures.get(title_id, (0, 0.0))
+        return rounds < ROUNDS and time.monotonic() >= not_before
+
+    async def _start(self, state: TitleState) -> None:
+        while self._queue.is_full:
+            await self._sender.rest(POLL_S / 10)
+        work = TitleWork(state, posts_for(state, self._config, self._source_priority))
+        self._queue.titles[state.title_id] = work
+        await self._books.set_aside(state.title_id, work.posts.refused)
+        if work.posts.anime and not await self._deliver_anime(work, work.posts.anime):
+            await self.finish(work)
+        elif work.posts.episodes or work.posts.players:
+            self._queue.add(work)
+        else:
+            await self.finish(work)
+
+    async def _deliver_anime(self, work: TitleWork, post: AnimePost) -> bool:
+        """Whether its children may follow."""
+        while True:
+            reply = await self._send(work, post)
+            if reply.outcome is Outcome.DELIVERED:
+                await self._books.anime_delivered(work.title_id, post, reply.trace_id)
+                return True
+            work.attempts += 1
+            if not self._is_repeated(work, reply):
+                return await self._give_up(work, post, reply)
+            await self._sender.rest(reply.delay_s)
+
+    async def _send(self, work: TitleWork, post: AnimePost) -> Reply:
+        async with self._sender as sender:
+            trace_id = sender.new_trace_id()
+            return await sender.send(Kind.ANIME, work.title_id, post.body, work.attempts, trace_id, post.checksum)
+
+    def _is_repeated(self, work: TitleWork, reply: Reply) -> bool:
+        """Whether the anime is sent again before any other one."""
+        if reply.outcome in STOPS:
+            self._sender.gate.check()
+        if reply.outcome in NEEDS_PARENT:  # it has no parent: one more time, then never
+            return work.attempts == 1
+        if reply.outcome in FINAL:
+            return False
+        held = work.attempts < min(HOLD_ATTEMPTS, 2 * (1 + self._config.max_retries))
+        return self._sender.may_repeat(reply.outcome, work.attempts) or held
+
+    async def _give_up(self, work: TitleWork, post: AnimePost, reply: Reply) -> bool:
+        if reply.outcome in FINAL | NEEDS_PARENT | {Outcome.NOT_STORED}:
+            reason = f"{reply.outcome}: {reply.reason}"
+            refused = Refused("anime", work.title_id, reason, post.body.decode(), post.checksum)
+            await self._books.set_aside(work.title_id, [refused])
+        else:
+            work.has_failed = True
+        return False

@@ -1,0 +1,275 @@
+"""From what the catalogue knows of a title to what the backend is to be sent. Pure: no network, no database.
+
+Title: the first of TITLE_LANGUAGES that any source knows; else any known title, in the order romaji, en, ru, native,
+then alternative titles. All other fields: the first source of SOURCE_PRIORITY that knows the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from pydantic import ValidationError
+
+from anime_crawler.backend.validation import (
+    AnimePayload,
+    EpisodePayload,
+    PlayerLink,
+    VideoPayload,
+    clean_line,
+    clean_text,
+    explain,
+)
+from anime_crawler.catalogue.outbox import LivePlayer, SentPlayer, TitleState
+from anime_crawler.config import Config
+
+DEMOTED = -1000
+"""Priority of a link that is no longer wanted: below any other, the only way a client has to get it out of sight."""
+
+STATUS = {"announced": "upcoming", "ongoing": "ongoing", "released": "completed", "paused": None, "discontinued": None}
+"""Airing status -> the backend's word; it has none for the last two, and null leaves what it has."""
+
+FALLBACK_LANGUAGES = ("romaji", "en", "ru", "native")
+
+
+@dataclass(frozen=True, slots=True)
+class AnimePost:
+    """An anime POST to be sent."""
+
+    body: bytes
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeEntry:
+    """One entry of an episodes POST to be sent."""
+
+    number: int
+    body: bytes
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerPost:
+    """A video POST to be sent."""
+
+    number: int
+    url: str
+    priority: int
+    body: bytes
+    before: SentPlayer | None
+    """What is known of the link at the backend; state ``sending``: an earlier POST whose outcome is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A record that breaks a rule of the contract and is not sent."""
+
+    kind: str
+    key: str
+    reason: str
+    raw: str
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class TitlePosts:
+    """What changed in one title against what was delivered."""
+
+    anime: AnimePost | None
+    episodes: Sequence[EpisodeEntry]
+    players: Sequence[PlayerPost]
+    """New links first, then the demotions."""
+    refused: Sequence[Refused]
+    """Newly refused by our own validation; records refused before, with the same content, are left out."""
+    obsolete: Sequence[tuple[str, str, str]] = ()
+    """(kind, key, checksum) of dead letters whose record has other content now, or is not wanted any more."""
+
+
+def digest(body: bytes) -> str:
+    """32 hex digits; the same content gives the same digest on every machine."""
+    return blake2b(body, digest_size=16).hexdigest()
+
+
+def episode_key(title_id: str, number: int) -> str:
+    """The episode's id at the backend, and its key among dead letters."""
+    return f"{title_id}:{number}"
+
+
+def player_key(title_id: str, number: int, url: str) -> str:
+    """The player's key among dead letters."""
+    return f"{title_id}:{number} {url}"
+
+
+def posts_for(state: TitleState, config: Config, source_priority: Sequence[str]) -> TitlePosts:
+    """What is to be sent for the title. Nothing at all while its anime is refused: children without it get 404."""
+    builder = _Builder(state, config, source_priority)
+    anime = builder.anime()
+    if anime is None:
+        return TitlePosts(None, (), (), builder.refused)
+    episodes = builder.episodes()
+    players = builder.players({entry.number for entry in episodes} | set(state.delivered_episodes))
+    wanted = anime if anime.checksum != state.delivered_anime else None
+    return TitlePosts(wanted, episodes, players, builder.refused, builder.obsolete())
+
+
+class _Builder:
+    """Builds the parts of one title and gathers what our own rules refuse."""
+
+    def __init__(self, state: TitleState, config: Config, source_priority: Sequence[str]) -> None:
+        self.state = state
+        self.config = config
+        self.records = [record for source in source_priority for record in state.anime.get(source, ())]
+        self.refused: list[Refused] = []
+        self._still_dead: set[tuple[str, str]] = set()
+
+    def anime(self) -> AnimePost | None:
+        """The title's anime, delivered or not; ``None`` when it is refused, now or by the backend before."""
+        data = anime_fields(self.state.title_id, self.records, self.config.title_languages)
+        try:
+            body = AnimePayload.model_validate(data).body()
+        except ValidationError as error:
+            self._refuse("anime", self.state.title_id, error, data)
+            return None
+        checksum = digest(body)
+        if self._is_dead("anime", self.state.title_id, checksum):
+            return None
+        return AnimePost(body, checksum)
+
+    def episodes(self) -> list[EpisodeEntry]:
+        """New and changed entries, by number."""
+        live = {player.number for player in self.state.players}
+        entries = (self._episode(number, title, number in live) for number, title in self.state.episodes)
+        return [entry for entry in entries if entry]
+
+    def _episode(self, number: int, title: str | None, is_available: bool) -> EpisodeEntry | None:
+        key = episode_key(self.state.title_id, number)
+        data = {
+            "source_episode_id": key,
+            "number": number,
+            "title": clean_line(title),
+            "is_available": is_available,
+        }
+        try:
+            body = EpisodePayload.model_validate(data).body()
+        except ValidationError as error:
+            self._refuse("episode", key, error, data)
+            return None
+        checksum = digest(body)
+        if checksum == self.state.delivered_episodes.get(number) or self._is_dead("episode", key, checksum):
+            return None
+        return EpisodeEntry(number, body, checksum)
+
+    def players(self, episodes: set[int]) -> list[PlayerPost]:
+        """New links, changed priorities, links in doubt, then the demotions.
+
+        Args:
+            episodes: numbers the backend has, or will have by then.
+        """
+        wanted = player_priorities(self.state.players, self.config.translation_priority)
+        unwanted = {key: DEMOTED for key in self.state.delivered_players if key not in wanted}
+        posts = (
+            self._player(number, url, priority)
+            for (number, url), priority in [*wanted.items(), *unwanted.items()]
+            if number in episodes
+        )
+        return [post for post in posts if post]
+
+    def _player(self, number: int, url: str, priority: int) -> PlayerPost | None:
+        before = self.state.delivered_players.get((number, url))
+        if before and before.state == "done" and before.priority == priority:
+            return None
+        key = player_key(self.state.title_id, number, url)
+        try:
+            link = PlayerLink(url=url, priority=priority)
+            payload = VideoPayload(source_episode_id=episode_key(self.state.title_id, number), player=link)
+        except ValidationError as error:
+            self._refuse("player", key, error, {"url": url, "priority": priority})
+            return None
+        body = payload.body()
+        if self.state.dead and self._is_dead("player", key, digest(body)):
+            return None
+        return PlayerPost(number, url, priority, body, before)
+
+    def _is_dead(self, kind: str, key: str, checksum: str) -> bool:
+        is_dead = self.state.dead.get((kind, key)) == checksum
+        if is_dead:
+            self._still_dead.add((kind, key))
+        return is_dead
+
+    def obsolete(self) -> list[tuple[str, str, str]]:
+        """Dead letters that the other methods, all called before, did not come upon with the same content."""
+        dead = self.state.dead.items()
+        return [(kind, key, checksum) for (kind, key), checksum in dead if (kind, key) not in self._still_dead]
+
+    def _refuse(self, kind: str, key: str, error: ValidationError, data: dict[str, Any]) -> None:
+        raw = repr(data)
+        checksum = digest(raw.encode("utf-8", "backslashreplace"))
+        if not self._is_dead(kind, key, checksum):
+            self.refused.append(Refused(kind, key, explain(error), raw, checksum))
+
+
+def anime_fields(title_id: str, records: Sequence[dict[str, Any]], languages: Sequence[str]) -> dict[str, Any]:
+    """The fields of the anime payload, not yet checked.
+
+    Args:
+        records: contents of anime items, the most trusted first; may be empty.
+        languages: which title to prefer, in this order.
+    """
+    title = next(_titles(records, (*languages, *FALLBACK_LANGUAGES)), None)
+    return {
+        "source_id": title_id,
+        "title": title,
+        "alternative_titles": _others(title, _titles(records, ("ru", *languages, *FALLBACK_LANGUAGES))),
+        "description": clean_text(_first(records, "description")),
+        "year": _first(records, "year"),
+        "status": STATUS.get(_first(records, "status") or ""),
+        "poster": _first(records, "poster"),
+        "genres": _others(None, _clean(_first(records, "genres") or ())),
+    }
+
+
+def player_priorities(players: Iterable[LivePlayer], preferences: Sequence[str]) -> dict[tuple[int, str], int]:
+    """(number, url) -> priority; higher is shown first. A link of several releases has the highest of theirs."""
+    wanted: dict[tuple[int, str], int] = {}
+    ranks: dict[tuple[str, str, str], int] = {}
+    for player in players:
+        translation = player[2:]
+        if translation not in ranks:
+            ranks[translation] = _rank(translation, preferences)
+        key = (player.number, player.url)
+        wanted[key] = max(ranks[translation], wanted.get(key, 0))
+    return wanted
+
+
+def _rank(translation: tuple[str, str, str], preferences: Sequence[str]) -> int:
+    """10 for the last preference, 20 for the one before, …, 0 for none; the gaps leave room for manual priorities."""
+    names = {word.casefold() for word in translation}
+    for index, preference in enumerate(preferences):
+        if preference.casefold() in names:
+            return 10 * (len(preferences) - index)
+    return 0
+
+
+def _first(records: Iterable[dict[str, Any]], field: str) -> Any:
+    """The field's value at the first source that knows it."""
+    return next((record[field] for record in records if record.get(field) not in (None, [], "")), None)
+
+
+def _titles(records: Sequence[dict[str, Any]], languages: Iterable[str]) -> Iterator[str]:
+    """All known titles, main titles by language first; repeats are possible."""
+    for language in languages:
+        yield from _clean(record["titles"].get(language) for record in records)
+    for record in records:
+        yield from _clean(record.get("alternative_titles") or ())
+
+
+def _clean(texts: Iterable[str | None]) -> Iterator[str]:
+    return (line for text in texts if (line := clean_line(text)))
+
+
+def _others(title: str | None, texts: Iterable[str]) -> list[str] | None:
+    """The texts without `title` and repeats, in order; ``None`` when there are none."""
+    return [text for text in dict.fromkeys(texts) if text != title] or None

@@ -1,0 +1,185 @@
+"""One POST after another through the same narrow place: a free slot, an open gate, the limit; then its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from types import TracebackType
+
+import orjson
+
+from anime_crawler.backend.client import Answer, BackendClient, Kind, retry_after_s
+from anime_crawler.backend.errors import STOP_SETTINGS, STOPS, TROUBLE, NoAnswerError, Outcome, classify, explain
+from anime_crawler.backend.gate import POLL_S, Gate
+from anime_crawler.config import Config
+from anime_crawler.extensions.report import RunReport
+
+logger = logging.getLogger(__name__)
+
+LOST_RACE_S = (0.1, 1.0)
+"""Pause after a lost race: the other one's commit is over by then, and not all losers come back at once."""
+
+DROPPED_PLAYER_S = 1.0
+"""Pause after a dropped connection: the player may have been stored after all; a commit takes milliseconds."""
+
+UNCOUNTED = frozenset({Outcome.UNREACHABLE, Outcome.UNAVAILABLE, Outcome.SLOW_DOWN})
+"""Say nothing about the record: while the gate is shut they do not use up its attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How one POST ended."""
+
+    outcome: Outcome
+    trace_id: str
+    reason: str = ""
+    delay_s: float = 0.0
+    """Seconds before the same may be sent again."""
+
+
+class Sender:
+    """Use as ``async with sender:`` around what belongs to one POST; inside, `send` it once.
+
+    Args:
+        reserve: takes one POST from BACKEND_LIMITS and gives the seconds to wait for it.
+    """
+
+    def __init__(
+        self, client: BackendClient, gate: Gate, config: Config, report: RunReport, reserve: Callable[[], float] | None
+    ) -> None:
+        self._client = client
+        self.gate = gate
+        self._config = config
+        self._report = report
+        self._reserve = reserve
+        self._slots = config.concurrency
+        self._retiring = 0
+        self._free = asyncio.Semaphore(config.concurrency)
+        self._traces = count()
+        self._trace_prefix = secrets.token_hex(6)
+        self._token_arrives = False
+        self._probing = asyncio.Lock()
+
+    async def __aenter__(self) -> Sender:
+        await self._free.acquire()
+        try:
+            await self.gate.enter()
+            if self._reserve is not None:
+                await self.rest(self._reserve())
+        except BaseException:
+            self._free.release()
+            raise
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._retiring:
+            self._retiring -= 1
+        else:
+            self._free.release()
+
+    def new_trace_id(self) -> str:
+        """A trace id that no other POST has."""
+        return f"{self._trace_prefix}-{next(self._traces):x}"
+
+    async def rest(self, seconds: float) -> None:
+        """Sleep, unless the delivery is stopped.
+
+        Raises:
+            DeliveryStoppedError: it is.
+        """
+        ends = asyncio.get_running_loop().time() + seconds
+        while (left := ends - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(min(left, POLL_S))
+            self.gate.check()
+
+    async def send(self, kind: Kind, key: str, body: bytes, attempt: int, trace_id: str, digest: str = "") -> Reply:
+        """Send one POST and say how it ended; the gate and the report know of it.
+
+        Args:
+            key: for the log.
+            attempt: how often it was sent before.
+            digest: of its content, as idempotency key.
+        """
+        self._report.count("backend", "posts")
+        self._report.count("backend", "requests")
+        if attempt:
+            self._report.count("backend", "retries")
+        try:
+            answer = await self._client.post(kind, body, trace_id, digest)
+            outcome = await self._classified(answer)
+            reason = "" if outcome is Outcome.DELIVERED else explain(answer.status, answer.text)
+        except NoAnswerError as error:
+            answer, outcome, reason = None, error.outcome, str(error)
+        self._tell_gate(outcome, reason, answer)
+        if outcome is not Outcome.DELIVERED:
+            self._log(kind, key, attempt, trace_id, outcome, reason)
+        return Reply(outcome, trace_id, reason, self._delay_s(kind, outcome, attempt))
+
+    def may_repeat(self, outcome: Outcome, attempts: int) -> bool:
+        """Whether a POST that failed so for the `attempts`-th time is sent again in this pass."""
+        return attempts <= self._config.max_retries or (outcome in UNCOUNTED and self.gate.is_shut)
+
+    async def _classified(self, answer: Answer) -> Outcome:
+        outcome = classify(answer.status, answer.text)
+        if outcome is Outcome.DELIVERED:
+            self._token_arrives = True
+        elif outcome is Outcome.REFUSED_PAYLOAD and not self._token_arrives:
+            return await self._refused_or_stripped()
+        return outcome
+
+    async def _refused_or_stripped(self) -> Outcome:
+        """A 422 before anything was accepted may mean that the token never arrives: a wrong one then gets 422 too."""
+        async with self._probing:
+            if not self._token_arrives and await self._client.accepts_any_token(self.new_trace_id()):
+                return Outcome.TOKEN_STRIPPED
+            self._token_arrives = True
+            return Outcome.REFUSED_PAYLOAD
+
+    def _tell_gate(self, outcome: Outcome, reason: str, answer: Answer | None) -> None:
+        if outcome in TROUBLE:
+            self.gate.failed(outcome)
+        elif outcome is Outcome.SLOW_DOWN and answer:
+            self._slow_down(answer)
+        else:
+            self.gate.succeeded()
+        if outcome in STOPS:
+            setting, why = STOP_SETTINGS[outcome]
+            self.gate.stop(outcome, f"{why} ({reason})", setting)
+
+    def _slow_down(self, answer: Answer) -> None:
+        """Pause everything, and go on with one POST fewer at a time."""
+        self._report.count("backend", "429")
+        self.gate.pause(retry_after_s(answer.retry_after))
+        if self._slots > 1:
+            self._slots -= 1
+            self._retiring += 1
+
+    def _delay_s(self, kind: Kind, outcome: Outcome, attempt: int) -> float:
+        if outcome is Outcome.LOST_RACE:
+            return random.uniform(*LOST_RACE_S)  # noqa: S311  jitter, not a secret
+        if outcome is Outcome.TIMEOUT:
+            return self._client.timeouts_s[kind]  # the server goes on working: as long again as was waited
+        if outcome is Outcome.DISCONNECTED and attempt == 0:
+            return DROPPED_PLAYER_S if kind is Kind.PLAYER else 0.0
+        if outcome is Outcome.DELIVERED or outcome is Outcome.SLOW_DOWN:
+            return 0.0
+        return self.gate.backoff_s(attempt)
+
+    def _log(self, kind: Kind, key: str, attempt: int, trace_id: str, outcome: Outcome, reason: str) -> None:
+        event = {
+            "service": "backend",
+            "kind": outcome,
+            "import": kind,
+            "key": key,
+            "attempt": attempt + 1,
+            "trace_id": trace_id,
+            "reason": reason,
+        }
+        logger.info("POST failed %s", orjson.dumps(event).decode())

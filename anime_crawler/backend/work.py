@@ -1,0 +1,108 @@
+"""What the workers have to do: titles whose episodes are next, and players of any title side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from sqlalchemy import Connection
+
+from anime_crawler.backend.gate import POLL_S
+from anime_crawler.backend.payloads import EpisodeEntry, PlayerPost, TitlePosts
+from anime_crawler.catalogue.outbox import TitleState
+
+EPISODES_PER_POST = 200
+"""0.1 s of the backend's time; a list of 1,000 takes half a second, and all of it is lost with one bad entry."""
+
+
+@dataclass(slots=True, eq=False)
+class TitleWork:
+    """One title on its way. It is in one place only, so no two POSTs have the same key."""
+
+    state: TitleState
+    posts: TitlePosts
+    chunks: deque[Sequence[EpisodeEntry]] = field(default_factory=deque)
+    """Episode lists still to be sent, one after the other."""
+    open: int = 1
+    """The title itself while its anime and episodes are under way, and its players that are not settled."""
+    attempts: int = 0
+    lost: set[int] = field(default_factory=set)
+    """Numbers of episodes that the backend does not have: their players would get 404."""
+    forget: list[Callable[[Connection], None]] = field(default_factory=list)
+    """Receipts that turned out to be wrong; the title then begins anew."""
+    has_failed: bool = False
+    """Something is left undelivered that may succeed later."""
+
+    def __post_init__(self) -> None:
+        entries = self.posts.episodes
+        self.chunks.extend(entries[i : i + EPISODES_PER_POST] for i in range(0, len(entries), EPISODES_PER_POST))
+
+    @property
+    def title_id(self) -> str:
+        return self.state.title_id
+
+
+@dataclass(slots=True, eq=False)
+class PlayerWork:
+    """One player on its way."""
+
+    title: TitleWork
+    post: PlayerPost
+    attempts: int = 0
+
+
+Unit = TitleWork | PlayerWork
+
+
+class WorkQueue:
+    """Players come before titles, what was put off and is due before both."""
+
+    def __init__(self, most_titles: int) -> None:
+        self.titles: dict[str, TitleWork] = {}
+        """All titles under way, by id."""
+        self._most_titles = most_titles
+        self._waiting_titles: deque[TitleWork] = deque()
+        self._players: deque[PlayerWork] = deque()
+        self._later: list[tuple[float, int, Unit]] = []
+        self._order = count()
+        self._changed = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.titles) >= self._most_titles
+
+    def add(self, work: TitleWork) -> None:
+        """Take up a title whose anime is delivered."""
+        self._waiting_titles.append(work)
+        self._changed.set()
+
+    def add_player(self, player: PlayerWork) -> None:
+        """Take up a player whose episode is delivered."""
+        self._players.append(player)
+        self._changed.set()
+
+    def put_off(self, unit: Unit, delay_s: float) -> None:
+        """Give the unit out again after so many seconds."""
+        heapq.heappush(self._later, (time.monotonic() + delay_s, next(self._order), unit))
+
+    def take(self) -> Unit | None:
+        """The next unit, if there is one now."""
+        if self._later and self._later[0][0] <= time.monotonic():
+            return heapq.heappop(self._later)[2]
+        if self._players:
+            return self._players.popleft()
+        return self._waiting_titles.popleft() if self._waiting_titles else None
+
+    async def wait(self) -> None:
+        """Wait for work, but not for long: the caller has to look whether it is to stop."""
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(POLL_S):
+                await self._changed.wait()
+        except TimeoutError:
+            pass

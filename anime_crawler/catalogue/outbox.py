@@ -1,0 +1,246 @@
+"""What is still to be delivered, and what was: titles and their state for the importer, intents and receipts from it.
+
+There is no queue: "to deliver" is the difference between what the catalogue holds and the delivered_* tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from functools import cache
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import Connection, Select, Table, bindparam, delete, func, or_, select, update
+
+from anime_crawler.catalogue.sql import Upsert, as_json, fetch, packed, packed_ids, rows_of, upsert_rows
+from anime_crawler.catalogue.tables import (
+    anime,
+    dead_letter,
+    delivered_anime,
+    delivered_episode,
+    delivered_player,
+    episode,
+    player,
+    release,
+    title,
+)
+
+
+class LivePlayer(NamedTuple):
+    """A link that some release lists now, with what is known of its translation."""
+
+    number: int
+    url: str
+    translation_id: str
+    translation_title: str
+    translation_kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentPlayer:
+    """One row of delivered_player: a link the backend holds, or may hold while `state` is ``sending``."""
+
+    title_id: str
+    number: int
+    url: str
+    priority: int
+    state: str
+    sent_at: str
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TitleState:
+    """Everything that decides what a title's next posts are; one consistent view."""
+
+    title_id: str
+    version: int
+    anime: Mapping[str, Sequence[dict[str, Any]]]
+    """Content of the anime items by source."""
+    episodes: Sequence[tuple[int, str | None]]
+    """(number, title), by number."""
+    players: Sequence[LivePlayer]
+    """By number; the same link may come from several releases."""
+    delivered_anime: str | None
+    """Checksum of the accepted payload."""
+    delivered_episodes: Mapping[int, str]
+    """Number -> checksum of the accepted entry."""
+    delivered_players: Mapping[tuple[int, str], SentPlayer]
+    """By (number, url)."""
+    dead: Mapping[tuple[str, str], str]
+    """(kind, key) -> payload checksum of open dead letters of delivery."""
+
+
+_PENDING = title.c.version > title.c.delivered_version
+
+
+def titles_to_deliver(conn: Connection, limit: int, after_seq: int = 0, *, ready_only: bool) -> list[tuple[str, int]]:
+    """(title id, seq) of titles with something to deliver, in the order of their first sight.
+
+    Args:
+        ready_only: end before the first title that still waits for the identity source's answer. The backend makes
+            addresses in the order of arrival, so no title may overtake another, whenever the process was killed.
+    """
+    query = select(title).where(_PENDING, title.c.seq > after_seq).order_by(title.c.seq).limit(limit)
+    found = []
+    for row in conn.execute(query):
+        if ready_only and (row.metadata_in is None or row.changed_in > row.metadata_in):
+            break
+        found.append((row.title_id, row.seq))
+    return found
+
+
+def count_pending(conn: Connection) -> int:
+    """How many titles have something to deliver."""
+    return conn.scalar(select(func.count()).select_from(title).where(_PENDING)) or 0
+
+
+def load_titles(conn: Connection, title_ids: Sequence[str]) -> list[TitleState]:
+    """The state of these titles, in this order; ids that are no titles are left out.
+
+    A few statements for all of them: each statement makes the writer thread wait for its turn at the interpreter.
+    """
+    ids = packed_ids(title_ids)
+    versions: dict[str, int] = dict(fetch(conn, _versions(conn.dialect.name), ids=ids))
+    parts = {name: _grouped(fetch(conn, statement, ids=ids)) for name, statement in _parts(conn.dialect.name).items()}
+    return [
+        _state(title_id, versions[title_id], {name: rows.get(title_id, []) for name, rows in parts.items()})
+        for title_id in title_ids
+        if title_id in versions
+    ]
+
+
+def _state(title_id: str, version: int, rows: Mapping[str, list[list[Any]]]) -> TitleState:
+    records: dict[str, list[dict[str, Any]]] = {}
+    for source, _, data in sorted(rows["anime"]):
+        records.setdefault(source, []).append(orjson.loads(data))
+    sent = [SentPlayer(title_id, *row) for row in sorted(rows["sent_players"])]
+    return TitleState(
+        title_id=title_id,
+        version=version,
+        anime=records,
+        episodes=[(number, name) for number, name in sorted(rows["episodes"], key=itemgetter(0))],
+        players=[LivePlayer(*row[1:]) for row in sorted(rows["players"], key=itemgetter(1, 0))],
+        delivered_anime=next((checksum for (checksum,) in rows["sent_anime"]), None),
+        delivered_episodes=dict(rows["sent_episodes"]),
+        delivered_players={(player.number, player.url): player for player in sent},
+        dead={(kind, key): checksum for kind, key, checksum in rows["dead"]},
+    )
+
+
+def _grouped(rows: Iterable[list[Any]]) -> dict[str, list[list[Any]]]:
+    """The rows by their first column, without it."""
+    groups: dict[str, list[list[Any]]] = {}
+    for title_id, *row in rows:
+        groups.setdefault(title_id, []).append(row)
+    return groups
+
+
+@cache
+def _versions(dialect: str) -> Select[tuple[str | None]]:
+    ids = rows_of(dialect, "ids", [title.c.title_id])
+    return as_json(dialect, select(title.c.title_id, title.c.version).join(ids, ids.c.title_id == title.c.title_id))
+
+
+@cache
+def _parts(dialect: str) -> dict[str, Select[tuple[str | None]]]:
+    """Statements whose rows begin with the title's id, by what they load."""
+    ids = rows_of(dialect, "ids", [title.c.title_id])
+
+    def of_titles(table: Table, *columns: Any) -> Any:
+        return select(ids.c.title_id, *columns).join_from(ids, table, table.c.title_id == ids.c.title_id)
+
+    r, p, d, s = release.c, player.c, dead_letter.c, delivered_player.c
+    translation = (r.translation_id, r.translation_title, r.translation_kind)
+    live = of_titles(release, r.id, p.number, p.url, *translation).join(player, p.release_id == r.id)
+    is_of_title = or_(d.key == ids.c.title_id, d.key.like(ids.c.title_id + ":%"))
+    dead = select(ids.c.title_id, d.kind, d.key, d.checksum).join_from(ids, dead_letter, is_of_title)
+    statements = {
+        "anime": of_titles(anime, anime.c.source, anime.c.source_id, anime.c.data),
+        "episodes": of_titles(episode, episode.c.number, episode.c.title),
+        "players": live.where(p.gone_at.is_(None), r.gone_at.is_(None)),
+        "sent_anime": of_titles(delivered_anime, delivered_anime.c.checksum),
+        "sent_episodes": of_titles(delivered_episode, delivered_episode.c.number, delivered_episode.c.checksum),
+        "sent_players": of_titles(delivered_player, s.number, s.url, s.priority, s.state, s.sent_at, s.trace_id),
+        "dead": dead.where(d.stage == "deliver", d.source == "backend"),
+    }
+    return {name: as_json(dialect, statement) for name, statement in statements.items()}
+
+
+@cache
+def _upsert(dialect: str, table: Table) -> Upsert:
+    return upsert_rows(dialect, table, list(table.c), [column.name for column in table.primary_key])
+
+
+def record_anime(conn: Connection, title_id: str, checksum: str, now: str, trace_id: str) -> None:
+    """Keep the receipt of an anime POST."""
+    rows = packed([(title_id, checksum, now, trace_id)])
+    conn.execute(_upsert(conn.dialect.name, delivered_anime), {"rows": rows})
+
+
+def record_episodes(
+    conn: Connection, title_id: str, entries: Iterable[tuple[int, str]], now: str, trace_id: str
+) -> None:
+    """Keep the receipt of an episodes POST.
+
+    Args:
+        entries: (number, checksum) of each.
+    """
+    rows = packed((title_id, number, checksum, now, trace_id) for number, checksum in entries)
+    conn.execute(_upsert(conn.dialect.name, delivered_episode), {"rows": rows})
+
+
+def record_players(conn: Connection, players: Iterable[SentPlayer]) -> None:
+    """Write intents (``sending``) and receipts (``done``) in one statement; of one link, the last one counts."""
+    rows = {(p.title_id, p.number, p.url): astuple(p) for p in players}
+    conn.execute(_upsert(conn.dialect.name, delivered_player), {"rows": packed(rows.values())})
+
+
+def withdraw_player(conn: Connection, intent: SentPlayer, before: SentPlayer | None) -> None:
+    """Undo an intent whose POST certainly changed nothing: the row is again what it was before."""
+    if before:
+        record_players(conn, [before])
+    else:
+        c = delivered_player.c
+        where = (c.title_id == intent.title_id, c.number == intent.number, c.url == intent.url)
+        conn.execute(delete(delivered_player).where(*where))
+
+
+def forget_anime(conn: Connection, title_id: str, *, with_children: bool) -> None:
+    """Forget that the anime was delivered; with its children when the backend has lost it."""
+    tables = (delivered_anime, delivered_episode, delivered_player) if with_children else (delivered_anime,)
+    for table in tables:
+        conn.execute(delete(table).where(table.c.title_id == title_id))
+
+
+def forget_episode(conn: Connection, title_id: str, number: int, *, with_children: bool) -> None:
+    """Forget that the episode was delivered; with its players when the backend has lost it."""
+    tables = (delivered_episode, delivered_player) if with_children else (delivered_episode,)
+    for table in tables:
+        conn.execute(delete(table).where(table.c.title_id == title_id, table.c.number == number))
+
+
+def mark_delivered(conn: Connection, titles: Iterable[tuple[str, int]]) -> None:
+    """Nothing is left to do for these titles, as long as their version stays.
+
+    Args:
+        titles: (title id, version that was delivered), at least one.
+    """
+    statement = (
+        update(title).where(title.c.title_id == bindparam("id")).values(delivered_version=bindparam("delivered"))
+    )
+    conn.execute(statement, [{"id": title_id, "delivered": version} for title_id, version in titles])
+
+
+def clear_dead_letter(conn: Connection, kind: str, key: str, checksum: str) -> None:
+    """Drop the dead letter of a delivery, unless it was written anew for other content."""
+    d = dead_letter.c
+    identity = (d.stage == "deliver", d.source == "backend", d.kind == kind, d.key == key)
+    conn.execute(delete(dead_letter).where(*identity, d.checksum == checksum))
+
+
+def reopen(conn: Connection, title_id: str) -> None:
+    """Look at the title again at the next delivery, after a dead letter of it was taken away."""
+    conn.execute(update(title).where(title.c.title_id == title_id).values(delivered_version=0))
