@@ -1,0 +1,95 @@
+"""``scrapy record``: ask a source once and keep the answer as a sample, without any token."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from scrapy.commands import ScrapyCommand
+from scrapy.exceptions import UsageError
+
+from anime_crawler.base_spiders import SourceCard, SourceSpider
+from anime_crawler.commands import complain, config_from, source_spiders
+from anime_crawler.commands.probes import Answer, NoAnswerError, call, missing_secret, source_request
+from anime_crawler.config import Config, ConfigError
+from anime_crawler.job import Exit
+
+
+class Command(ScrapyCommand):
+    requires_project = True
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        return "SOURCE --case NAME"
+
+    def short_desc(self) -> str:
+        return "Save a source's answer as a sample for its parser, without tokens"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument("--case", required=True, help="name of the sample: small letters, digits, underscores")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        assert self.settings is not None
+        spiders = source_spiders(self.settings)
+        if len(args) != 1 or args[0] not in spiders:
+            raise UsageError(f"name one source of: {', '.join(spiders)}")
+        if not re.fullmatch(r"[a-z0-9_]+", opts.case):
+            raise UsageError("--case is made of small letters, digits and underscores")
+        try:
+            config = config_from(self.settings)
+            self.exitcode = record(spiders[args[0]], opts.case, config, self.settings["USER_AGENT"])
+        except ConfigError as error:
+            self.exitcode = complain(error, Exit.CONFIGURATION)
+        except NoAnswerError as error:
+            self.exitcode = complain(error, Exit.UPSTREAM)
+
+
+def record(spider: type[SourceSpider], case: str, config: Config, user_agent: str) -> int:
+    """Exit code of asking once and writing the sample.
+
+    Raises:
+        ConfigError: a credential is missing, or there is a sample of that name already.
+        NoAnswerError: the source could not be asked.
+    """
+    card = spider.card
+    missing = missing_secret(card, config)
+    if missing:
+        raise ConfigError(missing)
+    folder = Path(str(files(spider.__module__.rpartition(".")[0]))) / "samples" / case
+    if folder.exists():
+        raise ConfigError(f"there is a sample {case} of {card.title} already: {folder}")
+    method, url, arguments = source_request(card, config, user_agent)
+    answer = call(method, url, config, card.max_body_bytes, **arguments)
+    folder.mkdir(parents=True)
+    (folder / "response.json").write_bytes(without_secrets(answer.body, card, config))
+    meta = json.dumps(about(card, method, url, answer), ensure_ascii=False, indent=2)
+    (folder / "meta.json").write_text(meta + "\n", encoding="utf-8")
+    print(f"status {answer.response.status_code}, {len(answer.body)} bytes: {folder}")
+    return Exit.DONE
+
+
+def about(card: SourceCard, method: str, url: str, answer: Answer) -> dict[str, Any]:
+    """What was asked and when, without credentials."""
+    return {
+        "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "method": method,
+        "url": url,
+        "form": card.probe.form,
+        "json": card.probe.json,
+        "status": answer.response.status_code,
+        "content_type": answer.response.headers.get("Content-Type"),
+    }
+
+
+def without_secrets(body: bytes, card: SourceCard, config: Config) -> bytes:
+    """The body with the setting's name in place of each credential: Kodik repeats the token in its page links."""
+    for secret in card.secrets:
+        value = getattr(config, secret.setting.lower()).get_secret_value()
+        body = body.replace(value.encode(), f"<{secret.setting}>".encode())
+    return body
