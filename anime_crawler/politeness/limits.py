@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 UNITS_S = {
     "s": 1,
@@ -57,7 +58,26 @@ def parse_limits(text: str) -> Limits:
         match = re.fullmatch(r"\s*(\d+)\s*/\s*([a-z]+)\s*", part.lower())
         if not match or match[2] not in UNITS_S or int(match[1]) < 1:
             raise ValueError(
-                f"{part.strip()!r} is not a limit: a count, a slash and s, min, h or day are wanted, or `off` for no limit"
+                f"{part.strip()!r} is not a limit: a count, a slash and s, min, h or day are wanted, or `off` for none"
             )
         windows.append(Window(int(match[1]), UNITS_S[match[2]]))
     return Limits(tuple(windows))
+
+
+def limits_of(config: Any, card: Any) -> Limits:
+    """The limits in force for the source: the setting that its card names, else the card's own; and `RATE_LIMIT_RPS`.
+
+    Args:
+        config: a `Config`; this module is below it.
+        card: a `SourceCard`.
+    """
+    own: Limits | None = getattr(config, card.limits_setting.lower()) if card.limits_setting else None
+    return with_rate(own if own is not None else parse_limits(card.limits), config.rate_limit_rps)
+
+
+def with_rate(limits: Limits, requests_per_second: float | None) -> Limits:
+    """The limits and, on top of them, a window that holds the rate: 2 is 2 in a second, 0.5 is 1 in two seconds."""
+    if requests_per_second is None:
+        return limits
+    count = max(1, int(requests_per_second))
+    return Limits((*limits.windows, Window(count, count / requests_per_second)))

@@ -1,0 +1,143 @@
+"""Scrapy's scheduler on a frontier: lease, then ack.
+
+A request is acked when the engine removes it: its callback has ended, every item it yielded has passed the pipelines
+(so is stored), and every request it yielded is pending. Scrapy has no public signal for that moment; the hook is the
+engine slot's private `remove_request`, guarded at start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any, Self
+
+import scrapy
+from scrapy import Request, Spider, signals
+from scrapy.core.scheduler import BaseScheduler
+from scrapy.crawler import Crawler
+from scrapy.utils.job import job_dir
+
+from anime_crawler.frontier.codec import request_from_json, request_to_json
+from anime_crawler.frontier.sqlite import SqliteStore
+from anime_crawler.frontier.store import FrontierError, Lease, Store
+
+logger = logging.getLogger(__name__)
+
+FATAL_EXIT_CODE = 2  # a job directory that cannot be used is a matter of configuration
+
+
+class FrontierScheduler(BaseScheduler):
+    """``SCHEDULER``. Keeps requests in ``JOBDIR``, else in memory.
+
+    What `meta` says: ``derived`` requests can be had again from the catalogue and live in memory only; ``unfinished``
+    ones, when the engine removes them, stay pending for the next process of the run.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        directory = job_dir(crawler.settings)
+        self._crawler = crawler
+        self._job: Any = getattr(crawler, "job", None)
+        self._durable: Store = SqliteStore(Path(directory) if directory else None)
+        self._derived: Store = SqliteStore()
+        self._held: dict[int, tuple[Store, Lease, Request]] = {}
+        self._failed = False
+        self.resumed = False
+        """Whether requests of an interrupted run were pending at open: the spider then starts none of its own."""
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
+
+    def open(self, spider: Spider) -> None:
+        """Raises: FrontierError, JobDirHeld."""
+        self._spider = spider
+        self._hook_removal()
+        generation = self._job.run_key if self._job else "0"
+        self.resumed = self._durable.open(generation) > 0
+        self._derived.open(generation)
+        self._crawler.signals.connect(self._keep, signals.spider_error)
+        self._crawler.signals.connect(self._keep, signals.item_error)
+
+    def close(self, reason: str) -> None:
+        try:
+            if reason == "finished" and not self._failed and not self._durable.unfinished():
+                self._durable.clear()
+        finally:
+            self._durable.close()
+            self._derived.close()
+
+    def has_pending_requests(self) -> bool:
+        return not self._failed and self._durable.pending() + self._derived.pending() > 0
+
+    def enqueue_request(self, request: Request) -> bool:
+        store = self._derived if request.meta.get("derived") else self._durable
+        fingerprint = None if request.dont_filter else self._crawler.request_fingerprinter.fingerprint(request)
+        slot = self._crawler.engine.downloader.get_slot_key(request)
+        try:
+            return store.push(fingerprint, slot, request.priority, request_to_json(request, self._spider))
+        except FrontierError as error:
+            self._fail(error)
+            return False
+
+    def next_request(self) -> Request | None:
+        if self._failed:
+            return None
+        active = {name: len(slot.active) for name, slot in self._crawler.engine.downloader.slots.items()}
+        try:
+            return self._lease(self._durable, active) or self._lease(self._derived, active)
+        except FrontierError as error:
+            self._fail(error)
+            return None
+
+    def _lease(self, store: Store, active: dict[str, int]) -> Request | None:
+        lease = store.pop(active)
+        if lease is None:
+            return None
+        request = request_from_json(lease.data, self._spider)
+        self._held[id(request)] = (store, lease, request)  # the request too, so that its id is not used again
+        return request
+
+    def _hook_removal(self) -> None:
+        slot: Any = getattr(self._crawler.engine, "_slot", None)
+        if not callable(getattr(slot, "remove_request", None)):
+            raise FrontierError(
+                f"Scrapy {scrapy.__version__} has no engine._slot.remove_request, without which no request can be "
+                f"acked; install the Scrapy of requirements.txt"
+            )
+        original = slot.remove_request
+
+        def remove_request(request: Request) -> None:
+            try:
+                self._removed(request)
+            finally:
+                original(request)
+
+        slot.remove_request = remove_request
+
+    def _removed(self, request: Request) -> None:
+        store, lease, _ = self._held.pop(id(request), (None, None, None))
+        if store is None or lease is None or request.meta.get("unfinished"):
+            return
+        if self._failed or (self._job and self._job.failed):
+            return
+        try:
+            store.ack(lease)
+        except FrontierError as error:
+            self._fail(error)
+
+    def _keep(self, response: Any) -> None:
+        """A callback or a pipeline failed on this response: not everything that it gave is stored."""
+        if getattr(response, "request", None) is not None:
+            response.request.meta["unfinished"] = True
+
+    def _fail(self, error: FrontierError) -> None:
+        """Nothing is acked from here on, so that nothing is lost; the run ends."""
+        if self._failed:
+            return
+        self._failed = True
+        if self._job:
+            self._job.fatal(str(error), FATAL_EXIT_CODE)
+            return
+        logger.error(str(error))
+        self._closing = asyncio.ensure_future(self._crawler.engine.close_spider_async(reason="frontier_failed"))

@@ -1,0 +1,214 @@
+"""One budget per upstream, shared by all processes of a machine through a SQLite file, kept over restarts.
+
+pyrate-limiter holds several windows in SQLite under a file lock too, but by the wall clock: set forward, it bursts;
+set back, it blocks for as long. It knows no penalties and no breaker either: their state would need this file anyway.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from anime_crawler.config import ConfigError
+from anime_crawler.politeness.clock import SharedClock, SystemClock
+from anime_crawler.politeness.limits import Limits, Window
+
+BREAKER_THRESHOLD = 5  # failures in a row: fewer happen when one worker of the upstream restarts
+FIRST_REST_S = 30.0  # long enough for a restart of the upstream
+LONGEST_REST_S = 300.0  # with doubling: 5 requests and 4 probes in the first ten minutes of an outage
+
+SCHEMA = """
+    CREATE TABLE IF NOT EXISTS sent (upstream TEXT NOT NULL, at REAL NOT NULL);
+    CREATE INDEX IF NOT EXISTS sent_by_upstream ON sent (upstream, at);
+    CREATE TABLE IF NOT EXISTS upstream (
+        name TEXT PRIMARY KEY,
+        blocked_until REAL NOT NULL DEFAULT 0,
+        blocked_why TEXT NOT NULL DEFAULT '',
+        troubles INTEGER NOT NULL DEFAULT 0,
+        rest_s REAL NOT NULL DEFAULT 0,
+        probe_at REAL NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+"""
+
+
+class BudgetError(ConfigError):
+    """The file of budgets cannot be opened, read or written. Without it no limit would hold, so nothing is sent."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Why a request may not be sent yet."""
+
+    seconds: float
+    """After this time ask again; others may have been faster."""
+    cause: Literal["limit", "penalty", "breaker"]
+    reason: str
+    """For people: ``limit 30/min``."""
+
+
+@dataclass
+class _State:
+    """Row of table ``upstream``."""
+
+    blocked_until: float = 0.0
+    blocked_why: str = ""
+    troubles: int = 0
+    rest_s: float = 0.0
+    probe_at: float = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return self.troubles >= BREAKER_THRESHOLD
+
+
+class Budgets:
+    """Who may send what, when. Every call is one short transaction.
+
+    Raises:
+        BudgetError: from every method.
+    """
+
+    def __init__(self, path: Path | str, clock: SystemClock | None = None) -> None:
+        self._path = path
+        self._clock = SharedClock(clock or SystemClock())
+        with self._explained():
+            if path != ":memory:":
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.executescript(SCHEMA + SharedClock.SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def reserve(self, upstream: str, limits: Limits) -> Wait | None:
+        """``None``: send now, it is counted. Else nothing is counted, and how long to wait before asking again.
+
+        Nothing is reserved ahead, so that a process that dies while waiting takes nothing with it.
+        """
+        with self._transaction() as now:
+            state = self._state(upstream)
+            wait = _penalty(state, now) or self._full(upstream, limits, now) or _rest(state, now)
+            if wait is None:
+                self._record(upstream, limits, state, now)
+            return wait
+
+    def penalize(self, upstream: str, seconds: float, why: str) -> None:
+        """Let nobody ask the upstream for this long; a longer penalty that holds already stays."""
+        with self._transaction() as now:
+            state = self._state(upstream)
+            if now + seconds > state.blocked_until:
+                state.blocked_until, state.blocked_why = now + seconds, why
+                self._save(upstream, state)
+
+    def troubled(self, upstream: str) -> None:
+        """The upstream failed us once more; the breaker opens at the fifth time in a row."""
+        with self._transaction() as now:
+            state = self._state(upstream)
+            state.troubles += 1
+            if state.troubles == BREAKER_THRESHOLD:
+                state.rest_s, state.probe_at = FIRST_REST_S, now + FIRST_REST_S
+            self._save(upstream, state)
+
+    def well(self, upstream: str) -> None:
+        """The upstream answered as it should: the breaker closes."""
+        with self._explained():
+            state = self._state(upstream)
+            if state.troubles:
+                state.troubles = 0
+                self._save(upstream, state)
+
+    def used(self, upstream: str, limits: Limits) -> dict[str, int]:
+        """Requests sent in each window that ends now, by window: ``{"5/s": 0, "90/min": 12}``."""
+        with self._transaction() as now:
+            return {str(window): self._count_since(upstream, now - window.seconds) for window in limits.windows}
+
+    def _full(self, upstream: str, limits: Limits, now: float) -> Wait | None:
+        """The window that takes longest to have room again; ``None``: all have room."""
+        waits = [(self._free_at(upstream, window) - now, window) for window in limits.windows]
+        seconds, window = max(waits, default=(0.0, None), key=lambda wait: wait[0])
+        return Wait(seconds, "limit", f"limit {window}") if seconds > 0 else None
+
+    def _free_at(self, upstream: str, window: Window) -> float:
+        """When the request that is `count` back leaves the window."""
+        row = self._db.execute(
+            "SELECT at FROM sent WHERE upstream = ? ORDER BY at DESC LIMIT 1 OFFSET ?", (upstream, window.count - 1)
+        ).fetchone()
+        return row[0] + stretched_s(window) if row else 0.0
+
+    def _record(self, upstream: str, limits: Limits, state: _State, now: float) -> None:
+        if state.is_open:
+            # This one is the probe. If it fails, or its process dies, the next may go after twice the rest.
+            state.rest_s = min(2 * state.rest_s, LONGEST_REST_S)
+            state.probe_at = now + state.rest_s
+            self._save(upstream, state)
+        if limits.windows:
+            longest_s = max(map(stretched_s, limits.windows))
+            self._db.execute("DELETE FROM sent WHERE upstream = ? AND at < ?", (upstream, now - longest_s))
+            self._db.execute("INSERT INTO sent VALUES (?, ?)", (upstream, now))
+
+    def _count_since(self, upstream: str, since: float) -> int:
+        row = self._db.execute("SELECT count(*) FROM sent WHERE upstream = ? AND at > ?", (upstream, since)).fetchone()
+        return int(row[0])
+
+    def _state(self, upstream: str) -> _State:
+        row = self._db.execute(
+            "SELECT blocked_until, blocked_why, troubles, rest_s, probe_at FROM upstream WHERE name = ?", (upstream,)
+        ).fetchone()
+        return _State(*row) if row else _State()
+
+    def _save(self, upstream: str, state: _State) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO upstream VALUES (?, ?, ?, ?, ?, ?)",
+            (upstream, state.blocked_until, state.blocked_why, state.troubles, state.rest_s, state.probe_at),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[float]:
+        """A transaction that no other process is in; gives the time."""
+        with self._explained():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._clock.now(self._db)
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise BudgetError(
+                f"the file of request budgets, {self._path}, cannot be used: {error}. Make room if the disk is full; "
+                f"if the file is damaged, delete it, and wait as long as the longest limit before the next run"
+            ) from error
+
+
+def stretched_s(window: Window) -> float:
+    """Seconds after which a window is taken to have room again: requests sent apart may arrive closer together.
+
+    Seen at a loopback server on a busy machine: up to 0.1 s in a window of one second; half a second is ample for
+    longer windows.
+    """
+    return window.seconds + min(0.15 * window.seconds, 0.5)
+
+
+def _penalty(state: _State, now: float) -> Wait | None:
+    if state.blocked_until <= now:
+        return None
+    return Wait(state.blocked_until - now, "penalty", state.blocked_why)
+
+
+def _rest(state: _State, now: float) -> Wait | None:
+    if not state.is_open or state.probe_at <= now:
+        return None
+    why = f"{state.troubles} failures in a row; it is asked again after a rest"
+    return Wait(state.probe_at - now, "breaker", why)

@@ -1,0 +1,110 @@
+"""The download handler: secrets join a request when it leaves, and only for the configured host.
+
+Scrapy's default handler rather than its experimental aiohttp one: one timeout cuts connecting, the first byte and
+each later one, and with upstreams that allow some requests a second the other's speed cannot be used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from typing import Any, cast
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+from scrapy import Request
+from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
+from scrapy.crawler import Crawler
+from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
+
+from anime_crawler.base_spiders import Secret, SourceSpider
+from anime_crawler.politeness.upstream import POLL_S, Upstream
+
+STOP_GRACE_S = 4.0  # for answers under way when the run is stopped, which is to take 10 s at most
+
+
+class ForeignHost(Exception):  # noqa: N818  named for what it says
+    """The request is not for the host that the settings name; it was not sent."""
+
+
+class BodyTooLarge(Exception):  # noqa: N818
+    """The unpacked body exceeds ``DOWNLOAD_MAXSIZE``; unpacking ended there."""
+
+
+class BrokenEncoding(Exception):  # noqa: N818
+    """The body is not in the encoding that its headers state."""
+
+
+class SecretDownloadHandler(HTTP11DownloadHandler):
+    """Sends a copy of the request with the card's secrets, unpacks the body, and ends early when the run is stopped."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self._upstream = Upstream(crawler)
+        self._compression = HttpCompressionMiddleware(crawler=crawler)
+
+    async def download_request(self, request: Request) -> Response:
+        """Raises: ForeignHost, BodyTooLarge, BrokenEncoding, GivenUp when stopped, and Scrapy's download errors."""
+        outgoing = self._outgoing(request)
+        response = await self._unless_stopped(request, asyncio.ensure_future(super().download_request(outgoing)))
+        self._upstream.count("bytes", len(response.body))
+        return self._unpacked(request, response)
+
+    def _outgoing(self, request: Request) -> Request:
+        base_url = cast("SourceSpider", self._crawler.spider).base_url
+        if _origin(request.url) != _origin(base_url):
+            raise ForeignHost(f"{request.url} is not on {base_url}; it was not requested")
+        left_s = max(1.0, self._upstream.deadline_s - request.meta.get("spent_s", 0.0))
+        timeout_s = min(request.meta.get("download_timeout", left_s), left_s)
+        outgoing: Request = request.replace(meta={**request.meta, "download_timeout": timeout_s})
+        if is_below(request.url, base_url):
+            for secret in self._upstream.card.secrets:
+                outgoing = _with_secret(outgoing, secret, self._upstream.config)
+        return outgoing
+
+    async def _unless_stopped(self, request: Request, download: asyncio.Task[Response]) -> Response:
+        stopping_since: float | None = None
+        while not (await asyncio.wait({download}, timeout=POLL_S))[0]:
+            if stopping_since is None and self._upstream.is_stopping():
+                stopping_since = time.monotonic()
+            if stopping_since is not None and time.monotonic() - stopping_since > STOP_GRACE_S:
+                download.cancel()
+                await asyncio.wait({download})
+                raise self._upstream.stopped(request)
+        return download.result()
+
+    def _unpacked(self, request: Request, response: Response) -> Response:
+        """Here, not in Scrapy's middleware, so that a failure is judged like any other failed download."""
+        try:
+            return cast("Response", self._compression.process_response(request, response))
+        except IgnoreRequest as error:
+            raise BodyTooLarge(str(error)) from error
+        except (zlib.error, OSError, EOFError, ValueError) as error:
+            raise BrokenEncoding(str(error)) from error
+
+
+def is_below(url: str, base_url: str) -> bool:
+    """Whether the address is on the base's origin and under its path; one with ``..`` in it is not."""
+    path, base = unquote(urlsplit(url).path), unquote(urlsplit(base_url).path).rstrip("/")
+    return _origin(url) == _origin(base_url) and ".." not in path.split("/") and f"{path}/".startswith(f"{base}/")
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None, bool]:
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, port, "@" in parts.netloc
+
+
+def _with_secret(request: Request, secret: Secret, config: Any) -> Request:
+    value = getattr(config, secret.setting.lower())
+    if value is None:
+        return request
+    text: str = value.get_secret_value()
+    if secret.placement == "header":
+        headers = request.headers.copy()
+        headers[secret.name] = text
+        return request.replace(headers=headers)
+    field = urlencode({secret.name: text}, quote_via=quote).encode()
+    return request.replace(body=b"&".join(filter(None, (request.body, field))))

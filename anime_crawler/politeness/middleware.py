@@ -1,0 +1,74 @@
+"""The last stage before the downloader: a request passes when its upstream's limits, penalties and breaker allow it."""
+
+from __future__ import annotations
+
+import time
+from typing import Self
+
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.http import Response
+
+from anime_crawler.base_spiders import Action, GivenUp, Verdict
+from anime_crawler.politeness.header import rate_limit_reset_s
+from anime_crawler.politeness.upstream import Upstream, attempt_of
+
+
+class PolitenessMiddleware:
+    """Request meta that it reads and writes: ``attempt`` (from 1), ``not_before`` (Unix time of the next attempt),
+    ``spent_s`` (seconds that the request has been failing for), ``sent_at`` (steady time of this attempt).
+    """
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(Upstream(crawler))
+
+    async def process_request(self, request: Request) -> None:
+        if self._upstream.is_stopping():
+            raise self._upstream.stopped(request)
+        await self._back_off(request)
+        await self._wait_for_turn(request)
+        request.meta["sent_at"] = time.monotonic()
+        self._upstream.count("requests")
+        if attempt_of(request) > 1:
+            self._upstream.count("retries")
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        if response.status == 429:
+            self._upstream.count("429")
+        seconds = rate_limit_reset_s(response.headers, time.time())
+        if seconds:
+            self._upstream.penalize(request, seconds, "X-RateLimit-Remaining is 0")
+        return response
+
+    async def _back_off(self, request: Request) -> None:
+        """Not longer than the longest pause, should the clock have been set back since."""
+        seconds = request.meta.get("not_before", 0) - time.time()
+        longest = self._upstream.config.backoff_max_seconds
+        await self._upstream.pause(request, min(seconds, longest), f"pause before attempt {attempt_of(request)}")
+
+    async def _wait_for_turn(self, request: Request) -> None:
+        while wait := self._upstream.reserve(request):
+            seconds = wait.seconds
+            if wait.cause == "breaker":
+                seconds = min(seconds, self._time_left(request))
+            await self._upstream.pause(request, seconds, wait.reason)
+            if wait.cause == "breaker":
+                request.meta["spent_s"] = request.meta.get("spent_s", 0.0) + seconds
+
+    def _time_left(self, request: Request) -> float:
+        """Seconds the request may still wait for a sick upstream.
+
+        Raises:
+            GivenUp: none.
+        """
+        left: float = self._upstream.deadline_s - request.meta.get("spent_s", 0.0)
+        if left > 0:
+            return left
+        message = f"{self._upstream.card.title} has failed for {self._upstream.deadline_s:.0f} s; try again later"
+        raise GivenUp(
+            Verdict(Action.GIVE_UP, "upstream_down", message, is_upstream_trouble=True), attempt_of(request) - 1
+        )

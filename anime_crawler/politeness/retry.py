@@ -1,0 +1,134 @@
+"""Attempts: what a response or a failed download means, and when the same request is sent again.
+
+Replaces Scrapy's middleware, which repeats at once and forgets its repeats when the process dies. A further attempt
+is a request of its own to the frontier, pending before the failed one is acked.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import Any, Self
+
+from scrapy import Request, exceptions
+from scrapy.crawler import Crawler
+from scrapy.http import Response
+
+from anime_crawler.base_spiders import Action, GivenUp, Verdict
+from anime_crawler.config import Config
+from anime_crawler.politeness.handler import BodyTooLarge, BrokenEncoding, ForeignHost
+from anime_crawler.politeness.header import retry_after_s
+from anime_crawler.politeness.upstream import Upstream, attempt_of
+
+logger = logging.getLogger(__name__)
+
+JITTER = 0.1  # of the pause, both ways: clients that failed together do not come again together
+
+
+def _trouble(kind: str, message: str) -> Verdict:
+    return Verdict(Action.RETRY, kind, message, is_upstream_trouble=True)
+
+
+VERDICTS: dict[type[Exception], Verdict] = {
+    exceptions.DownloadTimeoutError: _trouble("timeout", "no complete answer in time"),
+    exceptions.DownloadConnectionRefusedError: _trouble("connection_refused", "the connection was refused"),
+    exceptions.CannotResolveHostError: _trouble("unknown_host", "the host's name could not be resolved"),
+    exceptions.DownloadFailedError: _trouble("connection_lost", "the connection broke"),
+    exceptions.ResponseDataLossError: _trouble("truncated", "the answer broke off"),
+    BrokenEncoding: _trouble("broken_encoding", "the compressed body could not be unpacked"),
+    BodyTooLarge: Verdict(Action.GIVE_UP, "too_large", "the body is larger than the source card allows"),
+    exceptions.DownloadCancelledError: Verdict(
+        Action.GIVE_UP, "too_large", "the body is larger than the source card allows"
+    ),
+    ForeignHost: Verdict(Action.GIVE_UP, "foreign_host", "the request is not for the configured host"),
+    exceptions.UnsupportedURLSchemeError: Verdict(Action.GIVE_UP, "bad_address", "the address cannot be requested"),
+    exceptions.NotSupported: Verdict(Action.GIVE_UP, "bad_address", "the address cannot be requested"),
+}
+"""What each failure of a download means. Others are bugs and go through."""
+
+
+class RetryMiddleware:
+    """Asks the spider's `judge` about each response."""
+
+    def __init__(self, upstream: Upstream, crawler: Crawler) -> None:
+        self._upstream = upstream
+        self._crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(Upstream(crawler), crawler)
+
+    def process_response(self, request: Request, response: Response) -> Response | Request:
+        spider: Any = self._crawler.spider
+        verdict: Verdict = spider.judge(response)
+        self._upstream.note_health(request, verdict.is_upstream_trouble)
+        if verdict.action is Action.ACCEPT:
+            return response
+        return self._after_failure(request, verdict, response)
+
+    def process_exception(self, request: Request, exception: Exception) -> Request | None:
+        verdict = next((verdict for kind, verdict in VERDICTS.items() if isinstance(exception, kind)), None)
+        if verdict is None:
+            return None
+        if verdict.is_upstream_trouble:
+            self._upstream.note_health(request, is_trouble=True)
+        return self._after_failure(request, verdict, None)
+
+    def _after_failure(self, request: Request, verdict: Verdict, response: Response | None) -> Request:
+        """The request to send again.
+
+        Raises:
+            GivenUp: it is not to be sent again.
+        """
+        attempt = attempt_of(request)
+        self._log(request, verdict, attempt, response)
+        spent_s = request.meta.get("spent_s", 0.0) + time.monotonic() - request.meta.get("sent_at", time.monotonic())
+        left_s = self._upstream.deadline_s - spent_s
+        pause_s = backoff_s(attempt, self._upstream.config)
+        self._penalize(request, verdict, response, pause_s)
+        # The last attempt within the deadline comes earlier than the back-off says, but not without a pause.
+        if left_s < pause_s:
+            pause_s = left_s
+        too_late = left_s <= self._upstream.config.backoff_base_seconds * (1 - JITTER)
+        if verdict.action is Action.GIVE_UP or attempt > self._upstream.config.max_retries or too_late:
+            raise GivenUp(verdict, attempt)
+        return _next_attempt(request, attempt + 1, pause_s, spent_s + pause_s)
+
+    def _penalize(self, request: Request, verdict: Verdict, response: Response | None, pause_s: float) -> None:
+        """Make everybody wait who asks this upstream, where it says so itself."""
+        asked_s = retry_after_s(response.headers, time.time()) if response else None
+        if asked_s and verdict.action is Action.RETRY:
+            self._upstream.penalize(request, asked_s, "Retry-After")
+        elif response and response.status == 429:
+            self._upstream.penalize(request, pause_s, "it asks us to slow down")
+
+    def _log(self, request: Request, verdict: Verdict, attempt: int, response: Response | None) -> None:
+        self._upstream.count(f"failed {verdict.kind}")
+        failure = {
+            "kind": verdict.kind,
+            "service": self._upstream.name,
+            "status": response.status if response else None,
+            "attempt": attempt,
+            "url": request.url,
+        }
+        logger.warning(
+            "%(service)s: %(kind)s, status %(status)s, attempt %(attempt)d, %(url)s",
+            failure,
+            extra={"failure": failure},
+        )
+
+
+def backoff_s(attempt: int, config: Config) -> float:
+    """Seconds between the attempt and the next: ``BACKOFF_BASE_SECONDS``, doubled each time, ± `JITTER`.
+
+    Never above ``BACKOFF_MAX_SECONDS``, never below 0.9 times the base (or that maximum, if it is smaller).
+    """
+    jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  no secret depends on it
+    return min(config.backoff_base_seconds * 2.0 ** (attempt - 1) * jitter, config.backoff_max_seconds)
+
+
+def _next_attempt(request: Request, attempt: int, pause_s: float, spent_s: float) -> Request:
+    meta = {name: value for name, value in request.meta.items() if name not in ("unfinished", "sent_at")}
+    meta |= {"attempt": attempt, "not_before": time.time() + pause_s, "spent_s": spent_s}
+    return request.replace(meta=meta, dont_filter=True)

@@ -1,0 +1,61 @@
+"""Secrets do not get into the log, whoever writes them there: libraries quote addresses and headers in their errors."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
+
+from anime_crawler.config import Config
+
+MASK = "***"
+
+
+def install(config: Config) -> None:
+    """Mask the settings' secret values, and any ``token=…``, in every log record of this process from now on."""
+    logging.setLogRecordFactory(MaskingFactory(secrets_of(config)))
+
+
+def secrets_of(config: Config) -> set[str]:
+    """Every secret value of the settings; a password in an address too."""
+    values = {value.get_secret_value() for _, value in config if isinstance(value, SecretStr)}
+    return values | {make_url(config.database_url).password or ""} - {""}
+
+
+class MaskingFactory:
+    """A log record factory: masks message and traceback where a record is made, so before any handler sees it."""
+
+    def __init__(self, secrets: set[str]) -> None:
+        forms = {form for secret in secrets for form in (secret, quote(secret, safe=""), quote_plus(secret))}
+        longest_first = sorted(map(re.escape, forms), key=len, reverse=True)
+        self._secret = re.compile("|".join([*longest_first, r"""(?<=\btoken=)[^&\s"'<>]+"""]), re.IGNORECASE)
+        self._formatter = logging.Formatter()
+
+    def mask(self, text: str) -> str:
+        """The text with `MASK` for each secret."""
+        return self._secret.sub(MASK, text)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = logging.LogRecord(*args, **kwargs)
+        self._mask_message(record)
+        if record.exc_info and record.exc_info[0]:
+            self._mask_traceback(record, self._formatter.formatException(record.exc_info))
+        return record
+
+    def _mask_message(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, KeyError):  # wrong arguments: the handler that meets them says so
+            return
+        masked = self.mask(message)
+        if masked != message:
+            record.msg, record.args = masked, ()
+
+    def _mask_traceback(self, record: logging.LogRecord, traceback: str) -> None:
+        masked = self.mask(traceback)
+        if masked != traceback:
+            record.exc_text, record.exc_info = masked, None

@@ -1,0 +1,102 @@
+"""One crawler's dealings with the shared budget of its upstream, as the middlewares need them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from scrapy import Request
+from scrapy.crawler import Crawler
+
+from anime_crawler.base_spiders import Action, GivenUp, Verdict
+from anime_crawler.config import Config
+from anime_crawler.politeness.budget import BudgetError, Budgets, Wait
+from anime_crawler.politeness.limits import limits_of
+
+T = TypeVar("T")
+
+POLL_S = 0.1  # a stop is noticed within this time
+LONGEST_PENALTY_S = (
+    900.0  # an upstream that asks for more is taken to err, and is asked again after a quarter of an hour
+)
+DEADLINE_S = 90.0  # time that one request may fail for, over all its attempts; limits that are waited for do not count
+FATAL_EXIT_CODE = 2  # a budget file that cannot be written is a matter of configuration
+
+
+class Upstream:
+    """Name, limits and state of the upstream that one crawler asks."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        job: Any = crawler.job  # type: ignore[attr-defined]
+        self._crawler = crawler
+        self._job = job
+        self._budgets: Budgets = job.budgets
+        self.config: Config = job.config
+        self.card = crawler.spidercls.card  # type: ignore[attr-defined]
+        self.name: str = self.card.name
+        self._limits = limits_of(job.config, self.card)
+        # One attempt gets its whole time, however long people allow it to take.
+        self.deadline_s = max(DEADLINE_S, job.config.http_timeout_seconds)
+
+    def is_stopping(self) -> bool:
+        """Whether the run or this spider is about to end."""
+        slot = self._crawler.engine._slot
+        return bool(self._job.stopping or slot is None or slot.closing is not None)
+
+    def stopped(self, request: Request) -> GivenUp:
+        """The error for a request that the end of the run overtook; it stays pending."""
+        request.meta["unfinished"] = True
+        verdict = Verdict(Action.GIVE_UP, "stopped", "the run was stopped; the request stays for the next one")
+        return GivenUp(verdict, attempt_of(request) - 1)
+
+    async def pause(self, request: Request, seconds: float, reason: str) -> None:
+        """Wait, telling people why and until when.
+
+        Raises:
+            GivenUp: the run is being stopped.
+        """
+        end = time.monotonic() + seconds
+        until = datetime.fromtimestamp(time.time() + seconds).strftime("%H:%M:%S")
+        while (left := end - time.monotonic()) > 0:
+            if self.is_stopping():
+                self._job.report.waiting.pop(self.name, None)
+                raise self.stopped(request)
+            self._job.report.waiting[self.name] = f"{reason}, until {until}"
+            await asyncio.sleep(min(left, POLL_S))
+        self._job.report.waiting.pop(self.name, None)
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Add to a counter of the run report."""
+        self._job.report.count(self.name, name, n)
+
+    def reserve(self, request: Request) -> Wait | None:
+        """See `Budgets.reserve`."""
+        return self._safely(request, lambda: self._budgets.reserve(self.name, self._limits))
+
+    def penalize(self, request: Request, seconds: float, why: str) -> None:
+        """Stop asking the upstream for this long, in all processes; a quarter of an hour at most."""
+        if seconds > LONGEST_PENALTY_S:
+            message = f"asked for a pause of {seconds:.0f} s ({why}); {LONGEST_PENALTY_S:.0f} s are kept"
+            self._job.report.problem(self.name, "absurd_pause", message)
+        self._safely(request, lambda: self._budgets.penalize(self.name, min(seconds, LONGEST_PENALTY_S), why))
+
+    def note_health(self, request: Request, is_trouble: bool) -> None:
+        """Tell the breaker how it went."""
+        tell = self._budgets.troubled if is_trouble else self._budgets.well
+        self._safely(request, lambda: tell(self.name))
+
+    def _safely(self, request: Request, call: Callable[[], T]) -> T:
+        """The call's result; without the shared state no limit would hold, so the run ends where it is lost."""
+        try:
+            return call()
+        except BudgetError as error:
+            self._job.fatal(str(error), FATAL_EXIT_CODE)
+            raise self.stopped(request) from error
+
+
+def attempt_of(request: Request) -> int:
+    """1 for the first time that a request is sent."""
+    return int(request.meta.get("attempt", 1))
