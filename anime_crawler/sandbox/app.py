@@ -1,0 +1,46 @@
+"""The whole sandbox as one ASGI application."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from anime_crawler.backend.reference.app import create_app as create_backend
+from anime_crawler.sandbox.control import Control
+from anime_crawler.sandbox.gate import Gate, LoggingGate
+from anime_crawler.sandbox.services import Options, Services
+
+
+def create_app(options: Options) -> Starlette:
+    """The services below ``/kodik``, ``/shikimori``, ``/backend``, and ``/_sandbox``.
+
+    Serve it with the reference backend's ``make_server``: faults need its connection.
+    """
+    services = Services(options)
+    directory = tempfile.TemporaryDirectory(prefix="sandbox-")
+    database = options.backend_database or f"sqlite:///{Path(directory.name) / 'backend.db'}"
+    backend = create_backend(database, options.internal_token)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        backend.state.backend.store.writer.close()
+        directory.cleanup()
+
+    # Through lambdas, because making the world anew makes the services anew.
+    kodik = Gate("kodik", lambda call: services.kodik.answer(call), services)
+    shikimori = Gate("shikimori", lambda call: services.shikimori.answer(call), services)
+    return Starlette(
+        routes=[
+            Mount("/kodik", kodik),
+            Mount("/shikimori", shikimori),
+            Mount("/backend", LoggingGate("backend", backend, services.log)),
+            Mount("/_sandbox", Control(services).router()),
+        ],
+        lifespan=lifespan,
+    )

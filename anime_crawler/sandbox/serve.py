@@ -1,0 +1,124 @@
+"""``python -m anime_crawler.sandbox.serve``: the sandbox as a process; ``scrapy sandbox`` is the same."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from anime_crawler.backend.reference.server import listen, make_server
+from anime_crawler.sandbox.app import create_app
+from anime_crawler.sandbox.faults import Fault, fault_from_text
+from anime_crawler.sandbox.services import INTERNAL_TOKEN, KODIK_TOKEN, Options
+
+HOST = "127.0.0.1"
+"""Loopback only: it has no defence and opens to everyone who knows its published tokens."""
+SHUTDOWN_S = 1
+"""Requests that a fault keeps silent must not keep the process alive."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument(
+        "--titles", type=int, default=200, metavar="N", help="titles in the catalogue, 1 to 30,000 (200)"
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, another catalogue (1)")
+    parser.add_argument("--port", type=int, default=0, metavar="P", help="0 (the default) takes a free one")
+    parser.add_argument("--limits", choices=["enforced", "off"], default="enforced", help="upstream limits (enforced)")
+    parser.add_argument(
+        "--faults",
+        action="append",
+        default=[],
+        type=_fault,
+        metavar="SERVICE.KIND[:KEY=VALUE,...]",
+        help="a fault from the start, for example kodik.status:status=503,count=3; may be repeated",
+    )
+    parser.add_argument("--catalogue", type=Path, metavar="FILE", help="real titles from a data set (jsonl.gz)")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="every request as a JSON line")
+    parser.add_argument("--now", type=int, default=Options.now, metavar="SECONDS", help="the world's present")
+    parser.add_argument("--kodik-token", default=KODIK_TOKEN, help=f"({KODIK_TOKEN})")
+    parser.add_argument("--internal-token", default=INTERNAL_TOKEN, help=f"({INTERNAL_TOKEN})")
+    parser.add_argument("--backend-database", metavar="URL", help="database of the backend (a file of its own)")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="print the addresses as one line of JSON")
+    parser.add_argument("--attached", action="store_true", help="end when standard input is closed")
+
+
+def _fault(text: str) -> Fault:
+    try:
+        return fault_from_text(text)
+    except ValidationError as wrong:
+        raise argparse.ArgumentTypeError(f"{text}: {wrong.errors()[0]['msg']}") from wrong
+
+
+def options_from(arguments: argparse.Namespace) -> Options:
+    """The sandbox's options in the parsed command line."""
+    return Options(
+        titles=arguments.titles,
+        seed=arguments.seed,
+        enforced=arguments.limits == "enforced",
+        now=arguments.now,
+        catalogue=arguments.catalogue,
+        log=arguments.log,
+        faults=arguments.faults,
+        kodik_token=arguments.kodik_token,
+        internal_token=arguments.internal_token,
+        backend_database=arguments.backend_database,
+    )
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """Build the world, listen, say where, and serve until stopped.
+
+    Raises:
+        OSError: the port is in use, or the data set file cannot be read.
+    """
+    app = create_app(options_from(arguments))
+    server = make_server(app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_S)
+    listening = listen(HOST, arguments.port)
+    environment = environment_of(f"http://{HOST}:{listening.getsockname()[1]}", arguments)
+    print(json.dumps(environment) if arguments.as_json else text_of(environment), flush=True)
+    if arguments.attached:
+        threading.Thread(target=_end_with_input, daemon=True).start()
+    server.run(sockets=[listening])
+
+
+def environment_of(url: str, arguments: argparse.Namespace) -> dict[str, str]:
+    """The settings that lead a crawl to this sandbox."""
+    return {
+        "SANDBOX_URL": url,
+        "KODIK_API_TOKEN": arguments.kodik_token,
+        "KODIK_BASE_URL": f"{url}/kodik",
+        "SHIKIMORI_BASE_URL": f"{url}/shikimori",
+        "BACKEND_BASE_URL": f"{url}/backend",
+        "INTERNAL_TOKEN": arguments.internal_token,
+    }
+
+
+def text_of(environment: dict[str, Any]) -> str:
+    """The same for people."""
+    url, *settings = environment.items()
+    lines = [f"Sandbox at {url[1]} (its own controls: {url[1]}/_sandbox/stats). To crawl it:"]
+    return "\n".join(lines + [f"export {name}={value}" for name, value in settings])
+
+
+def _end_with_input() -> None:
+    """Whoever started us holds the other end; it closes when they die, however they die."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), 15)
+
+
+def main() -> None:
+    """Serve with the options of the command line."""
+    parser = argparse.ArgumentParser(prog="scrapy sandbox")
+    add_arguments(parser)
+    serve(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The simulated services and everything they share, for one set of options."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anime_crawler.sandbox.dataset import titles_from
+from anime_crawler.sandbox.faults import Fault, Faults
+from anime_crawler.sandbox.kodik import Kodik
+from anime_crawler.sandbox.limits import kodik_limits, shikimori_limits
+from anime_crawler.sandbox.log import Log
+from anime_crawler.sandbox.mutation import MutationError, Mutator
+from anime_crawler.sandbox.shikimori import Shikimori
+from anime_crawler.sandbox.world import NOW, World
+
+KODIK_TOKEN = "sandbox-kodik-token"  # noqa: S105 - opens nothing but the sandbox
+INTERNAL_TOKEN = "sandbox-internal-token"  # noqa: S105
+
+
+@dataclass
+class Options:
+    """What a sandbox is started with."""
+
+    titles: int = 200
+    seed: int = 1
+    enforced: bool = True
+    """Whether limits are."""
+    now: int = NOW
+    catalogue: Path | None = None
+    """Real titles from a data set file instead of invented ones."""
+    log: Path | None = None
+    faults: list[Fault] = field(default_factory=list)
+    kodik_token: str = KODIK_TOKEN
+    internal_token: str = INTERNAL_TOKEN
+    backend_database: str | None = None
+    """``None``: a SQLite file that goes when the sandbox goes."""
+
+
+class Services:
+    """Kodik and Shikimori over one world, with log, limits, faults and mutations."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.log = Log(("kodik", "shikimori", "backend"), options.log)
+        self.faults = Faults()
+        self.faults.active += options.faults
+        self.per_request = 0
+        """Mutations before each list page."""
+        self.limiters = {"kodik": kodik_limits(options.enforced), "shikimori": shikimori_limits(options.enforced)}
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """The world as it was in the beginning."""
+        options = self.options
+        given = titles_from(options.catalogue, options.titles, options.seed, options.now) if options.catalogue else None
+        self.world = World(options.seed, options.titles, options.now, given)
+        self.mutator = Mutator(self.world)
+        self.kodik = Kodik(self.world, options.kodik_token)
+        self.kodik.walking = self._mutate_while_walking
+        self.shikimori = Shikimori(self.world)
+
+    def reset(self) -> None:
+        """Forget what was seen. Limits go on: nobody may ask more because somebody looked."""
+        self.log.clear()
+        for limiter in self.limiters.values():
+            limiter.clear()
+
+    def calm(self) -> None:
+        """No faults, no poison, no mutations by themselves."""
+        self.faults.active.clear()
+        self.world.poisoned.clear()
+        self.per_request = 0
+
+    def _mutate_while_walking(self) -> None:
+        for _ in range(self.per_request):
+            with suppress(MutationError):  # a small world may have nothing that fits
+                self.mutator.draw()
