@@ -24,6 +24,7 @@ COMPANIONS = {"kodik": ["shikimori"]}  # spiders that run beside the main one, f
 USER_AGENT = f"anime_crawler/{__version__} (+https://github.com/anime-crawler/anime_crawler)"
 COOKIES_ENABLED = False
 REDIRECT_ENABLED = False  # an API that has moved is a setting to change; a token never follows a redirect
+METAREFRESH_ENABLED = False  # nor one that an error page states in HTML
 TELNETCONSOLE_ENABLED = False
 REMOTE_CONTROL_ENABLED = False  # Scrapy 2.19 opens an "execute Python" port on localhost by default
 
@@ -63,4 +64,5 @@ LOG_FORMATTER = "anime_crawler.extensions.log_formatter.QuietLogFormatter"
 EXTENSIONS = {
     "scrapy.extensions.logstats.LogStats": None,  # the progress extension says more
     "scrapy.extensions.memusage.MemoryUsage": None,
+    "scrapy.extensions.spiderstate.SpiderState": None,  # it unpickles a file of the job directory
 }

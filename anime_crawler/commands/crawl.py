@@ -28,6 +28,7 @@ from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.heartbeat import Heartbeat
 from anime_crawler.extensions.progress import ProgressDisplay
 from anime_crawler.extensions.summary import print_summary, write_report
+from anime_crawler.frontier.store import FrontierError, JobDirHeld
 from anime_crawler.job import Exit, Job, drift_counts
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import Budgets
@@ -43,8 +44,10 @@ class Command(ScrapyCrawl):
             self.exitcode = self._run_spider(args[0], opts.spargs)
         except (ConfigError, ArgumentError, CatalogueError) as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
-        except LockHeld as error:
+        except (LockHeld, JobDirHeld) as error:
             self.exitcode = complain(error, Exit.LOCKED)
+        except FrontierError as error:
+            self.exitcode = complain(error, Exit.CONFIGURATION)
 
     def _run_spider(self, name: str, arguments: dict[str, str]) -> int:
         assert self.crawler_process is not None and self.settings is not None
