@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from anime_crawler.commands import complain, config_from, source_spiders
 from anime_crawler.commands.probes import Finding, check_backend, check_catalogue, check_source, cleaner
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.job import Exit
+from anime_crawler.politeness.budget import Budgets
 
 
 class Command(ScrapyCommand):
@@ -57,9 +59,10 @@ class Command(ScrapyCommand):
 
 def check_all(config: Config, settings: BaseSettings) -> list[Finding]:
     """One finding per service: the catalogue, every source, the backend; safe to print."""
+    user_agent, budgets = settings["USER_AGENT"], Budgets(Path("var/politeness.sqlite"))
     findings = [
         check_catalogue(config),
-        *(check_source(spider, config, settings["USER_AGENT"]) for spider in source_spiders(settings).values()),
+        *(check_source(spider, config, user_agent, budgets) for spider in source_spiders(settings).values()),
         check_backend(config),
     ]
     clean = cleaner(config)

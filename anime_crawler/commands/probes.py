@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,13 @@ from scrapy.http import TextResponse
 
 from anime_crawler.base_spiders import Action, SourceCard, SourceSpider
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
-from anime_crawler.config import Config, is_secret
+from anime_crawler.config import Config
 from anime_crawler.job import Exit
+from anime_crawler.politeness.budget import Budgets, Wait
+from anime_crawler.politeness.limits import limits_of
+from anime_crawler.politeness.secrets import MaskingFactory, secrets_of
 
+LONGEST_WAIT_S = 60  # a minute's window is waited for; a penalty or a day's quota is told instead
 LONGEST_CALL_S = 20  # a service that takes longer than this for one record is not well
 
 
@@ -102,13 +107,18 @@ def missing_secret(card: SourceCard, config: Config) -> str | None:
     return None
 
 
-def check_source(spider: type[SourceSpider], config: Config, user_agent: str) -> Finding:
-    """Ask the source's probe; its spider judges the answer, as it does in a crawl."""
+def check_source(spider: type[SourceSpider], config: Config, user_agent: str, budgets: Budgets) -> Finding:
+    """Ask the source's probe within its limits; its spider judges the answer, as it does in a crawl."""
     card = spider.card
     address = address_of(card, config)
     missing = missing_secret(card, config)
     if missing:
         return Finding(card.title, address, "nothing was asked", "a credential is missing", missing, Exit.CONFIGURATION)
+    wait = wait_for_budget(card, config, budgets)
+    if wait:
+        happened = f"not asked because of {wait.reason}"
+        do = f"run again in {wait.seconds:.0f} s"
+        return Finding(card.title, address, "nothing was asked", happened, do, Exit.UPSTREAM)
     setting = card.base_url_setting or ""
     try:
         method, url, arguments = source_request(card, config, user_agent)
@@ -126,6 +136,15 @@ def check_source(spider: type[SourceSpider], config: Config, user_agent: str) ->
         return Finding(card.title, address, answer.seen, "fine")
     do = f"set {verdict.setting}" if verdict.setting else "run again later; if it stays, see the source's documentation"
     return Finding(card.title, address, answer.seen, f"{verdict.kind}: {verdict.message}", do, Exit.UPSTREAM)
+
+
+def wait_for_budget(card: SourceCard, config: Config, budgets: Budgets) -> Wait | None:
+    """``None``: one request is paid for, after a wait if need be. Else why it would take too long."""
+    while wait := budgets.reserve(card.name, limits_of(config, card)):
+        if wait.seconds > LONGEST_WAIT_S:
+            return wait
+        time.sleep(wait.seconds)
+    return None
 
 
 def check_backend(config: Config) -> Finding:
@@ -173,12 +192,9 @@ def _moved(service: str, address: str, answer: Answer, setting: str, exit_code: 
 
 def cleaner(config: Config) -> Callable[[str], str]:
     """Gives a function that makes text from outside safe to print: no secret in it, no control characters."""
-    values = [getattr(config, name) for name in Config.model_fields if is_secret(name)]
-    secrets = [value.get_secret_value() for value in values if value]
+    mask = MaskingFactory(secrets_of(config)).mask
 
     def clean(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, "***")
-        return "".join(c if c.isprintable() else "?" for c in text)
+        return "".join(c if c.isprintable() else "?" for c in mask(text))
 
     return clean

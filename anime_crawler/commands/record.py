@@ -15,9 +15,10 @@ from scrapy.exceptions import UsageError
 
 from anime_crawler.base_spiders import SourceCard, SourceSpider
 from anime_crawler.commands import complain, config_from, source_spiders
-from anime_crawler.commands.probes import Answer, NoAnswerError, call, missing_secret, source_request
+from anime_crawler.commands.probes import Answer, NoAnswerError, call, missing_secret, source_request, wait_for_budget
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.job import Exit
+from anime_crawler.politeness.budget import Budgets
 
 
 class Command(ScrapyCommand):
@@ -64,6 +65,9 @@ def record(spider: type[SourceSpider], case: str, config: Config, user_agent: st
     folder = Path(str(files(spider.__module__.rpartition(".")[0]))) / "samples" / case
     if folder.exists():
         raise ConfigError(f"there is a sample {case} of {card.title} already: {folder}")
+    wait = wait_for_budget(card, config, Budgets(Path("var/politeness.sqlite")))
+    if wait:
+        raise NoAnswerError(f"{card.title} was not asked because of {wait.reason}; run again in {wait.seconds:.0f} s")
     method, url, arguments = source_request(card, config, user_agent)
     answer = call(method, url, config, card.max_body_bytes, **arguments)
     folder.mkdir(parents=True)

@@ -1,0 +1,172 @@
+"""README is true: every command block in it runs, its output is the real one, its tables are the code's."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from anime_crawler.sandbox.process import running_sandbox
+from tests.guard import ROOT, clean_environment
+from tests.services import free_port
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECTIONS = re.split(r"^## ", README, flags=re.MULTILINE)[1:]
+SERVER_START_S = 30  # most seconds a server may take to listen
+
+# `make` must neither set up a second environment nor start the suite inside the suite; what the container would run is
+# run here.
+PRELUDE = """
+set -eu
+export PATH="$PWD/.venv/bin:$PATH"
+make() { if [ "$1" = test ]; then command make -n -o .venv/ready test; else command make -o .venv/ready "$@"; fi; }
+docker() {
+    case "$*" in
+        "compose up --build") ;;
+        "compose run --rm crawler "*) shift 4; scrapy "$@" ;;
+        *) echo "unexpected: docker $*" >&2; return 1 ;;
+    esac
+}
+"""
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """(Heading, text) of every code block in that language, in order."""
+    pattern = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return [(section.splitlines()[0], block) for section in SECTIONS for block in pattern.findall(section)]
+
+
+def is_server(block: str) -> bool:
+    """Whether the block starts something that stays."""
+    return block.rstrip().endswith("&")
+
+
+COMMANDS = [pytest.param(block, id=heading) for heading, block in blocks("sh") if not is_server(block)]
+SERVERS = [pytest.param(block, id=heading) for heading, block in blocks("sh") if is_server(block)]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout whose ``.venv`` is the one the tests run in."""
+    target = tmp_path_factory.mktemp("clone") / "anime_crawler"
+    rubbish = shutil.ignore_patterns(
+        ".git", ".venv", "var", ".env", "*_cache", "__pycache__", "*.egg-info", ".hypothesis"
+    )
+    shutil.copytree(ROOT, target, ignore=rubbish)
+    (target / ".venv").symlink_to(sys.prefix)
+    return target
+
+
+@pytest.fixture(scope="module")
+def settings(clone: Path) -> Iterator[dict[str, str]]:
+    """The environment of a user whose upstreams and backend are a sandbox."""
+    with running_sandbox(titles=20, limits="off") as sandbox:
+        yield clean_environment(
+            {
+                "KODIK_API_TOKEN": sandbox.kodik_token,
+                "KODIK_BASE_URL": sandbox.kodik_url,
+                "SHIKIMORI_BASE_URL": sandbox.shikimori_url,
+                "BACKEND_BASE_URL": sandbox.backend_url,
+                "INTERNAL_TOKEN": sandbox.internal_token,
+                "DATABASE_URL": "sqlite:///var/anime.db",
+                "KODIK_LIMITS": "off",
+                "SHIKIMORI_LIMITS": "off",
+                "PYTHONPATH": str(clone),  # its package, not the checkout's: `record` writes into it
+            }
+        )
+
+
+def run(block: str, clone: Path, environment: dict[str, str]) -> str:
+    """What the block prints; it must end with 0."""
+    done = subprocess.run(
+        ["bash", "-c", PRELUDE + block], cwd=clone, env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("block", COMMANDS)
+def test_every_command_block_runs(block, clone, settings):
+    """Each block ends with 0, one after the other in one directory, as a reader would type them."""
+    run(block, clone, settings)
+
+
+@pytest.mark.parametrize("block", SERVERS)
+def test_every_server_in_a_block_starts(block, clone, settings):
+    """It listens on the port it was given, and ends when it is told to."""
+    port = free_port()
+    script = PRELUDE + re.sub(r"--port \d+", f"--port {port}", block) + "wait\n"
+    process = subprocess.Popen(["bash", "-c", script], cwd=clone, env=settings, start_new_session=True)
+    try:
+        wait_for_port(port)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def wait_for_port(port: int) -> None:
+    """Return when something listens."""
+    end = time.monotonic() + SERVER_START_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except ConnectionRefusedError:
+            assert time.monotonic() < end, f"nothing listens on {port}"
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize("line", [line for _, block in blocks("cron") for line in block.splitlines()])
+def test_every_cron_line_runs(line, clone, settings):
+    """Five fields of time, then a command that ends with 0."""
+    fields = line.split(maxsplit=5)
+    assert all(re.fullmatch(r"[\d*/,-]+", field) for field in fields[:5])
+    run(fields[5].replace("/srv/anime_crawler", str(clone)), clone, settings)
+
+
+def shape(line: str) -> str:
+    """The line without what differs from run to run: numbers, spaces, drawn lines."""
+    return re.sub(r"[\d.,:\s─━│┃┏┓└┘┡┩╇┳┴┼├┤]+", " ", line).strip()
+
+
+def test_the_first_command_prints_what_readme_shows(clone):
+    """`make crawl` without a token says first that this is the sandbox. Numbers may differ, words may not."""
+    shown = next(block for heading, block in blocks("text") if heading == "Two commands")
+    environment = clean_environment({"PYTHONPATH": str(clone), "COLUMNS": "120"})
+    printed = run("make crawl 2>&1", clone, environment)
+    assert printed.splitlines()[0].startswith("No KODIK_API_TOKEN is set: crawling the built-in sandbox")
+    lines = {shape(line) for line in printed.splitlines()}
+    assert [line for line in shown.splitlines() if line != "…" and shape(line) not in lines] == []
+
+
+def test_settings_and_sources_in_readme_are_those_of_the_code(scrapy):
+    """`scrapy docs --check` finds nothing to write, here and in ``.env.example``."""
+    done = subprocess.run(
+        [sys.executable, "-m", "scrapy", "docs", "--check"],
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_every_command_of_ours_is_in_readme():
+    """A command that README does not name does not exist for its reader."""
+    commands = {path.stem for path in (ROOT / "anime_crawler/commands").glob("*.py") if "Command(" in path.read_text()}
+    assert {name for name in commands if f"scrapy {name}" not in README} == set()
+
+
+def test_every_link_of_readme_leads_somewhere():
+    """Links within the checkout."""
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
