@@ -14,6 +14,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, Literal
 
 from scrapy.crawler import Crawler
@@ -27,6 +28,9 @@ from anime_crawler.extensions.report import Progress, RunReport
 from anime_crawler.politeness.budget import Budgets
 
 logger = logging.getLogger(__name__)
+
+BUDGETS = Path("var/politeness.sqlite")
+"""Requests sent, shared by every process that works in this directory."""
 
 
 class Exit(IntEnum):

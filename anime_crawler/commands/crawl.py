@@ -8,10 +8,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from scrapy.commands.crawl import Command as ScrapyCrawl
 from scrapy.crawler import Crawler
@@ -29,7 +29,7 @@ from anime_crawler.extensions.heartbeat import Heartbeat
 from anime_crawler.extensions.progress import ProgressDisplay
 from anime_crawler.extensions.summary import print_summary, write_report
 from anime_crawler.frontier.store import FrontierError, JobDirHeld
-from anime_crawler.job import Exit, Job, drift_counts
+from anime_crawler.job import BUDGETS, Exit, Job, drift_counts
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import Budgets
 
@@ -67,11 +67,11 @@ class Command(ScrapyCrawl):
     def _load(self, name: str) -> type[SourceSpider]:
         assert self.crawler_process is not None
         try:
-            spider: type[SourceSpider] = self.crawler_process.spider_loader.load(name)
+            spider = self.crawler_process.spider_loader.load(name)
         except KeyError:
             known = ", ".join(sorted(self.crawler_process.spider_loader.list()))
             raise ArgumentError(f"there is no spider {name!r}; there are: {known}") from None
-        return spider
+        return cast("type[SourceSpider]", spider)
 
 
 class MainJob:
@@ -101,7 +101,7 @@ class MainJob:
     async def _begin(self, catalogue: Catalogue) -> Job:
         name, mode = self.spiders[0].name, self.arguments.get("mode", "")
         run_id, is_new = await catalogue.write(lambda conn: runs.begin_run(conn, name, self.arguments, mode))
-        budgets = Budgets(Path("var/politeness.sqlite"))
+        budgets = Budgets(BUDGETS)
         return Job(self.config, catalogue, budgets, run_id, is_new)
 
     async def _crawl_and_deliver(self, job: Job) -> int:
@@ -146,7 +146,7 @@ class MainJob:
     async def _deliver(self, job: Job) -> DeliveryResult | None:
         if not self.config.backend_base_url or self.dry_run:
             return None
-        importer = Importer(job.catalogue, self.config, job.run_id, job.report)
+        importer = self._importer(job)
         companions = {spider.name for spider in self.spiders[1:]}
         return await importer.run(
             more_may_come=lambda: bool(job.running),
@@ -154,13 +154,17 @@ class MainJob:
             stopping=lambda: job.stopping,
         )
 
+    def _importer(self, job: Job) -> Importer:
+        priority = self.settings.getlist("SOURCE_PRIORITY")
+        return Importer(job.catalogue, self.config, job.run_id, job.report, priority, job.budgets)
+
     async def _finish(self, job: Job, result: DeliveryResult | None) -> int:
         """Write the run's end and its report; print what a person wants to know."""
         if job.failed:
             print_summary(job.report, None, None)
             return job.fatal_code or Exit.CONFIGURATION
         if self.dry_run and self.config.backend_base_url:
-            plan = await Importer(job.catalogue, self.config, job.run_id, job.report).plan()
+            plan = await self._importer(job).plan()
             print("DRY RUN, nothing was sent or kept. A real run would send:", plan, sep="\n")
         letters = await job.catalogue.read(lambda conn: dead_letters.count_open(conn))
         code = int(job.exit_code(letters, bool(result and result.pending)))
@@ -213,26 +217,18 @@ class watch_signals:  # noqa: N801  a context manager, used like a function
         self.job.stop()
 
 
-def run_in_reactor(process: Any, main: Callable[[], Any]) -> int:
-    """Run the coroutine function on Scrapy's reactor and give back its result, or raise what it raised."""
-    from twisted.internet import reactor
+def run_in_reactor(process: Any, main: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """What the coroutine function gives back, or raises, when it is run on Scrapy's reactor."""
+    from twisted.internet import reactor as installed
 
-    outcome: list[Any] = []
-
-    async def run() -> None:
-        try:
-            outcome.append(await main())
-        except BaseException as error:
-            outcome.append(error)
-        finally:
-            reactor.callLater(0, reactor.stop)  # type: ignore[attr-defined]
+    reactor: Any = installed
+    tasks: list[asyncio.Task[int]] = []
 
     def begin() -> None:
-        outcome_task.append(asyncio.ensure_future(run()))
+        task = asyncio.get_running_loop().create_task(main())
+        task.add_done_callback(lambda _: reactor.callLater(0, reactor.stop))
+        tasks.append(task)
 
-    outcome_task: list[asyncio.Future[None]] = []
-    reactor.callWhenRunning(begin)  # type: ignore[attr-defined]
+    reactor.callWhenRunning(begin)
     process.start(stop_after_crawl=False, install_signal_handlers=False)
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
-    return int(outcome[0])
+    return tasks[0].result()

@@ -7,6 +7,7 @@ import asyncio
 import signal
 
 from scrapy.commands import ScrapyCommand
+from scrapy.settings import BaseSettings
 
 from anime_crawler.backend.importer import DeliveryResult, Importer
 from anime_crawler.catalogue import dead_letters, runs
@@ -16,8 +17,9 @@ from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.extensions.summary import print_summary, write_report
-from anime_crawler.job import Exit
+from anime_crawler.job import BUDGETS, Exit
 from anime_crawler.politeness import secrets
+from anime_crawler.politeness.budget import Budgets
 
 
 class Command(ScrapyCommand):
@@ -37,20 +39,22 @@ class Command(ScrapyCommand):
                 )
             secrets.install(config)
             with catalogue_lock(config.database_url, "deliver"):
-                self.exitcode = asyncio.run(deliver(config, self.settings.getbool("DRY_RUN")))
+                self.exitcode = asyncio.run(deliver(config, self.settings))
         except (ConfigError, CatalogueError) as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
         except LockHeld as error:
             self.exitcode = complain(error, Exit.LOCKED)
 
 
-async def deliver(config: Config, dry_run: bool) -> int:
+async def deliver(config: Config, settings: BaseSettings) -> int:
     """Exit code of one delivery of everything pending."""
+    dry_run = settings.getbool("DRY_RUN")
     catalogue = await Catalogue.open(config.database_url, dry_run=dry_run)
     try:
         report = RunReport()
         run_id, _ = await catalogue.write(lambda conn: runs.begin_run(conn, "deliver", {}, "deliver"))
-        importer = Importer(catalogue, config, run_id, report)
+        budgets = Budgets(BUDGETS)
+        importer = Importer(catalogue, config, run_id, report, settings.getlist("SOURCE_PRIORITY"), budgets)
         if dry_run:
             print("DRY RUN, nothing was sent. A real run would send:", await importer.plan(), sep="\n")
             return Exit.DONE

@@ -5,21 +5,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 from rich.table import Table
 from scrapy.commands import ScrapyCommand
 from scrapy.spiderloader import SpiderLoader
 
+from anime_crawler.base_spiders import SourceSpider
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.status import read_status
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.metrics import metrics_text
-from anime_crawler.extensions.progress import limits_of
+from anime_crawler.job import BUDGETS
 from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.limits import limits_of
 
 
 class Command(ScrapyCommand):
@@ -62,9 +63,10 @@ class Command(ScrapyCommand):
 
     def _budgets(self, config: Config) -> dict[str, Any]:
         """Requests in each window of each upstream's limits, by all processes of this machine."""
+        assert self.settings is not None
         loader = SpiderLoader.from_settings(self.settings)
-        budgets = Budgets(Path("var/politeness.sqlite"))
-        cards = [loader.load(name).card for name in loader.list()]
+        budgets = Budgets(BUDGETS)
+        cards = [cast("type[SourceSpider]", loader.load(name)).card for name in loader.list()]
         return {card.name: budgets.used(card.name, limits_of(config, card)) for card in cards}
 
 

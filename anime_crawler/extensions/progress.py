@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from anime_crawler.base_spiders import SourceSpider
-from anime_crawler.politeness.limits import Limits, parse_limits
+from anime_crawler.politeness.limits import Limits, limits_of
 
 logger = logging.getLogger(__name__)
 
@@ -77,14 +77,9 @@ class ProgressDisplay:
         counters = self.job.report.counters["backend"]
         progress = self.job.report.progress.get("backend")
         done = f"{progress.done}/{progress.total or '?'} titles" if progress else "-"
-        posts = f"{counters['posts']} posts, {counters['posts'] / max(self.job.report.wall_s(), 1):.0f}/s"
+        sent = counters["anime"] + counters["episodes"] + counters["players"]
+        posts = f"{sent} posts, {sent / max(self.job.report.wall_s(), 1):.0f}/s"
         return ("backend", done, posts, self.job.report.waiting.get("backend", ""), "")
-
-
-def limits_of(config: Any, card: Any) -> Limits:
-    """The limits in force: the setting, else the source card."""
-    own: Limits | None = getattr(config, card.limits_setting.lower()) if card.limits_setting else None
-    return own if own is not None else parse_limits(card.limits)
 
 
 def _eta(progress: Any, requests: int, limits: Limits) -> str:

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from anime_crawler.sandbox.process import running_sandbox
 from rich.console import Console
 from rich.table import Table
 
+from anime_crawler.sandbox.process import running_sandbox
 from tests.benchmarks.simulated import full_import_minutes
 from tests.e2e.support import Project
 from tests.guard import ROOT
@@ -71,13 +71,13 @@ def requests_of_small_import() -> Iterator[Row]:
         yield ("200 titles: requests Kodik / Shikimori", requests(place), OLD_200, "<= 12 / <= 5")
         place.sandbox.post("/_sandbox/reset", {})
         again = crawl(place)
-        posts = again["counters"].get("backend", {}).get("posts", 0)
+        posts = sum(again["counters"].get("backend", {}).get(kind, 0) for kind in ("anime", "episodes", "players"))
         ours = f"{requests(place)}, {posts} POSTs, {again['process_s']:.1f} s"
         yield ("nothing changed", ours, "freezes titles or posts all again", "<= 2 / 0, 0 POSTs, <= 3 s")
         place.sandbox.post("/_sandbox/mutate", {"op": "new_episode"})
         place.sandbox.post("/_sandbox/reset", {})
         one = crawl(place)["counters"]["backend"]
-        ours = f"{requests(place)}, {one.get('episodes', 0)} episodes + {one.get('video', 0)} video POST"
+        ours = f"{requests(place)}, {one.get('episodes', 0)} episodes + {one.get('players', 0)} video POST"
         yield ("one new episode", ours, "never seen", "<= 2 / <= 1, 1 + 1 POST")
 
 
@@ -126,7 +126,7 @@ def delivery() -> Iterator[Row]:
             assert done.returncode == 0, done.stderr
             newest = max((place.directory / "var/reports").glob("run-*.json"), key=lambda p: p.stat().st_mtime)
             report = json.loads(newest.read_text())
-            rate = report["counters"]["backend"]["video"] / report["wall_s"]
+            rate = report["counters"]["backend"]["players"] / report["wall_s"]
             yield (f"players/s delivered, CONCURRENCY={concurrency}", f"{rate:,.0f}", "300 (real backend)", ">= 2,500")
 
 

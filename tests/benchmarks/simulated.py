@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from anime_crawler.politeness.budget import Budgets
-
 from anime_crawler.politeness.limits import Limits, parse_limits
 
 LATENCY_S = 0.3  # an answer of a real upstream, generously

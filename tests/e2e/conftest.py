@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anime_crawler.sandbox.process import running_sandbox
 
+from anime_crawler.sandbox.process import running_sandbox
 from tests.e2e.support import Project
 
 

@@ -65,11 +65,11 @@ def around_async(owner: Any, name: str, step: str) -> None:
 
 
 def main() -> None:
-    from anime_crawler.frontier.scheduler import FrontierScheduler
-    from anime_crawler.frontier.sqlite import SqliteStore
     from sqlalchemy.engine.default import DefaultDialect
 
     from anime_crawler.backend.client import BackendClient
+    from anime_crawler.frontier.scheduler import FrontierScheduler
+    from anime_crawler.frontier.sqlite import SqliteStore
 
     around(DefaultDialect, "do_commit", "catalogue commit")
     around(SqliteStore, "commit", "frontier commit")
