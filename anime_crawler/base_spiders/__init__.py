@@ -1,7 +1,17 @@
 """What sources build on: the card, the base spider, verdicts and errors."""
 
+from anime_crawler.base_spiders.body import json_body, parse_json
 from anime_crawler.base_spiders.card import Probe, Secret, SourceCard
 from anime_crawler.base_spiders.errors import RecordError, ResponseError, SourceError
+from anime_crawler.base_spiders.record import (
+    Drift,
+    count_unknown,
+    count_vanished,
+    explain,
+    mapped,
+    set_aside,
+    shape_of,
+)
 from anime_crawler.base_spiders.source_spider import ArgumentError, Run, SourceSpider
 from anime_crawler.base_spiders.verdict import ACCEPT, Action, GivenUp, Verdict, verdict_by_status
 
@@ -9,6 +19,7 @@ __all__ = [
     "ACCEPT",
     "Action",
     "ArgumentError",
+    "Drift",
     "GivenUp",
     "Probe",
     "RecordError",
@@ -19,5 +30,13 @@ __all__ = [
     "SourceError",
     "SourceSpider",
     "Verdict",
+    "count_unknown",
+    "count_vanished",
+    "explain",
+    "json_body",
+    "mapped",
+    "parse_json",
+    "set_aside",
+    "shape_of",
     "verdict_by_status",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 from scrapy import Request, Spider
@@ -13,6 +13,10 @@ from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders.card import SourceCard
 from anime_crawler.base_spiders.verdict import GivenUp, Verdict, verdict_by_status
+from anime_crawler.items import Rejected, cut_raw, utc_now
+
+UNREADABLE = frozenset({"not_json", "wrong_shape", "challenge"})
+"""Kinds of verdict that say: an answer came, but not the one that was asked for."""
 
 
 class ArgumentError(ValueError):
@@ -93,12 +97,29 @@ class SourceSpider(Spider):
         """What this response means; sources that say it in the body override this."""
         return verdict_by_status(response.status)
 
-    def failed(self, failure: Failure) -> None:
-        """Errback for requests the run cannot do without: keeps the request pending and ends the run incomplete."""
+    def failed(self, failure: Failure) -> Iterator[Rejected]:
+        """Errback for requests the run cannot do without: keeps the request pending and ends the run incomplete.
+
+        Yields:
+            The dead letter of an answer that came but could not be read.
+        """
+        error = failure.value
+        if not isinstance(error, GivenUp):
+            failure.raiseException()
         request: Request = failure.request  # type: ignore[attr-defined]
         request.meta["unfinished"] = True
-        error = failure.value
-        if isinstance(error, GivenUp):
-            self.run.fail(error.verdict)
-        else:
-            failure.raiseException()
+        self.run.fail(error.verdict)
+        if error.verdict.kind in UNREADABLE and error.response is not None:
+            yield self.rejected_page(error.verdict, error.response, request)
+
+    def rejected_page(self, verdict: Verdict, response: Response, request: Request) -> Rejected:
+        """The dead letter of a whole answer."""
+        return Rejected(
+            source=self.card.name,
+            kind="page",
+            source_id=None,
+            reason=f"{verdict.kind}: {verdict.message}",
+            raw=cut_raw(response.body.decode("utf-8", "replace")),
+            request={"url": request.url, "body": request.body.decode("utf-8", "replace")},
+            fetched_at=utc_now(),
+        )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
 
 
 class Action(StrEnum):
@@ -43,12 +44,14 @@ class GivenUp(IgnoreRequest):
     Args:
         verdict: why; ``verdict.kind`` is ``stopped`` when the run is being stopped, and the request stays pending.
         attempts: how often it was sent.
+        response: the last answer, for the dead letter of one that could not be read; ``None``: there was none.
     """
 
-    def __init__(self, verdict: Verdict, attempts: int) -> None:
+    def __init__(self, verdict: Verdict, attempts: int, response: Response | None = None) -> None:
         super().__init__(f"{verdict.kind} after {attempts} attempts: {verdict.message}")
         self.verdict = verdict
         self.attempts = attempts
+        self.response = response
 
 
 RETRIABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 530})

@@ -2,7 +2,7 @@
 
 from anime_crawler.items.anime import AiringStatus, Anime, Kind, PartialDate, Relation, Season, Titles
 from anime_crawler.items.base import HttpsUrl, Item, NonBlank, utc_now
-from anime_crawler.items.control import Absent, Checkpoint, Rejected
+from anime_crawler.items.control import Absent, Checkpoint, Rejected, cut_raw
 from anime_crawler.items.metadata import Airing, Character, Episode, Snapshot, VoiceActor
 from anime_crawler.items.release import Player, Release, TranslationKind
 
@@ -28,5 +28,6 @@ __all__ = [
     "Titles",
     "TranslationKind",
     "VoiceActor",
+    "cut_raw",
     "utc_now",
 ]

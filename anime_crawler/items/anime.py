@@ -110,7 +110,7 @@ class Anime(Item):
     maturity: NonBlank | None = None
     """g, pg, pg_13, r, r_plus, rx."""
     is_adult: bool | None = None
-    """True for rx and hentai. ``None``: the source does not say."""
+    """True for rx, r_plus and hentai. ``None``: the source does not say."""
     episodes_total: int | None = Field(None, ge=1)
     """Planned number of episodes."""
     episodes_aired: int | None = Field(None, ge=0)

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from anime_crawler.items.base import Item, NonBlank
+
+RAW_MAX = 65_536
+"""Characters kept of a record that was set aside: more than the longest genuine one, a serial of 700 episodes."""
+TOKEN = re.compile(r"(token=)[^&\"'\\\s]+")
+"""A credential inside an address, as in Kodik's ``next_page``."""
+
+
+def cut_raw(text: str) -> str:
+    """The record as it may be kept: without tokens, at most `RAW_MAX` characters; says what was cut."""
+    text = TOKEN.sub(r"\1REDACTED", text)
+    if len(text) <= RAW_MAX:
+        return text
+    note = f"… cut, {len(text)} characters in all"
+    return text[: RAW_MAX - len(note)] + note
 
 
 class Checkpoint(BaseModel):

@@ -1,0 +1,1 @@
+"""Pure cleaners of single values; no source's words, no items."""

@@ -1,0 +1,88 @@
+"""What parsers share: saying what is wrong with a record, setting it aside, and noticing drift."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+import orjson
+from pydantic import ValidationError
+
+from anime_crawler.base_spiders.errors import RecordError
+from anime_crawler.items import Rejected, cut_raw
+
+Value = TypeVar("Value")
+Drift = Counter[tuple[str, Literal["unknown", "vanished"]]]
+"""(path, change) -> how often: fields that no schema knows, and usual ones that a whole page lacks."""
+
+WHOLE_PAGE = 20
+"""Records from which on a missing field is no accident of the selection."""
+NAMES = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
+
+
+def explain(error: ValidationError) -> str:
+    """Path and rule of the first thing that is wrong, without the value."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def shape_of(value: Any) -> str:
+    """What kind of JSON value it is, in words."""
+    return NAMES.get(type(value), "a number")
+
+
+def mapped(table: Mapping[str, Value], value: str | None, path: str) -> Value | None:
+    """Our word for the upstream's; ``None`` for none.
+
+    Raises:
+        RecordError: a word without a mapping; it is never folded into a default.
+    """
+    if value is None:
+        return None
+    try:
+        return table[value]
+    except KeyError:
+        raise RecordError(f"{path}: unknown value {value[:40]!r}") from None
+
+
+def set_aside(
+    source: str,
+    kind: str,
+    record: Any,
+    reason: str,
+    fetched_at: datetime,
+    *,
+    source_id: str | None,
+    request: dict[str, Any] | None = None,
+) -> Rejected:
+    """The dead letter of one record.
+
+    Args:
+        kind: what it should have become.
+        request: how to ask for it again; no token.
+    """
+    return Rejected(
+        source=source,
+        kind=kind,
+        source_id=source_id or None,
+        reason=reason,
+        raw=cut_raw(orjson.dumps(record).decode()),
+        request=request or {},
+        fetched_at=fetched_at,
+    )
+
+
+def count_unknown(counts: Drift, records: Iterable[Any], prefix: str, known: frozenset[str]) -> None:
+    """Count the fields of `records` that are not `known`; what is no object is the parser's business."""
+    for record in records:
+        if isinstance(record, dict) and not record.keys() <= known:
+            counts.update((prefix + name, "unknown") for name in record.keys() - known)
+
+
+def count_vanished(counts: Drift, records: list[dict[str, Any]], prefix: str, usual: Iterable[str]) -> None:
+    """Count the `usual` fields that none of the records has, where there are enough of them to tell."""
+    if len(records) >= WHOLE_PAGE:
+        for name in set(usual).difference(*records):
+            counts[prefix + name, "vanished"] += len(records)

@@ -1,0 +1,40 @@
+"""Dates that are known in part, and what follows from them."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+SEASONS = ("winter", "spring", "summer", "fall")
+BORDER = timedelta(days=9)
+"""Seasons begin nine days before their month: a title of 28 December is next year's winter (Shikimori, MyAnimeList)."""
+
+
+def partial_date(year: int | None, month: int | None = None, day: int | None = None) -> str | None:
+    """``2027``, ``2027-04`` or ``2027-04-09``: as much as is known from the left; ``None`` without a year.
+
+    Raises:
+        ValueError: there is no such date.
+    """
+    if not year:
+        return None
+    checked = date(year, month or 1, day or 1)
+    if not month:
+        return f"{checked:%Y}"
+    return checked.isoformat() if day else f"{checked:%Y-%m}"
+
+
+def full_date(text: str | None) -> str | None:
+    """``2027-04-09``, checked; ``None`` for nothing.
+
+    Raises:
+        ValueError: there is no such date, or it is written in another way.
+    """
+    return date.fromisoformat(text.strip()).isoformat() if text and text.strip() else None
+
+
+def season_of(partial: str | None) -> str | None:
+    """Cour of a first airing day: ``winter``, ``spring``, ``summer``, ``fall``; ``None`` when the month is unknown."""
+    if partial is None or len(partial) < 7:
+        return None
+    month = int(partial[5:7]) if len(partial) == 7 else (date.fromisoformat(partial) + BORDER).month
+    return SEASONS[(month - 1) // 3]

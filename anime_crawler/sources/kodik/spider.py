@@ -1,0 +1,352 @@
+"""Walks Kodik's list by cursor; when a cursor is refused, looks from the newest down to where it had come."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Any, Literal
+from urllib.parse import urlencode, urlsplit
+
+from pydantic import BaseModel, ConfigDict
+from scrapy import Request
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from anime_crawler.base_spiders import (
+    ACCEPT,
+    Action,
+    ArgumentError,
+    GivenUp,
+    ResponseError,
+    SourceSpider,
+    Verdict,
+    json_body,
+    verdict_by_status,
+)
+from anime_crawler.items import Checkpoint, Item, Rejected, utc_now
+from anime_crawler.normalize.ids import normalize_shikimori_id
+from anime_crawler.sources.kodik import CARD
+from anime_crawler.sources.kodik.parse import items_from_results
+from anime_crawler.sources.kodik.schema import (
+    ForeignPageError,
+    ListPage,
+    cursor_from_next_page,
+    drift,
+    ids_of,
+    page_from_document,
+    updates_of,
+)
+
+PAGE_SIZE = 100
+"""Kodik's largest."""
+FORM = {
+    "types": "anime,anime-serial",
+    "limit": str(PAGE_SIZE),
+    # not with_episodes_data: five screenshots an episode make the body several times larger for titles few have
+    "with_episodes": "true",
+    "with_material_data": "true",
+}
+SETTLED = timedelta(seconds=60)
+"""Age at which nothing can appear before a cursor any more: Kodik's times have whole seconds, its index some lag."""
+ERRORS = {
+    "Отсутствует или неверный токен": Verdict(
+        Action.GIVE_UP,
+        "token_refused",
+        "Kodik refuses the token, for this function or altogether",
+        "KODIK_API_TOKEN",
+    ),
+    "Не указан хотя бы один параметр для поиска": Verdict(
+        Action.GIVE_UP, "no_criterion", "Kodik says that the search names nothing to look for"
+    ),
+    "Неправильный тип": Verdict(Action.GIVE_UP, "wrong_types", "Kodik does not know the types that we ask for"),
+}
+"""Kodik's permanent errors by text; the status is 500 for each."""
+
+
+class Walk(BaseModel):
+    """How far the list has been walked: progress, resume point and watermark. The checkpoint's state."""
+
+    model_config = ConfigDict(frozen=True)
+
+    walk: Literal["ascending", "descending"] = "ascending"
+    cursor: str | None = None
+    """Leads to the page to read next; after the last page to that page again, where new materials will be appended.
+    ``None``: from the beginning."""
+    before: str | None = None
+    """The cursor of the page before `cursor`, while under way."""
+    boundary: str | None = None
+    """``updated_at`` of the last material before `cursor`, while under way."""
+    watermark: str | None = None
+    """Latest ``updated_at`` up to which everything has been read; ISO 8601 in UTC."""
+    top: str | None = None
+    """Descending: the latest ``updated_at`` when this pass began; the next pass goes down to it."""
+    seen: int = 0
+    """Materials listed in this walk."""
+    full: bool = False
+    """This walk lists everything, not only what changed."""
+    full_since: int | None = None
+    """The run in which the full walk began."""
+    complete: bool = False
+
+    def after(self, page: ListPage, cursor: str | None, fetched_at: datetime) -> Walk:
+        """The walk when `page` is read; `cursor` leads to the page after it."""
+        updates = updates_of(page.results)
+        known = max(updates, default=None)
+        seen = self.seen + len(page.results)
+        if self.walk == "descending":
+            return self._down(updates, cursor).model_copy(update={"seen": seen})
+        step = {"seen": seen, "watermark": max(filter(None, (self.watermark, known)), default=None)}
+        if cursor is None:
+            return self._done(step | {"cursor": self._last_settled(fetched_at)})
+        return self.model_copy(update=step | {"before": self.cursor, "boundary": known, "cursor": cursor})
+
+    def _last_settled(self, fetched_at: datetime) -> str | None:
+        """The cursor to begin the next run with: this page's, or the one before if this page began a moment ago."""
+        if self.boundary and fetched_at - datetime.fromisoformat(self.boundary) < SETTLED:
+            return self.before
+        return self.cursor
+
+    def _down(self, updates: list[str], cursor: str | None) -> Walk:
+        floor = self.watermark or ""
+        top = self.top or max(updates, default=floor)
+        if cursor is not None and min(updates, default=top) >= floor:
+            return self.model_copy(update={"cursor": cursor, "top": top})
+        if top <= floor:  # nothing came while the pass before was under way
+            return self._done({"cursor": None, "top": None})
+        return self.model_copy(update={"cursor": None, "top": None, "watermark": top})
+
+    def _done(self, step: dict[str, Any]) -> Walk:
+        return self.model_copy(update=step | {"before": None, "boundary": None, "complete": True})
+
+    def again(self) -> Walk:
+        """The incremental walk after this complete one."""
+        return self.model_copy(update={"complete": False, "full": False, "full_since": None, "seen": 0})
+
+    def fallback(self) -> Walk:
+        """The walk when its cursor is refused: from the newest down to what has been read."""
+        update = {"walk": "descending", "cursor": None, "before": None, "boundary": None, "top": None}
+        return self.model_copy(update=update)
+
+
+class KodikSpider(SourceSpider):
+    """``scrapy crawl kodik``: everything at first, then what changed since."""
+
+    name = "kodik"
+    card = CARD
+    arguments = {
+        "mode": "full (list everything again, notice what is gone) or incremental (default after the first time)",
+        "max_pages": "stop after so many list pages; the next run goes on from there",
+        "shikimori_ids": "only these anime: 1,20",
+    }
+    custom_settings = {
+        "CONCURRENT_REQUESTS": 1,  # a cursor comes with the page before it
+        "CONCURRENT_ITEMS": 256,  # a page's 100 anime, 100 releases and the checkpoint in one transaction
+    }
+
+    def __init__(self, name: str | None = None, **kwargs: str) -> None:
+        super().__init__(name, **kwargs)
+        self.mode = self.args.get("mode")
+        if self.mode not in (None, "full", "incremental"):
+            raise ArgumentError(f"mode={self.mode}: full or incremental is wanted")
+        self.max_pages = _positive(self.args["max_pages"]) if "max_pages" in self.args else None
+        self.shikimori_ids = _ids(self.args.get("shikimori_ids", ""))
+        if "shikimori_ids" in self.args and (not self.shikimori_ids or self.mode or self.max_pages):
+            raise ArgumentError("shikimori_ids wants ids like 1,20, and goes with neither mode nor max_pages")
+        self._visited: set[str] = set()
+        self._fell_back = False
+
+    async def start(self) -> AsyncIterator[Any]:
+        if self.shikimori_ids:
+            for anime_id in () if self._is_resumed() else self.shikimori_ids:
+                yield self._search_request(anime_id)
+            return
+        stored = await self.run.checkpoint()
+        walk = self._begin(stored)
+        self.run.full_listing = walk.full
+        if not self._is_resumed():
+            yield self._list_request(walk, stored, 1, is_head=True)
+
+    def _is_resumed(self) -> bool:
+        """Whether the frontier still holds requests of the interrupted run."""
+        assert self.crawler.engine is not None
+        return bool(getattr(self.crawler.engine.scheduler, "resumed", False))
+
+    def _begin(self, stored: dict[str, Any] | None) -> Walk:
+        if stored is None or (self.mode == "full" and stored.get("full_since") != self.run.id):
+            return Walk(full=True, full_since=self.run.id)
+        walk = Walk.model_validate(stored)
+        return walk.again() if walk.complete else walk
+
+    def _list_request(
+        self, walk: Walk, stored: dict[str, Any] | None, page: int, *, last_ids: str = "", is_head: bool = False
+    ) -> Request:
+        """The request for the walk's next page.
+
+        Args:
+            stored: the checkpoint as the catalogue holds it before that page.
+            page: how many list requests this run will have made with it.
+            last_ids: digest of the page before.
+            is_head: the same request was made by an earlier walk or pass, and is no repeat.
+        """
+        form = FORM | {"sort": "updated_at", "order": "asc" if walk.walk == "ascending" else "desc"}
+        if walk.cursor is not None:
+            form["next"] = walk.cursor
+        return self._post(
+            "/list",
+            form,
+            callback=self.parse_list_page,
+            errback=self.list_page_failed,
+            cb_kwargs={"walk": walk.model_dump(), "stored": stored, "page": page, "last_ids": last_ids},
+            dont_filter=is_head,
+        )
+
+    def _search_request(self, anime_id: str) -> Request:
+        form = FORM | {"shikimori_id": anime_id}
+        return self._post("/search", form, callback=self.parse_search, errback=self.failed, dont_filter=True)
+
+    def _post(self, path: str, form: dict[str, str], **options: Any) -> Request:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return Request(f"{self.base_url}{path}", method="POST", body=urlencode(form), headers=headers, **options)
+
+    def parse_list_page(
+        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, page: int, last_ids: str
+    ) -> Iterator[Item | Rejected | Checkpoint | Request]:
+        """One page: its items, then how far we have come, then the next page."""
+        now, document = utc_now(), json_body(response)
+        listed, here = page_from_document(document), Walk.model_validate(walk)
+        digest = blake2b("\n".join(ids_of(listed.results)).encode(), digest_size=16).hexdigest()
+        if digest == last_ids:
+            self._stop(response, "repeated_page", "Kodik gave the same page for two cursors")
+            return
+        yield from items_from_results(listed.results, now)
+        self._report_drift(document)
+        try:
+            cursor = self._next_cursor(listed, here)
+        except ResponseError as error:
+            kind = "foreign_next_page" if isinstance(error, ForeignPageError) else "wrong_shape"
+            self._stop(response, kind, str(error))
+            return
+        if cursor is not None and cursor in self._visited:
+            self._stop(response, "repeated_cursor", "Kodik's next_page leads back to a page that was read already")
+            return
+        there = here.after(listed, cursor, now)
+        self.run.progress(there.seen, listed.total if there.full else None)
+        yield from self._go_on(there, stored, page, digest, listed)
+
+    def _next_cursor(self, listed: ListPage, here: Walk) -> str | None:
+        if here.cursor is None:
+            self._visited.clear()  # a new pass may come to the same pages
+        else:
+            self._visited.add(here.cursor)
+        return cursor_from_next_page(listed.next_page, self.base_url) if listed.next_page else None
+
+    def _go_on(
+        self, walk: Walk, stored: dict[str, Any] | None, page: int, digest: str, listed: ListPage
+    ) -> Iterator[Checkpoint | Request]:
+        state = walk.model_dump()
+        if state != stored:
+            yield Checkpoint(source=CARD.name, previous=stored, state=state, full_since=_listed_since(walk, listed))
+        if not walk.complete and (self.max_pages is None or page < self.max_pages):
+            is_head = walk.cursor is None
+            last_ids = "" if is_head else digest
+            yield self._list_request(walk, state, page + 1, last_ids=last_ids, is_head=is_head)
+
+    def _report_drift(self, document: dict[str, Any]) -> None:
+        for (path, change), count in drift(document).items():
+            self.run.drift(path, change, count)
+
+    def _stop(self, response: Response, kind: str, message: str) -> None:
+        """End the run incomplete; the page stays pending and is asked for again by the next run."""
+        response.meta["unfinished"] = True
+        setting = "KODIK_BASE_URL" if kind == "foreign_next_page" else None
+        self.run.fail(Verdict(Action.GIVE_UP, kind, message, setting))
+
+    def list_page_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
+        """Errback of list pages: a refused cursor is replaced by a look from the newest down, once."""
+        request: Request = failure.request  # type: ignore[attr-defined]
+        walk = Walk.model_validate(request.cb_kwargs["walk"])
+        if self._is_cursor_refused(failure, walk):
+            self._fell_back = True
+            self.logger.warning("Kodik refuses the cursor; looking from the newest down to %s", walk.watermark)
+            page = request.cb_kwargs["page"] + 1
+            yield self._list_request(walk.fallback(), request.cb_kwargs["stored"], page, is_head=True)
+        else:
+            yield from self.failed(failure)
+
+    def _is_cursor_refused(self, failure: Failure, walk: Walk) -> bool:
+        if self._fell_back or walk.cursor is None or walk.watermark is None or not isinstance(failure.value, GivenUp):
+            return False
+        kind = failure.value.verdict.kind
+        return kind == "refused" or kind.startswith("status_4")
+
+    def parse_search(self, response: Response) -> Iterator[Item | Rejected]:
+        """All materials of one anime."""
+        document = json_body(response)
+        results = page_from_document(document).results
+        if len(results) >= PAGE_SIZE:
+            self.logger.warning("a search gave %d materials, Kodik's most; there may be more", len(results))
+        self._report_drift(document)
+        yield from items_from_results(results, utc_now())
+
+    def judge(self, response: Response) -> Verdict:
+        """Kodik says 500 for everything that is wrong; an ``error`` in the body decides, whatever the status."""
+        if response.status == 429:
+            return verdict_by_status(response.status)
+        if 300 <= response.status < 400:
+            return Verdict(Action.GIVE_UP, "moved", _moved_message(response), "KODIK_BASE_URL")
+        try:
+            document = json_body(response)
+            if isinstance(document, dict) and "error" in document:
+                return _judge_error(str(document["error"]))
+            if response.status == 200:
+                page_from_document(document)
+                return ACCEPT
+        except ResponseError as error:
+            if response.status == 200:
+                return _trouble(error)
+        if response.status == 404:
+            message = "status 404: this is not Kodik's API"
+            return Verdict(Action.GIVE_UP, "status_404", message, "KODIK_BASE_URL")
+        return verdict_by_status(response.status)
+
+
+def _listed_since(walk: Walk, listed: ListPage) -> int | None:
+    """The run since which everything was listed; ``None`` while under way, and when the list came up short.
+
+    A list that gives fewer materials than it counts, or none, proves nothing about what is gone.
+    """
+    is_whole = walk.complete and walk.full and walk.seen >= (listed.total or 1)
+    return walk.full_since if is_whole else None
+
+
+def _judge_error(text: str) -> Verdict:
+    known = ERRORS.get(text.strip())
+    if known:
+        return known
+    if "токен" in text.casefold() or "token" in text.casefold():
+        return ERRORS["Отсутствует или неверный токен"]
+    return Verdict(Action.GIVE_UP, "refused", f"Kodik says: {text[:200]}")
+
+
+def _trouble(error: ResponseError) -> Verdict:
+    kind = "not_json" if str(error).startswith("not JSON") else "wrong_shape"
+    return Verdict(Action.RETRY, kind, str(error), is_upstream_trouble=True)
+
+
+def _moved_message(response: Response) -> str:
+    location = (response.headers.get("Location") or b"").decode("latin-1")
+    return f"Kodik redirects to {urlsplit(location).hostname}; the token goes to the configured host only"
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ArgumentError(f"max_pages={text}: a whole number from 1 is wanted")
+    return int(text)
+
+
+def _ids(text: str) -> list[str]:
+    try:
+        return list(dict.fromkeys(normalize_shikimori_id(part) for part in text.split(",") if part.strip()))
+    except ValueError as error:
+        raise ArgumentError(f"shikimori_ids: {error}") from None
