@@ -10,9 +10,6 @@ from typing import Any
 
 from scrapy.commands import ScrapyCommand
 
-from anime_crawler.backend.reference.app import create_app
-from anime_crawler.backend.reference.server import listen, make_server
-from anime_crawler.backend.reference.writer import DatabaseError
 from anime_crawler.config import Config, ConfigError
 
 
@@ -37,6 +34,9 @@ class Command(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Serve until interrupted."""
+        # Here, because Scrapy imports every command for each of them, and a crawl needs no web server.
+        from anime_crawler.backend.reference.writer import DatabaseError
+
         try:
             _serve(opts)
         except (ConfigError, DatabaseError) as error:
@@ -45,6 +45,9 @@ class Command(ScrapyCommand):
 
 
 def _serve(opts: argparse.Namespace) -> None:
+    from anime_crawler.backend.reference.app import create_app
+    from anime_crawler.backend.reference.server import listen, make_server
+
     config = Config.load(_overrides(opts))
     if config.internal_token is None:
         raise ConfigError("INTERNAL_TOKEN is missing: choose a long random text and give the importer the same one")
@@ -52,7 +55,8 @@ def _serve(opts: argparse.Namespace) -> None:
     try:
         listener = listen(opts.host, opts.port)
     except OSError as error:
-        raise ConfigError(f"cannot listen on {opts.host}:{opts.port}: {error.strerror}; try another --port") from None
+        cause = (error.strerror or str(error)).partition(" (")[0]
+        raise ConfigError(f"cannot listen on {opts.host}:{opts.port}: {cause}; try another --port") from None
     with listener:
         app = create_app(config.database_url, token, dev=opts.dev)
         host, port = listener.getsockname()[:2]

@@ -43,8 +43,8 @@ async def dump(writer: Writer, with_slugs: bool) -> AsyncIterator[bytes]:
 
 def _anime_ids(connection: Connection) -> list[int]:
     """In the order of source ids as Python compares them: databases differ in how they sort text."""
-    rows = connection.execute(select(anime.c.source_name, anime.c.source_id, anime.c.id)).tuples()
-    return [row_id for _, _, row_id in sorted(rows)]
+    rows = connection.execute(select(anime.c.source_name, anime.c.source_id, anime.c.id))
+    return [row_id for _, _, row_id in sorted(tuple(row) for row in rows)]
 
 
 _ANIME = select(anime, anime.c.id.label("anime_id"))

@@ -1,4 +1,4 @@
-"""One connection in one thread: POSTs that come together are committed together, each answered after its commit."""
+"""One thread that writes: POSTs that come together are committed together, each answered after its commit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, MetaData, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, MetaData, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -37,7 +37,7 @@ class Writer:
     Args:
         url: of a SQLite file, ``sqlite://`` (memory) or PostgreSQL.
         metadata: tables to create where they are missing.
-        on_rollback: called in the writer's thread after a transaction was undone.
+        on_rollback: called at the start of the transaction after one that was undone.
 
     Raises:
         DatabaseError
@@ -45,22 +45,23 @@ class Writer:
 
     def __init__(self, url: str, metadata: MetaData, on_rollback: Callable[[Connection], None]) -> None:
         self._on_rollback = on_rollback
+        self._undone = False
         self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
         self._draining: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reference-backend")
-        self._connection: Connection = self._thread.submit(_open, url, metadata).result()
+        self._engine: Engine = self._thread.submit(_open, url, metadata).result()
 
     @property
-    def dialect(self) -> Any:
+    def dialect(self) -> Dialect:
         """Of the database, to compile statements for."""
-        return self._connection.dialect
+        return self._engine.dialect
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, once that is committed.
 
         Raises:
             RefusedError: `work` raised it, before it wrote anything.
-            SQLAlchemyError: nothing of `work` is stored.
+            Exception: the driver's or SQLAlchemy's; nothing of `work` is stored.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, future))
@@ -74,9 +75,8 @@ class Writer:
         return _unwrap(outcome)  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """Close the connection and end the thread. May be called twice."""
-        self._thread.submit(self._connection.close).result()
-        self._thread.submit(self._connection.engine.dispose).result()
+        """Close the connection and end the thread."""
+        self._thread.submit(self._engine.dispose)
         self._thread.shutdown()
 
     async def _drain(self) -> None:
@@ -91,19 +91,23 @@ class Writer:
     def _commit(self, works: list[Work]) -> list[Any]:
         """The outcome of each, an exception where it failed. One bad work does not undo the others."""
         try:
-            with self._connection.begin():
-                return [self._outcome(work) for work in works]
+            with self._engine.begin() as connection:
+                if self._undone:
+                    self._on_rollback(connection)
+                    self._undone = False
+                return [_outcome(work, connection) for work in works]
         except Exception as error:
-            self._on_rollback(self._connection)
+            self._undone = True
             if len(works) == 1:
                 return [error]
             return [outcome for work in works for outcome in self._commit([work])]
 
-    def _outcome(self, work: Work) -> Any:
-        try:
-            return work(self._connection)
-        except RefusedError as refusal:
-            return refusal
+
+def _outcome(work: Work, connection: Connection) -> Any:
+    try:
+        return work(connection)
+    except RefusedError as refusal:
+        return refusal
 
 
 def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
@@ -121,16 +125,14 @@ def _unwrap(outcome: Any) -> Any:
     return outcome
 
 
-def _open(url: str, metadata: MetaData) -> Connection:
+def _open(url: str, metadata: MetaData) -> Engine:
     try:
-        parsed = make_url(url)
-        connection = _connect(parsed)
-        with connection.begin():
-            metadata.create_all(connection)
+        engine = _engine(make_url(url))
+        metadata.create_all(engine)
     except (ArgumentError, SQLAlchemyError, OSError) as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise DatabaseError(f"DATABASE_URL: cannot open {_shown(url)}: {cause}") from None
-    return connection
+    return engine
 
 
 def _shown(url: str) -> str:
@@ -140,16 +142,16 @@ def _shown(url: str) -> str:
         return "the given text"
 
 
-def _connect(url: URL) -> Connection:
+def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
         driver = "postgresql+psycopg" if url.drivername == "postgresql" else url.drivername
-        return create_engine(url.set(drivername=driver)).connect()
+        return create_engine(url.set(drivername=driver), pool_pre_ping=True)  # the server may have been restarted
     if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, paramstyle="named")
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
-    return engine.connect()
+    return engine
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
