@@ -63,7 +63,7 @@ def store_checkpoint(conn: Connection, run_id: int, item: Checkpoint) -> bool:
     values = {"state": _text(item.state), "run_id": run_id, "updated_at": iso(utc_now())}
     if item.previous is None:
         first = upsert(conn.dialect.name, checkpoint).values(spider=item.source, **values)
-        moved = conn.execute(first.on_conflict_do_nothing()).rowcount == 1
+        moved = conn.scalar(first.on_conflict_do_nothing().returning(checkpoint.c.spider)) is not None
     else:
         stands = (checkpoint.c.spider == item.source) & (checkpoint.c.state == _text(item.previous))
         moved = conn.execute(update(checkpoint).where(stands).values(values)).rowcount == 1

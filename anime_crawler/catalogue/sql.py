@@ -68,11 +68,11 @@ def upsert(dialect: str, table: Table) -> Upsert:
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
-def insert_into(dialect: str, table: Table, source: Mapping[str, Any], joined: Any) -> Upsert:
-    """INSERT of `source` (column name -> expression) from `joined`; the caller says what to do on conflict."""
-    # WHERE true: SQLite takes an ON CONFLICT straight after a join for the join's ON
-    rows = select(*source.values()).select_from(joined).where(true())
-    return upsert(dialect, table).from_select(list(source), rows)
+def insert_into(dialect: str, table: Table, source: Mapping[str, Any], rows: Subquery) -> Upsert:
+    """INSERT of `source` (column name -> expression) for each of `rows`; the caller says what to do on conflict."""
+    # WHERE true: SQLite takes an ON straight after FROM for that of a join
+    values = select(*source.values()).select_from(rows).where(true())
+    return upsert(dialect, table).from_select(list(source), values)
 
 
 def upsert_rows(dialect: str, table: Table, columns: Collection[Column[Any]], keys: Collection[str]) -> Upsert:

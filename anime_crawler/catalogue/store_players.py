@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, Update, null, select, update
+from sqlalchemy import Select, Update, bindparam, null, select, update
 
 from anime_crawler.catalogue.batch import Batch
 from anime_crawler.catalogue.sql import (
@@ -109,7 +109,7 @@ def _compare(batch: Batch, rows: _Rows, item: Release, diff: Diff, stored: dict[
 def _write(batch: Batch, source: str, rows: _Rows) -> None:
     conn, dialect = batch.conn, batch.dialect
     if rows.players:
-        conn.execute(_upsert(dialect), {"rows": packed((source, *row) for row in rows.players)})
+        conn.execute(_upsert(dialect), {"source": source, "rows": packed(rows.players)})
     if rows.gone:
         conn.execute(_mark_gone(dialect), {"rows": packed(rows.gone)})
     if rows.episodes:
@@ -128,13 +128,14 @@ def _known(dialect: str) -> Select[Any]:
 
 @cache
 def _upsert(dialect: str) -> Upsert:
-    """Players of new releases join their release's row here: Python need not know its number."""
-    rows = rows_of(dialect, "rows", [release.c.source, release.c.source_id, *FACTS, player.c.first_seen])
-    its_release = (release.c.source == rows.c.source) & (release.c.source_id == rows.c.source_id)
+    """A player finds its release's row here: Python need not know its number."""
+    rows = rows_of(dialect, "rows", [release.c.source_id, *FACTS, player.c.first_seen])
+    # A subquery, not a join: a join's order is the planner's, and the wrong one reads all releases for each row.
+    its_release = (release.c.source == bindparam("source")) & (release.c.source_id == rows.c.source_id)
+    release_id = select(release.c.id).where(its_release).scalar_subquery()
     values = {column.name: rows.c[column.name] for column in FACTS}
     times = {"first_seen": rows.c.first_seen, "last_seen": rows.c.first_seen, "gone_at": null()}
-    joined = rows.join(release, its_release)
-    insert = insert_into(dialect, player, {"release_id": release.c.id, **values, **times}, joined)
+    insert = insert_into(dialect, player, {"release_id": release_id, **values, **times}, rows)
     replaced = {name: insert.excluded[name] for name in (*values, "last_seen", "gone_at") if name != "number"}
     return insert.on_conflict_do_update(index_elements=["release_id", "number"], set_=replaced)
 
@@ -150,7 +151,9 @@ def _mark_gone(dialect: str) -> Update:
 def _insert_episodes(dialect: str) -> Upsert:
     rows = rows_of(dialect, "rows", list(episode.c))
     insert = insert_into(dialect, episode, dict(rows.c.items()), rows)
-    return insert.on_conflict_do_nothing(index_elements=["title_id", "number"])
+    return insert.on_conflict_do_nothing(index_elements=["title_id", "number"]).execution_options(
+        preserve_rowcount=True
+    )
 
 
 @cache
