@@ -105,11 +105,14 @@ class Gate:
             self._report.waiting["backend"] = f"{outcome}: trying again now and then"
             self._check_patience()
 
-    def pause(self, seconds: float | None) -> None:
+    def pause(self, seconds: float | None) -> float:
         """The backend, or a proxy, asked for a pause of everything.
 
         Args:
             seconds: as it said; ``None``: it did not say how long.
+
+        Returns:
+            Seconds that it takes.
         """
         self._is_trying = False
         now = time.monotonic()
@@ -121,6 +124,7 @@ class Gate:
         wait_s = min(wait_s, LONGEST_PAUSE_S)
         self._paused_until = max(self._paused_until, now + wait_s)
         self._report.waiting["backend"] = f"asked to slow down, {wait_s:.0f} s"
+        return wait_s
 
     def backoff_s(self, failures: int) -> float:
         """Seconds before the next attempt after this many failures: doubling, at least half of it, never 0."""

@@ -27,7 +27,8 @@ from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
-from anime_crawler.settings import SOURCE_PRIORITY
+from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.limits import Limits
 
 STOP_GRACE_S = 1.5
 """Time for POSTs in flight to end when the run is stopped; what is cut off then is in doubt, and sent again later."""
@@ -76,7 +77,7 @@ class Importer:
 
     Args:
         source_priority: for each field the first source that knows it is delivered.
-        reserve: takes one POST from BACKEND_LIMITS and gives the seconds to wait for it.
+        budgets: where POSTs are counted when BACKEND_LIMITS or RATE_LIMIT_RPS state a limit.
     """
 
     def __init__(
@@ -85,16 +86,15 @@ class Importer:
         config: Config,
         run_id: int,
         report: RunReport,
-        *,
-        source_priority: Sequence[str] = SOURCE_PRIORITY,
-        reserve: Callable[[], float] | None = None,
+        source_priority: Sequence[str],
+        budgets: Budgets,
     ) -> None:
         self._catalogue = catalogue
         self._config = config
         self._report = report
         self._books = Books(catalogue, run_id, report)
         self._source_priority = source_priority
-        self._reserve = reserve
+        self._budgets = budgets
         self.wake = asyncio.Event()
         """Set it when there may be something new to deliver; it is looked for now and then anyway."""
 
@@ -117,11 +117,13 @@ class Importer:
         config = self._config
         assert config.backend_base_url and config.internal_token  # Config has checked it
         gate = Gate(config, self._report, more_may_come, stopping)
+        if penalty := self._budgets.reserve("backend", Limits()):  # of an earlier process
+            gate.pause(penalty.seconds)
         token = config.internal_token.get_secret_value()
         async with BackendClient(
             config.backend_base_url, token, config.concurrency, config.http_timeout_seconds
         ) as client:
-            await self._deliver(Sender(client, gate, config, self._report, self._reserve), more_may_come, ready_only)
+            await self._deliver(Sender(client, gate, config, self._report, self._budgets), more_may_come, ready_only)
         return await self._result(gate.stopped)
 
     async def plan(self) -> PlannedPosts:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
@@ -18,6 +17,8 @@ from anime_crawler.backend.errors import STOP_SETTINGS, STOPS, TROUBLE, NoAnswer
 from anime_crawler.backend.gate import POLL_S, Gate
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
+from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.limits import Limits, with_rate
 
 logger = logging.getLogger(__name__)
 
@@ -46,17 +47,18 @@ class Sender:
     """Use as ``async with sender:`` around what belongs to one POST; inside, `send` it once.
 
     Args:
-        reserve: takes one POST from BACKEND_LIMITS and gives the seconds to wait for it.
+        budgets: where POSTs are counted when BACKEND_LIMITS or RATE_LIMIT_RPS state a limit.
     """
 
     def __init__(
-        self, client: BackendClient, gate: Gate, config: Config, report: RunReport, reserve: Callable[[], float] | None
+        self, client: BackendClient, gate: Gate, config: Config, report: RunReport, budgets: Budgets
     ) -> None:
         self._client = client
         self.gate = gate
         self._config = config
         self._report = report
-        self._reserve = reserve
+        self._budgets = budgets
+        self._limits = with_rate(config.backend_limits or Limits(), config.rate_limit_rps)
         self._slots = config.concurrency
         self._retiring = 0
         self._free = asyncio.Semaphore(config.concurrency)
@@ -69,8 +71,8 @@ class Sender:
         await self._free.acquire()
         try:
             await self.gate.enter()
-            if self._reserve is not None:
-                await self.rest(self._reserve())
+            if self._limits.windows:
+                await self._wait_for_budget()
         except BaseException:
             self._free.release()
             raise
@@ -83,6 +85,12 @@ class Sender:
             self._retiring -= 1
         else:
             self._free.release()
+
+    async def _wait_for_budget(self) -> None:
+        while wait := self._budgets.reserve("backend", self._limits):
+            self._report.waiting["backend"] = wait.reason
+            await self.rest(wait.seconds)
+        self._report.waiting.pop("backend", None)
 
     def new_trace_id(self) -> str:
         """A trace id that no other POST has."""
@@ -156,7 +164,8 @@ class Sender:
     def _slow_down(self, answer: Answer) -> None:
         """Pause everything, and go on with one POST fewer at a time."""
         self._report.count("backend", "429")
-        self.gate.pause(retry_after_s(answer.retry_after))
+        pause_s = self.gate.pause(retry_after_s(answer.retry_after))
+        self._budgets.penalize("backend", pause_s, "429")
         if self._slots > 1:
             self._slots -= 1
             self._retiring += 1

@@ -1,0 +1,187 @@
+"""What the importer's tests share: the reference backend over real HTTP, a catalogue and its contents."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from anime_crawler.backend.importer import DeliveryResult, Importer, PlannedPosts
+from anime_crawler.backend.reference import Faults, create_app
+from anime_crawler.backend.reference.dump import dump
+from anime_crawler.backend.reference.server import listen, make_server
+from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.catalogue.store import store_items
+from anime_crawler.config import Config
+from anime_crawler.extensions.report import RunReport
+from anime_crawler.items import Anime, Player, Release, Titles, TranslationKind
+from anime_crawler.politeness.budget import Budgets
+
+TOKEN = "sandbox-internal-token"
+SOURCE_PRIORITY = ("shikimori", "kodik")
+FETCHED = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Backend:
+    """The reference backend, served in this process."""
+
+    def __init__(self, app: Any, url: str) -> None:
+        self._backend = app.state.backend
+        self.url = url
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        return self._backend.stats.report()
+
+    def posts(self, route: str) -> int:
+        """POSTs on one route that were answered, whatever the answer."""
+        return sum(self._backend.stats.posts.get(route, {}).values())
+
+    def all_posts(self) -> dict[str, int]:
+        """POSTs answered, by route, without the routes that had none."""
+        return {route: self.posts(route) for route in ("anime", "episodes", "video") if self.posts(route)}
+
+    def fail(self, *rules: Any, **switches: Any) -> None:
+        """Replace the faults in force: names of presets, or rules."""
+        faults = [{"name": rule} if isinstance(rule, str) else rule for rule in rules]
+        self._backend.switches.set(Faults(rules=faults, **switches))
+
+    def reset_stats(self) -> None:
+        self._backend.stats.reset()
+
+    async def wipe(self) -> None:
+        """Lose everything, as a database that was set up anew."""
+        await self._backend.store.writer.run(self._backend.store.wipe)
+
+    async def dump(self) -> dict[str, list[dict[str, Any]]]:
+        """Everything stored."""
+        return json.loads(b"".join([part async for part in dump(self._backend.store.writer, True)]))
+
+    async def players(self) -> dict[tuple[str, str], int]:
+        """(episode id, url) -> priority of all players; fails when one is there twice."""
+        videos = (await self.dump())["videos"]
+        found = {(row["source_episode_id"], row["url"]): row["priority"] for row in videos}
+        assert len(found) == len(videos)
+        return found
+
+
+@asynccontextmanager
+async def running_backend(database: str = "sqlite://", port: int = 0) -> AsyncIterator[Backend]:
+    """A reference backend on a loopback port."""
+    app = create_app(database, TOKEN)
+    listener = listen("127.0.0.1", port)
+    server = make_server(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+    serving = asyncio.ensure_future(server.serve([listener]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield Backend(app, f"http://127.0.0.1:{listener.getsockname()[1]}")
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+        app.state.backend.store.writer.close()
+
+
+@dataclass
+class World:
+    """A catalogue, the backend it is delivered to, and a configuration without long waits."""
+
+    catalogue: Catalogue
+    backend: Backend
+    settings: dict[str, Any] = field(default_factory=dict)
+    run_id: int = 1
+    report: RunReport = field(default_factory=RunReport)
+
+    def importer(self, **settings: Any) -> Importer:
+        """A new importer with a report of its own, as a new process has."""
+        self.report = RunReport()
+        config = config_for(self.backend.url, **{**self.settings, **settings})
+        return Importer(self.catalogue, config, self.run_id, self.report, SOURCE_PRIORITY, Budgets(":memory:"))
+
+    async def deliver(
+        self,
+        more_may_come: Callable[[], bool] = lambda: False,
+        ready_only: Callable[[], bool] = lambda: False,
+        stopping: Callable[[], bool] = lambda: False,
+        **settings: Any,
+    ) -> DeliveryResult:
+        """One delivery, as ``scrapy deliver`` does it."""
+        return await self.importer(**settings).run(more_may_come, ready_only, stopping)
+
+    async def plan(self) -> PlannedPosts:
+        return await self.importer().plan()
+
+    async def store(self, *items: Any) -> None:
+        """Put items into the catalogue as the crawl does."""
+        await self.catalogue.write(
+            lambda conn: store_items(conn, self.run_id, items, identity_source=SOURCE_PRIORITY[0])
+        )
+
+    async def rows(self, statement: Any) -> list[Any]:
+        """Rows of the catalogue."""
+        return await self.catalogue.read(lambda conn: list(conn.execute(statement)))
+
+
+def config_for(url: str, **settings: Any) -> Config:
+    """Settings that fail fast: back-off of milliseconds."""
+    quick = {"BACKOFF_BASE_SECONDS": 0.01, "BACKOFF_MAX_SECONDS": 0.4}
+    return Config.load({"BACKEND_BASE_URL": url, "INTERNAL_TOKEN": TOKEN, **quick, **settings})
+
+
+@asynccontextmanager
+async def world(tmp_path: Path, **settings: Any) -> AsyncIterator[World]:
+    """A fresh world."""
+    catalogue = await Catalogue.open(f"sqlite:///{tmp_path / 'catalogue.db'}")
+    try:
+        async with running_backend() as backend:
+            yield World(catalogue, backend, settings)
+    finally:
+        await catalogue.close()
+
+
+def anime(title_id: str, source: str = "shikimori", **fields: Any) -> Anime:
+    """An anime of the identity source, or of another."""
+    titles = fields.pop("titles", None) or Titles(romaji=f"Title {title_id}", ru=f"Название {title_id}")
+    external_ids = {} if source == SOURCE_PRIORITY[0] else {SOURCE_PRIORITY[0]: title_id}
+    return Anime(
+        source=source, source_id=title_id, fetched_at=FETCHED, titles=titles, external_ids=external_ids, **fields
+    )
+
+
+def release(
+    title_id: str,
+    numbers: Sequence[int] = (1,),
+    team: str = "610",
+    urls: dict[int, str] | None = None,
+    **fields: Any,
+) -> Release:
+    """A release of one team with these episodes."""
+    players = [
+        Player(number=n, source_number=n, url=(urls or {}).get(n) or player_url(title_id, n, team)) for n in numbers
+    ]
+    values = {
+        "title": f"Title {title_id}",
+        "translation_id": team,
+        "translation_title": f"Team {team}",
+        "translation_kind": TranslationKind.VOICE,
+        "kind": "anime-serial",
+        "external_ids": {SOURCE_PRIORITY[0]: title_id},
+    }
+    return Release(
+        source="kodik",
+        source_id=f"serial-{title_id}-{team}",
+        anime_id=title_id,
+        fetched_at=FETCHED,
+        players=tuple(players),
+        **{**values, **fields},
+    )
+
+
+def player_url(title_id: str, number: int, team: str = "610") -> str:
+    return f"https://kodikplayer.com/seria/{title_id}{team}{number:04}/0123abcd/720p"
