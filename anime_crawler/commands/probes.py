@@ -11,6 +11,8 @@ from typing import Any
 import requests
 from scrapy.http import TextResponse
 
+from anime_crawler.backend.client import Kind
+from anime_crawler.backend.errors import STOP_SETTINGS, Outcome, classify, explain
 from anime_crawler.base_spiders import Action, SourceCard, SourceSpider
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.config import Config
@@ -20,6 +22,8 @@ from anime_crawler.politeness.limits import limits_of
 from anime_crawler.politeness.secrets import MaskingFactory, secrets_of
 
 LONGEST_WAIT_S = 60  # a minute's window is waited for; a penalty or a day's quota is told instead
+MAX_BACKEND_BYTES = 2**20  # its own answers to these calls are a line
+WRONG_TOKEN = "not-the-token"  # noqa: S105  surely wrong: who takes it does not see the header at all
 LONGEST_CALL_S = 20  # a service that takes longer than this for one record is not well
 
 
@@ -126,8 +130,6 @@ def check_source(spider: type[SourceSpider], config: Config, user_agent: str, bu
     except NoAnswerError as error:
         do = f"check the network and {setting}; a crawl tried now ends with exit code 3 and can be run again"
         return Finding(card.title, address, str(error), "the upstream stays away", do, Exit.UPSTREAM)
-    if answer.response.is_redirect:
-        return _moved(card.title, address, answer, setting, Exit.UPSTREAM)
     scrapy_response = TextResponse(
         url, status=answer.response.status_code, headers=dict(answer.response.headers), body=answer.body
     )
@@ -148,26 +150,36 @@ def wait_for_budget(card: SourceCard, config: Config, budgets: Budgets) -> Wait 
 
 
 def check_backend(config: Config) -> Finding:
-    """Ask the backend for its health, then post an empty record: it refuses that, but checks the token first."""
+    """Ask the backend for its health and whether it takes the token: posting an empty record writes nothing."""
     if not config.backend_base_url or not config.internal_token:
         return Finding("backend", "", "nothing was asked", "not configured: the catalogue is the only target")
     address = config.backend_base_url
-    token = {"X-Internal-Token": config.internal_token.get_secret_value()}
     try:
-        health = call("GET", f"{address}/health", config, 2**20)
-        answer = call("POST", f"{address}/api/v1/internal/import/anime", config, 2**20, json={}, headers=token)
+        health = call("GET", f"{address}/health", config, MAX_BACKEND_BYTES)
+        status, outcome, said = backend_says(config, config.internal_token.get_secret_value())
+        if outcome is Outcome.REFUSED_PAYLOAD and backend_says(config, WRONG_TOKEN)[1] is Outcome.REFUSED_PAYLOAD:
+            outcome = Outcome.TOKEN_STRIPPED
     except NoAnswerError as error:
         do = "start the backend, or check BACKEND_BASE_URL; `scrapy deliver` sends what is pending"
         return Finding("backend", address, str(error), "the backend stays away", do, Exit.BACKEND)
-    if answer.response.is_redirect:
-        return _moved("backend", address, answer, "BACKEND_BASE_URL", Exit.BACKEND)
-    happened, do = {
-        422: ("fine", ""),  # the token was accepted, then the empty record refused: nothing is written
-        403: ("the backend refuses the token", "set INTERNAL_TOKEN to the backend's own INTERNAL_TOKEN"),
-        404: ("something answers, but not the import API", "set BACKEND_BASE_URL to the backend's address"),
-    }.get(answer.response.status_code, ("an answer that the import API does not give", "look at the backend's log"))
-    seen = f"health: status {health.response.status_code}; token check: status {answer.response.status_code}"
-    return Finding("backend", address, seen, happened, do, Exit.DONE if happened == "fine" else Exit.BACKEND)
+    seen = f"health: status {health.response.status_code}; token check: status {status}"
+    if outcome is Outcome.REFUSED_PAYLOAD:
+        return Finding("backend", address, seen, "fine")
+    setting, why = STOP_SETTINGS.get(outcome, ("", ""))
+    do = f"set {setting}: {why}" if setting else "look at the backend's log"
+    return Finding("backend", address, seen, f"{outcome}: {said}", do, Exit.BACKEND)
+
+
+def backend_says(config: Config, token: str) -> tuple[int, Outcome, str]:
+    """Status, meaning and words of the answer to an empty record: a token that is taken gets 422, another 403.
+
+    Raises:
+        NoAnswerError: there was none.
+    """
+    url = f"{config.backend_base_url}/api/v1/internal/import/{Kind.ANIME}"
+    answer = call("POST", url, config, MAX_BACKEND_BYTES, json={}, headers={"X-Internal-Token": token})
+    status, text = answer.response.status_code, answer.body.decode(errors="replace")
+    return status, classify(status, text), explain(status, text)
 
 
 def check_catalogue(config: Config) -> Finding:
@@ -182,12 +194,6 @@ def check_catalogue(config: Config) -> Finding:
     except CatalogueError as error:
         return Finding("catalogue", address, str(error), "it cannot be opened", "set DATABASE_URL", Exit.CONFIGURATION)
     return Finding("catalogue", address, "opened", "fine")
-
-
-def _moved(service: str, address: str, answer: Answer, setting: str, exit_code: int) -> Finding:
-    target = answer.response.headers.get("Location", "")
-    do = f"if you trust that address, set {setting} to it; redirects are not followed, a token could leak"
-    return Finding(service, address, answer.seen, f"the service has moved to {target}", do, exit_code)
 
 
 def cleaner(config: Config) -> Callable[[str], str]:

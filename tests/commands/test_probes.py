@@ -20,6 +20,7 @@ from tests.services import free_port
 
 SECRET = "s3cr3t-canary-value"
 AGENT = "anime_crawler/test"
+IMPORT = "/api/v1/internal/import/anime"
 
 
 class Service(ThreadingHTTPServer):
@@ -131,11 +132,10 @@ def test_the_upstreams_limits_hold_for_a_diagnosis_too(service, source):
 
 
 def test_a_redirect_is_not_followed(service, source):
-    """The new address is shown, the setting named; the token does not travel."""
+    """The token does not travel."""
     service.answers["/list"] = (301, {"Location": f"{service.url}/elsewhere"}, b"")
     finding = check_source(source, config(service), AGENT, Budgets(":memory:"))
-    assert "has moved to" in finding.what_happened
-    assert "KODIK_BASE_URL" in finding.what_to_do
+    assert (finding.exit_code, finding.what_happened) == (3, "status_301: status 301")
     assert [path for _, path, _, _ in service.asked] == ["/list"]
 
 
@@ -156,27 +156,43 @@ def test_a_service_that_is_not_there_says_so(source):
     assert finding.exit_code == 3
 
 
+REFUSED = b'{"error": {"message": "Invalid internal token"}}'
+
+
 @pytest.mark.parametrize(
-    ("status", "happened", "setting"),
+    ("status", "body", "happened", "setting"),
     [
-        (422, "fine", ""),
-        (403, "the backend refuses the token", "INTERNAL_TOKEN"),
-        (404, "something answers, but not the import API", "BACKEND_BASE_URL"),
-        (307, "the service has moved", "BACKEND_BASE_URL"),
-        (500, "an answer that the import API does not give", "backend's log"),
+        (403, REFUSED, "token_refused: 403 Invalid internal token", "INTERNAL_TOKEN"),
+        (404, b"Not Found", "wrong_service: 404 Not Found", "BACKEND_BASE_URL"),
+        (307, b"", "redirect: 307", "BACKEND_BASE_URL"),
+        (500, b"oops", "database_trouble: 500 of unknown cause", "backend's log"),
+        (422, b"{}", "token_stripped: 422", "BACKEND_BASE_URL"),
     ],
 )
-def test_the_backend_is_asked_for_its_health_and_whether_it_takes_the_token(service, status, happened, setting):
-    """An empty record writes nothing: 422 means the token was taken, 403 that it was not."""
-    service.answers["/api/v1/internal/import/anime"] = (status, {"Location": "http://elsewhere.example/"}, b"{}")
+def test_what_the_backend_says_is_explained_with_the_setting_to_change(service, status, body, happened, setting):
+    """In the importer's own words; 422 for a wrong token too means that the token does not arrive. Exit 4."""
+    service.answers[IMPORT] = (status, {"Location": "http://elsewhere.example/"}, body)
     finding = check_backend(config(service, BACKEND_BASE_URL=service.url, INTERNAL_TOKEN=SECRET))
-    assert happened in finding.what_happened
+    assert finding.what_happened.startswith(happened)
     assert setting in finding.what_to_do
-    assert finding.exit_code == (0 if status == 422 else 4)
-    health, check = service.asked
+    assert finding.exit_code == 4
+
+
+def test_a_backend_that_takes_our_token_and_no_other_is_fine(sandbox):
+    """The real reference backend; nothing is written."""
+    settings = {"BACKEND_BASE_URL": sandbox.backend_url, "INTERNAL_TOKEN": sandbox.internal_token}
+    assert check_backend(Config.load(settings)).what_happened == "fine"
+    assert check_backend(Config.load({**settings, "INTERNAL_TOKEN": SECRET})).exit_code == 4
+    assert sandbox.get("/backend/_reference/dump")["anime"] == []
+
+
+def test_the_backend_gets_empty_records_only(service):
+    """Health first, then the token check: an empty record writes nothing."""
+    check_backend(config(service, BACKEND_BASE_URL=service.url, INTERNAL_TOKEN=SECRET))
+    health, check, *others = service.asked
     assert health[:2] == ("GET", "/health")
-    assert check[2]["X-Internal-Token"] == SECRET
-    assert json.loads(check[3]) == {}
+    assert (check[1], check[2]["X-Internal-Token"], json.loads(check[3])) == (IMPORT, SECRET, {})
+    assert all(json.loads(body) == {} for _, _, _, body in others)
 
 
 def test_no_backend_is_no_trouble():
