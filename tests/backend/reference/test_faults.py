@@ -1,0 +1,216 @@
+"""Every fault switch does to a real connection what its name says."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from anime_crawler.backend.reference import Fault, Faults
+from anime_crawler.backend.reference.faults import PRESETS
+from tests.backend.reference.support import IMPORT, TOKEN, Client, anime, running, video
+
+ANSWERED = sorted(name for name, values in PRESETS.items() if "status" in values)
+NO_ANSWER = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
+
+TEXTS = {
+    "bad_body": "There was an error parsing the body",
+    "wrong_token": "Invalid internal token",
+    "wrong_service": "Not Found",
+    "no_anime": "Anime not found: ",
+    "no_episode": "Episode not found: ",
+    "invalid": "Invalid request data",
+    "uq_anime_source": 'UniqueViolationError\'>: duplicate key value violates unique constraint "uq_anime_source"',
+    "ix_anime_slug": '"ix_anime_slug"',
+    "uq_episode_source": '"uq_episode_source"',
+    "multiple_rows": "Multiple rows were found when one or none was required",
+    "nul": 'invalid byte sequence for encoding "UTF8": 0x00',
+    "int32": "value out of int32 range",
+    "index_row": "index row size 2744 exceeds btree version 4 maximum 2704",
+    "connection_closed": "connection is closed",
+    "refused": "Connection refused",
+    "queue_pool": "QueuePool limit",
+    "deadlock": "deadlock detected",
+}
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_every_row_of_the_error_matrix_can_be_produced(backend: Client, name):
+    """Its status, its exact text, nothing stored; and as often as asked."""
+    backend.rule(name, times=1)
+    answer = backend.post("anime", anime(description="secret words"))
+    assert answer.status_code == PRESETS[name]["status"]
+    if name in TEXTS:
+        assert TEXTS[name] in answer.json()["error"]["message"]
+    assert backend.anime() is None
+    assert backend.stats()["faults"] == {name: 1}
+    backend.ok("anime", anime())
+
+
+def test_the_texts_of_the_database_carry_the_parameters(backend: Client):
+    """As the real ones do: what a client logs of them must be cut."""
+    backend.rule("deadlock")
+    assert "secret words" in backend.post("anime", anime(description="secret words")).text
+
+
+def test_answers_with_200_that_are_no_success_can_be_produced(backend: Client):
+    """HTML, null, an empty object, nothing, and `success` false."""
+    for name, body in (("html", "<!doctype"), ("null", "null"), ("empty_object", "{}"), ("no_body", "")):
+        backend.rule(name)
+        assert backend.post("anime", anime()).text.startswith(body)
+    backend.rule("not_success")
+    assert backend.post("anime", anime()).json()["success"] is False
+
+
+def test_a_limit_tells_when_to_come_back(backend: Client):
+    """In seconds, or whatever else is set."""
+    backend.rule("throttled")
+    assert backend.post("anime", anime()).headers["retry-after"] == "1"
+    backend.rule("throttled", headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
+    assert backend.post("anime", anime()).headers["retry-after"].startswith("Wed")
+
+
+def test_a_rule_strikes_its_route_only_after_those_it_skips_and_as_often_as_asked(backend: Client):
+    """The other POSTs are what they would have been."""
+    backend.title()
+    backend.rule("unavailable", route="video", skip=1, times=2)
+    assert backend.post("anime", anime()).status_code == 200
+    assert [backend.post("video", video()).status_code for _ in range(4)] == [200, 503, 503, 200]
+
+
+def test_a_share_of_the_posts_fails_the_same_way_for_the_same_seed(backend: Client):
+    """About 20 of 100; another seed, other ones."""
+    backend.title()
+
+    def pattern(seed: int) -> list[int]:
+        backend.faults(seed=seed, rules=[{"name": "unknown", "rate": 0.2}])
+        return [backend.post("video", video()).status_code for _ in range(100)]
+
+    first = pattern(1)
+    assert 8 <= first.count(500) <= 35
+    assert first.count(500) + first.count(200) == 100
+    assert pattern(1) == first
+    assert pattern(2) != first
+
+
+def test_a_backend_that_is_down_comes_back_by_itself(backend: Client):
+    """503 or a dropped connection for the seconds that are asked for."""
+    for name in ("unavailable", "drop"):
+        backend.rule(name, lasts_s=0.15)
+        with pytest.raises((AssertionError, *NO_ANSWER)):
+            backend.ok("anime", anime())
+        time.sleep(0.2)
+        backend.ok("anime", anime())
+
+
+def test_a_dropped_connection_has_no_answer_and_stores_nothing(backend: Client):
+    """It ends after the request was read."""
+    backend.rule("drop", times=1)
+    with pytest.raises(NO_ANSWER):
+        backend.post("anime", anime())
+    assert backend.anime() is None
+    assert backend.stats()["answers"] == {"anime": {"dropped": 1}}
+
+
+def test_a_connection_dropped_after_the_store_leaves_the_row(backend: Client):
+    """The client cannot know."""
+    backend.rule("drop_after_store", times=1)
+    with pytest.raises(NO_ANSWER):
+        backend.post("anime", anime())
+    assert backend.anime()["title"] == "Title 1"
+
+
+def test_an_error_may_be_answered_although_the_post_was_stored(backend: Client):
+    """A gateway's timeout, for one."""
+    backend.rule("gateway_timeout", at="store", stored=True)
+    assert backend.post("anime", anime()).status_code == 504
+    assert backend.anime() is not None
+
+
+def test_a_slow_commit_outlives_its_client(backend: Client):
+    """The client gives up; the row is stored all the same."""
+    backend.rule("slow", delay_s=0.2)
+    with pytest.raises(requests.Timeout):
+        backend.session.post(f"{backend.url}{IMPORT}/anime", json=anime(), timeout=0.05)
+    deadline = time.monotonic() + 10
+    while backend.anime() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def carried(backend: Client, pause_s: float, posts: int = 5) -> int:
+    """How many POSTs one connection carries with pauses between them."""
+    address = urlsplit(backend.url)
+    headers = {"X-Internal-Token": TOKEN, "Content-Type": "application/json"}
+    with closing(HTTPConnection(str(address.hostname), address.port, timeout=10)) as connection:
+        connection.connect()
+        connection.auto_open = 0  # no second connection behind our back
+        for done in range(posts):
+            try:
+                connection.request("POST", f"{IMPORT}/anime", "{}", headers)
+                connection.getresponse().read()
+            except OSError:
+                return done
+            time.sleep(pause_s)
+    return posts
+
+
+def test_a_recycled_worker_drops_its_connection(backend: Client):
+    """After as many requests as it is set to carry; a new connection carries as many again."""
+    backend.faults(recycle_after=3)
+    assert [carried(backend, 0), carried(backend, 0)] == [3, 3]
+    backend.faults()
+    assert carried(backend, 0) == 5
+
+
+def test_an_idle_connection_is_closed_early(backend: Client):
+    """When its idle time is set below the client's."""
+    backend.faults(keep_alive_s=0.1)
+    assert carried(backend, 0.4, posts=2) == 1
+    assert carried(backend, 0, posts=3) == 3
+
+
+def test_a_long_slug_chain_takes_its_time(backend: Client):
+    """As many query times as links: the third title waits for three."""
+    for source_id, title in (("1", "Имя"), ("2", "Слово")):
+        backend.ok("anime", anime(source_id, title=title))
+    backend.faults(slug_query_s=0.1)
+    started = time.monotonic()
+    backend.ok("anime", anime("3", title="Дело"))
+    assert time.monotonic() - started >= 0.3
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"name": "htlm"},
+        {"rate": 2, "drop": True},
+        {"name": "drop", "stored": True},
+        {"trouble": "x", "status": 500},
+        {},
+    ],
+)
+def test_a_fault_that_says_nothing_sensible_is_refused(backend: Client, rule):
+    """With what is wrong; the faults in force stay."""
+    backend.rule("drop")
+    answer = backend.send("POST", "/_reference/faults", json={"rules": [rule]})
+    assert answer.status_code == 422
+    assert backend.get("faults")["rules"][0]["name"] == "drop"
+
+
+def test_faults_may_be_given_at_the_start():
+    """And are in force from the first POST."""
+    with running(faults=Faults(rules=[Fault(name="bad_gateway", times=1)])) as client:
+        assert [client.post("anime", anime()).status_code for _ in range(2)] == [502, 200]
+
+
+def test_the_inspection_paths_want_the_token_too(backend: Client):
+    """A server that others can reach gives nothing away and cannot be switched."""
+    for method, path in (("GET", "dump"), ("GET", "stats"), ("POST", "faults"), ("DELETE", "rows"), ("POST", "admin")):
+        answer = requests.request(method, f"{backend.url}/_reference/{path}", json={}, timeout=10)
+        assert answer.status_code == 403
+    assert backend.get("faults")["rules"] == []
