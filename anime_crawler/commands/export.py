@@ -1,0 +1,75 @@
+"""``scrapy export``: the catalogue as JSON lines or CSV."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from scrapy.commands import ScrapyCommand
+from scrapy.exceptions import UsageError
+
+from anime_crawler.catalogue.engine import connect
+from anime_crawler.catalogue.errors import CatalogueError
+from anime_crawler.catalogue.export import COLUMNS, KINDS, WRITERS, rows
+from anime_crawler.commands import complain, config_from
+from anime_crawler.config import ConfigError
+from anime_crawler.job import Exit
+
+
+class Command(ScrapyCommand):
+    requires_project = True
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        return f"--kind {'|'.join(KINDS)} --format {'|'.join(WRITERS)} -o FILE"
+
+    def short_desc(self) -> str:
+        return "Write anime, episodes, players or unmatched releases to a file"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument("--kind", choices=KINDS, required=True, help="what to write")
+        parser.add_argument("--format", choices=WRITERS, default="jsonl", help="default: jsonl")
+        parser.add_argument("-o", "--output", metavar="FILE", required=True, help="`-` is standard output")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        assert self.settings is not None
+        if args:
+            raise UsageError(f"what is {args[0]!r}? Use {self.syntax()}")
+        try:
+            url = config_from(self.settings).database_url
+            with connect(url) as conn, _output(opts.output) as file:
+                count = WRITERS[opts.format](rows(conn, opts.kind), COLUMNS[opts.kind], file)
+            if opts.output != "-":
+                print(f"{count} {opts.kind} written to {opts.output}")
+        except BrokenPipeError:  # `| head` has seen enough; what the interpreter flushes at exit goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (ConfigError, CatalogueError, OSError) as error:
+            self.exitcode = complain(error, Exit.CONFIGURATION)
+
+
+@contextmanager
+def _output(name: str) -> Iterator[BinaryIO]:
+    """Standard output, or a file that appears under its name only when it is complete."""
+    if name == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(name).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False)  # noqa: SIM115  kept
+    try:
+        with file:
+            yield file  # type: ignore[misc]
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(path)
+    except BaseException:
+        Path(file.name).unlink(missing_ok=True)
+        raise
