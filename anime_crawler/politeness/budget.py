@@ -91,6 +91,8 @@ class Budgets:
 
         Nothing is reserved ahead, so that a process that dies while waiting takes nothing with it.
         """
+        if not limits.windows and self._is_untroubled(upstream):
+            return None
         with self._transaction() as now:
             state = self._state(upstream)
             wait = _penalty(state, now) or self._full(upstream, limits, now) or _rest(state, now)
@@ -127,6 +129,12 @@ class Budgets:
         """Requests sent in each window that ends now, by window: ``{"5/s": 0, "90/min": 12}``."""
         with self._transaction() as now:
             return {str(window): self._count_since(upstream, now - window.seconds) for window in limits.windows}
+
+    def _is_untroubled(self, upstream: str) -> bool:
+        """A read of some microseconds, so that an upstream without limits costs no transaction per request."""
+        with self._explained():
+            state = self._state(upstream)
+        return not state.is_open and not state.blocked_until
 
     def _full(self, upstream: str, limits: Limits, now: float) -> Wait | None:
         """The window that takes longest to have room again; ``None``: all have room."""

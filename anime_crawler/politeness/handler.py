@@ -19,17 +19,13 @@ from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddlewa
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
-from anime_crawler.base_spiders import Secret, SourceSpider
-from anime_crawler.politeness.upstream import POLL_S, Upstream
+from anime_crawler.base_spiders import Secret
+from anime_crawler.politeness.upstream import POLL_S, Upstream, origin
 
 STOP_GRACE_S = 4.0  # for answers under way when the run is stopped, which is to take 10 s at most
 
 
-class ForeignHost(Exception):  # noqa: N818  named for what it says
-    """The request is not for the host that the settings name; it was not sent."""
-
-
-class BodyTooLarge(Exception):  # noqa: N818
+class BodyTooLarge(Exception):  # noqa: N818  named for what it says
     """The unpacked body exceeds ``DOWNLOAD_MAXSIZE``; unpacking ended there."""
 
 
@@ -46,20 +42,17 @@ class SecretDownloadHandler(HTTP11DownloadHandler):
         self._compression = HttpCompressionMiddleware(crawler=crawler)
 
     async def download_request(self, request: Request) -> Response:
-        """Raises: ForeignHost, BodyTooLarge, BrokenEncoding, GivenUp when stopped, and Scrapy's download errors."""
+        """Raises: BodyTooLarge, BrokenEncoding, GivenUp when stopped, and Scrapy's download errors."""
         outgoing = self._outgoing(request)
         response = await self._unless_stopped(request, asyncio.ensure_future(super().download_request(outgoing)))
         self._upstream.count("bytes", len(response.body))
         return self._unpacked(request, response)
 
     def _outgoing(self, request: Request) -> Request:
-        base_url = cast("SourceSpider", self._crawler.spider).base_url
-        if _origin(request.url) != _origin(base_url):
-            raise ForeignHost(f"{request.url} is not on {base_url}; it was not requested")
         left_s = max(1.0, self._upstream.deadline_s - request.meta.get("spent_s", 0.0))
         timeout_s = min(request.meta.get("download_timeout", left_s), left_s)
         outgoing: Request = request.replace(meta={**request.meta, "download_timeout": timeout_s})
-        if is_below(request.url, base_url):
+        if is_below(request.url, self._upstream.base_url):
             for secret in self._upstream.card.secrets:
                 outgoing = _with_secret(outgoing, secret, self._upstream.config)
         return outgoing
@@ -88,13 +81,7 @@ class SecretDownloadHandler(HTTP11DownloadHandler):
 def is_below(url: str, base_url: str) -> bool:
     """Whether the address is on the base's origin and under its path; one with ``..`` in it is not."""
     path, base = unquote(urlsplit(url).path), unquote(urlsplit(base_url).path).rstrip("/")
-    return _origin(url) == _origin(base_url) and ".." not in path.split("/") and f"{path}/".startswith(f"{base}/")
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None, bool]:
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, parts.hostname, port, "@" in parts.netloc
+    return origin(url) == origin(base_url) and ".." not in path.split("/") and f"{path}/".startswith(f"{base}/")
 
 
 def _with_secret(request: Request, secret: Secret, config: Any) -> Request:

@@ -27,6 +27,7 @@ class PolitenessMiddleware:
         return cls(Upstream(crawler))
 
     async def process_request(self, request: Request) -> None:
+        self._upstream.check_address(request)
         if self._upstream.is_stopping():
             raise self._upstream.stopped(request)
         await self._back_off(request)

@@ -17,9 +17,9 @@ from scrapy.http import Response
 
 from anime_crawler.base_spiders import Action, GivenUp, Verdict
 from anime_crawler.config import Config
-from anime_crawler.politeness.handler import BodyTooLarge, BrokenEncoding, ForeignHost
+from anime_crawler.politeness.handler import BodyTooLarge, BrokenEncoding
 from anime_crawler.politeness.header import retry_after_s
-from anime_crawler.politeness.upstream import Upstream, attempt_of
+from anime_crawler.politeness.upstream import ForeignHost, Upstream, attempt_of
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class RetryMiddleware:
             pause_s = left_s
         too_late = left_s <= self._upstream.config.backoff_base_seconds * (1 - JITTER)
         if verdict.action is Action.GIVE_UP or attempt > self._upstream.config.max_retries or too_late:
-            raise GivenUp(verdict, attempt)
+            raise GivenUp(verdict, attempt, response)
         return _next_attempt(request, attempt + 1, pause_s, spent_s + pause_s)
 
     def _penalize(self, request: Request, verdict: Verdict, response: Response | None, pause_s: float) -> None:

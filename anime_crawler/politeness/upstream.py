@@ -6,12 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 from scrapy import Request
 from scrapy.crawler import Crawler
 
-from anime_crawler.base_spiders import Action, GivenUp, Verdict
+from anime_crawler.base_spiders import Action, GivenUp, SourceSpider, Verdict
 from anime_crawler.config import Config
 from anime_crawler.politeness.budget import BudgetError, Budgets, Wait
 from anime_crawler.politeness.limits import limits_of
@@ -24,6 +25,10 @@ LONGEST_PENALTY_S = (
 )
 DEADLINE_S = 90.0  # time that one request may fail for, over all its attempts; limits that are waited for do not count
 FATAL_EXIT_CODE = 2  # a budget file that cannot be written is a matter of configuration
+
+
+class ForeignHost(Exception):  # noqa: N818  named for what it says
+    """The request is not for the host that the settings name; it is not sent."""
 
 
 class Upstream:
@@ -40,6 +45,16 @@ class Upstream:
         self._limits = limits_of(job.config, self.card)
         # One attempt gets its whole time, however long people allow it to take.
         self.deadline_s = max(DEADLINE_S, job.config.http_timeout_seconds)
+
+    @property
+    def base_url(self) -> str:
+        """Address that the settings, or else the card, give."""
+        return cast("SourceSpider", self._crawler.spider).base_url
+
+    def check_address(self, request: Request) -> None:
+        """Raises ForeignHost where scheme, host or port are not the configured ones."""
+        if origin(request.url) != origin(self.base_url):
+            raise ForeignHost(f"{request.url} is not on {self.base_url}; it was not requested")
 
     def is_stopping(self) -> bool:
         """Whether the run or this spider is about to end."""
@@ -95,6 +110,13 @@ class Upstream:
         except BudgetError as error:
             self._job.fatal(str(error), FATAL_EXIT_CODE)
             raise self.stopped(request) from error
+
+
+def origin(url: str) -> tuple[str, str | None, int | None, bool]:
+    """What tells one server from another; the last part: whether a user name stands before the host."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, port, "@" in parts.netloc
 
 
 def attempt_of(request: Request) -> int:

@@ -1,0 +1,220 @@
+"""A real Scrapy crawl in a process of its own, with a small job around it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from scrapy import FormRequest, Request
+from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.settings import Settings
+
+from anime_crawler import settings as project_settings
+from anime_crawler.base_spiders import GivenUp, Secret, SourceCard, SourceSpider
+from anime_crawler.config import Config
+from anime_crawler.extensions.report import RunReport
+from anime_crawler.politeness import secrets
+from anime_crawler.politeness.budget import Budgets
+from tests.guard import ROOT, clean_environment
+
+TOKEN = "canary-0123456789abcdef"
+FAST = {"backoff_base_seconds": 0.05, "backoff_max_seconds": 1.0, "max_retries": 1}
+
+
+@dataclass
+class Plan:
+    """What one crawl does. With `one_by_one` a path is requested when the one before has ended, else all at once."""
+
+    base_url: str
+    paths: list[str]
+    directory: str
+    one_by_one: bool = False
+    limits: str = "off"
+    secrets: list[str] = field(default_factory=list)
+    """Where the token goes: ``form``, ``header``."""
+    config: dict[str, Any] = field(default_factory=lambda: dict(FAST))
+    scrapy: dict[str, Any] = field(default_factory=dict)
+    run_key: str = "1"
+    meta: dict[str, Any] = field(default_factory=dict)
+    """Meta of each request, beside the spider's own."""
+    stop_after_s: float | None = None
+    log_level: str = "WARNING"
+    max_body_bytes: int = 2**20
+
+
+class PathSpider(SourceSpider):
+    """Requests each path; notes what came of it."""
+
+    name = "paths"
+    plan: Plan
+    outcomes: list[tuple[str, str, int]]
+
+    async def start(self):
+        self.outcomes = []
+        count = 1 if self.plan.one_by_one else len(self.plan.paths)
+        for index in range(count):
+            yield self.request(index)
+
+    def request(self, index: int) -> Request:
+        path = self.plan.paths[index]
+        url = self.plan.base_url + path if path.startswith("/") else path
+        meta = {"index": index, "path": path, **self.plan.meta}
+        return FormRequest(url, formdata={"n": str(index)}, meta=meta, callback=self.done, errback=self.gave_up)
+
+    def done(self, response):
+        yield from self.outcome(response.meta, "ok", response.meta.get("attempt", 1))
+
+    def gave_up(self, failure):
+        error = failure.value
+        kind = error.verdict.kind if isinstance(error, GivenUp) else repr(error)
+        yield from self.outcome(failure.request.meta, kind, getattr(error, "attempts", 0))
+
+    def outcome(self, meta, kind, attempts):
+        self.outcomes.append((meta["path"], kind, attempts))
+        if self.plan.one_by_one and meta["index"] + 1 < len(self.plan.paths):
+            yield self.request(meta["index"] + 1)
+
+
+class FakeJob(SimpleNamespace):
+    """As much of a job as politeness and frontier use."""
+
+    def attach(self, spider) -> None:
+        spider.base_url = self.base_url
+
+    def fatal(self, message: str, exit_code: int) -> None:
+        self.report.problem("job", "fatal", message)
+        self.exit_code = exit_code
+        self.stop()
+
+    def stop(self) -> None:
+        self.stopping = True
+        self.ending = [asyncio.ensure_future(crawler.stop_async()) for crawler in self.crawlers]
+
+
+def card_of(plan: Plan) -> SourceCard:
+    return SourceCard(
+        name="upstream",
+        title="Upstream",
+        documentation="a test's own",
+        base_url=plan.base_url,
+        limits=plan.limits,
+        limits_origin="a test's own",
+        item_kinds=(),
+        secrets=tuple(Secret("KODIK_API_TOKEN", where, "token", "") for where in plan.secrets),  # type: ignore[arg-type]
+        max_body_bytes=plan.max_body_bytes,
+    )
+
+
+def job_of(plan: Plan) -> FakeJob:
+    config = Config.load({"KODIK_API_TOKEN": TOKEN, **{k.upper(): v for k, v in plan.config.items()}})
+    return FakeJob(
+        config=config,
+        report=RunReport(),
+        budgets=Budgets(Path(plan.directory, "politeness.sqlite")),
+        run_key=plan.run_key,
+        base_url=plan.base_url,
+        stopping=False,
+        failed=False,
+        exit_code=0,
+        crawlers=[],
+    )
+
+
+def settings_of(plan: Plan, config: Config) -> Settings:
+    settings = Settings()
+    settings.setmodule(project_settings, priority="project")
+    no_stages = {"ITEM_PIPELINES": {}, "SPIDER_MODULES": [], "LOG_FILE": str(Path(plan.directory, "log.txt"))}
+    own = {**no_stages, "LOG_LEVEL": plan.log_level, "DOWNLOAD_TIMEOUT": config.http_timeout_seconds, **plan.scrapy}
+    settings.setdict(own, priority="cmdline")
+    return settings
+
+
+def main(plan: Plan, spider_class: type[SourceSpider]) -> None:
+    """Crawl, then print what came of it as JSON."""
+    job = job_of(plan)
+    spider_class.card, spider_class.plan = card_of(plan), plan  # type: ignore[attr-defined]
+    process = AsyncCrawlerProcess(settings_of(plan, job.config))
+    secrets.install(job.config)
+    crawler = process.create_crawler(spider_class)
+    crawler.job = job  # type: ignore[attr-defined]
+    job.crawlers.append(crawler)
+
+    def begin() -> None:
+        loop = asyncio.get_event_loop()
+        loop.add_signal_handler(signal.SIGTERM, job.stop)
+        if plan.stop_after_s is not None:
+            loop.call_later(plan.stop_after_s, job.stop)
+
+    from twisted.internet import reactor
+
+    reactor.callWhenRunning(begin)  # type: ignore[attr-defined]
+    process.crawl(crawler)
+    process.start(install_signal_handlers=False)
+    spider = crawler.spider
+    result = {
+        "outcomes": getattr(spider, "outcomes", []),
+        "report": job.report.as_dict(),
+        "waiting": job.report.waiting,
+        "reason": crawler.stats.get_value("finish_reason"),
+        "exit_code": job.exit_code,
+    }
+    logging.shutdown()
+    print(json.dumps(result))
+
+
+@dataclass
+class Result:
+    """What a crawl printed."""
+
+    outcomes: dict[str, tuple[str, int]]
+    """Path -> (``ok`` or the kind of the verdict, attempts)."""
+    report: dict[str, Any]
+    reason: str
+    exit_code: int
+    waiting: dict[str, str]
+    stderr: str
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return self.report["counters"].get("upstream", {})
+
+
+def start(plan: Plan, module: str = "tests.politeness.crawl", **env: str) -> subprocess.Popen[str]:
+    """The crawl, running."""
+    command = [sys.executable, "-W", "error::ResourceWarning", "-m", module, json.dumps(asdict(plan))]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=clean_environment({**env, "PYTHONDONTWRITEBYTECODE": "1"}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def result_of(process: subprocess.Popen[str], timeout: float = 60) -> Result:
+    """What came of it, once it has ended."""
+    stdout, stderr = process.communicate(timeout=timeout)
+    assert process.returncode == 0, stderr
+    result = json.loads(stdout.splitlines()[-1])
+    outcomes = {path: (kind, attempts) for path, kind, attempts in result.pop("outcomes")}
+    return Result(outcomes=outcomes, stderr=stderr, **result)
+
+
+def crawl(plan: Plan, **options: Any) -> Result:
+    """The crawl, from start to end."""
+    return result_of(start(plan), **options)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("SCRAPY_SETTINGS_MODULE", "anime_crawler.settings")
+    main(Plan(**json.loads(sys.argv[1])), PathSpider)
