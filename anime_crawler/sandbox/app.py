@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,21 +15,22 @@ from anime_crawler.sandbox.gate import Gate, LoggingGate
 from anime_crawler.sandbox.services import Options, Services
 
 
-def create_app(options: Options) -> Starlette:
+def create_app(options: Options, directory: Path) -> Starlette:
     """The services below ``/kodik``, ``/shikimori``, ``/backend``, and ``/_sandbox``.
+
+    Args:
+        directory: where the backend's database goes when the options name none.
 
     Serve it with the reference backend's ``make_server``: faults need its connection.
     """
     services = Services(options)
-    directory = tempfile.TemporaryDirectory(prefix="sandbox-")
-    database = options.backend_database or f"sqlite:///{Path(directory.name) / 'backend.db'}"
+    database = options.backend_database or f"sqlite:///{directory / 'backend.db'}"
     backend = create_backend(database, options.internal_token)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         backend.state.backend.store.writer.close()
-        directory.cleanup()
 
     # Through lambdas, because making the world anew makes the services anew.
     kodik = Gate("kodik", lambda call: services.kodik.answer(call), services)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -200,13 +201,7 @@ def plain(description: str | None) -> str | None:
     """Kodik's copy of a description: BBCode is gone, line ends are kept."""
     if description is None:
         return None
-    text, depth = [], 0
-    for char in description:
-        depth += char == "["
-        if not depth:
-            text.append(char)
-        depth -= char == "]" and depth > 0
-    return "".join(text)
+    return re.sub(r"\[+[^\]]*\]+", "", description)
 
 
 def poster_url(title: Title, variant: str) -> str | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import uvicorn
 from pydantic import ValidationError
 
 from anime_crawler.backend.reference.server import listen, make_server
@@ -78,14 +81,24 @@ def serve(arguments: argparse.Namespace) -> None:
     Raises:
         OSError: the port is in use, or the data set file cannot be read.
     """
-    app = create_app(options_from(arguments))
-    server = make_server(app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_S)
-    listening = listen(HOST, arguments.port)
-    environment = environment_of(f"http://{HOST}:{listening.getsockname()[1]}", arguments)
-    print(json.dumps(environment) if arguments.as_json else text_of(environment), flush=True)
-    if arguments.attached:
-        threading.Thread(target=_end_with_input, daemon=True).start()
-    server.run(sockets=[listening])
+    with tempfile.TemporaryDirectory(prefix="sandbox-") as directory:
+        server = make_server(
+            create_app(options_from(arguments), Path(directory)),
+            log_level="warning",
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+        listening = listen(HOST, arguments.port)
+        environment = environment_of(f"http://{HOST}:{listening.getsockname()[1]}", arguments)
+        print(json.dumps(environment) if arguments.as_json else text_of(environment), flush=True)
+        if arguments.attached:
+            threading.Thread(target=_end_with_input, args=[server], daemon=True).start()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _leave)  # uvicorn stops, then hands the signal on: the directory must still go
+        server.run(sockets=[listening])
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 def environment_of(url: str, arguments: argparse.Namespace) -> dict[str, str]:
@@ -107,10 +120,10 @@ def text_of(environment: dict[str, Any]) -> str:
     return "\n".join(lines + [f"export {name}={value}" for name, value in settings])
 
 
-def _end_with_input() -> None:
+def _end_with_input(server: uvicorn.Server) -> None:
     """Whoever started us holds the other end; it closes when they die, however they die."""
     sys.stdin.buffer.read()
-    os.kill(os.getpid(), 15)
+    server.should_exit = True
 
 
 def main() -> None:

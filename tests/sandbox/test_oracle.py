@@ -1,0 +1,55 @@
+"""The oracle's own rules, on materials made by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from anime_crawler.sandbox import oracle
+from anime_crawler.sandbox.model import Episode
+from anime_crawler.sandbox.world import World
+
+MATERIAL = next(m for m in World(titles=5).materials.values() if m.seasons is not None)
+
+
+def numbers(seasons: dict[int, list[int]] | None) -> list[int]:
+    built = (
+        None if seasons is None else {s: {n: Episode("//h/seria/1/a/720p") for n in ns} for s, ns in seasons.items()}
+    )
+    return [number for _, _, number, _ in oracle.numbered(dataclasses.replace(MATERIAL, seasons=built))]
+
+
+@pytest.mark.parametrize(
+    ("seasons", "expected"),
+    [
+        (None, [1]),
+        ({4: [0, 1, 3]}, [0, 1, 3]),
+        ({0: [1, 2]}, [1, 2]),
+        ({0: [1], 2: [1]}, [990_001, 1]),
+        ({2: [12], 3: [1], 5: [2]}, [12, 10_001, 30_002]),
+        ({1: []}, []),
+        ({1: [1, 10_000]}, []),
+    ],
+)
+def test_numbering(seasons, expected):
+    """The rule of the module's docstring, case by case."""
+    assert numbers(seasons) == expected
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["//KODIK.cc/seria/1/a/720p", "http://kodik.cc/seria/1/a/720p?season=1", "https://kodik.cc/seria/1/a/720p#x"],
+)
+def test_links_have_one_form(link):
+    """https, host in lower case, nothing behind the path."""
+    assert oracle.canonical(link) == "https://kodik.cc/seria/1/a/720p"
+
+
+def test_the_dump_is_the_union_over_releases():
+    """Sorted; every player's episode and every episode's anime is there."""
+    dump = oracle.expected_dump(World(titles=40))
+    episodes = {source for source, _ in dump["episodes"]}
+    assert {source for source, _ in dump["players"]} == episodes
+    assert {source.split(":")[0] for source in episodes} <= set(dump["anime"])
+    assert dump["players"] == sorted(dump["players"])
