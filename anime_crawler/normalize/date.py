@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 SEASONS = ("winter", "spring", "summer", "fall")
 BORDER = timedelta(days=9)
@@ -38,3 +39,12 @@ def season_of(partial: str | None) -> str | None:
         return None
     month = int(partial[5:7]) if len(partial) == 7 else (date.fromisoformat(partial) + BORDER).month
     return SEASONS[(month - 1) // 3]
+
+
+def utc_stamp(text: Any) -> str | None:
+    """A moment as ISO 8601 in UTC, so that stamps compare as text; ``None`` for what is no moment with a zone."""
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment.astimezone(UTC).isoformat() if moment and moment.tzinfo else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -359,7 +359,7 @@ def _aired(data: MaterialData, status: AiringStatus | None) -> int | None:
 def _next_episode(at: datetime | None, status: AiringStatus | None, fetched_at: datetime) -> datetime | None:
     if at is None or status is AiringStatus.RELEASED or at < fetched_at - OLDEST_NEXT_EPISODE:
         return None
-    return at
+    return at.astimezone(UTC)
 
 
 def _rejected(kind: str, record: Any, reason: str, fetched_at: datetime, source_id: str | None = None) -> Rejected:

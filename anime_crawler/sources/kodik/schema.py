@@ -5,13 +5,13 @@ Source: Kodik API ``/list`` and ``/search`` as transcribed and recorded 2024-12 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from anime_crawler.base_spiders import Drift, ResponseError, count_unknown, count_vanished, explain, shape_of
+from anime_crawler.normalize.date import utc_stamp
 
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 """A number of episodes, minutes or votes. The longest anime has 8,000 episodes; votes go to hundreds of thousands."""
@@ -163,17 +163,9 @@ def ids_of(results: list[Any]) -> list[str]:
 
 
 def updates_of(results: list[Any]) -> list[str]:
-    """``updated_at`` of a page's records in their order, in one spelling (UTC), so that they compare as text."""
-    found = []
-    for record in results:
-        stamp = record.get("updated_at") if isinstance(record, dict) else None
-        try:
-            moment = datetime.fromisoformat(stamp) if isinstance(stamp, str) else None
-        except ValueError:
-            continue  # set aside with its record
-        if moment and moment.tzinfo:
-            found.append(moment.astimezone(UTC).isoformat())
-    return found
+    """``updated_at`` of a page's records in their order, in one spelling, so that they compare as text."""
+    stamps = (utc_stamp(record.get("updated_at")) for record in results if isinstance(record, dict))
+    return [stamp for stamp in stamps if stamp]
 
 
 def drift(document: dict[str, Any]) -> Drift:

@@ -1,0 +1,324 @@
+"""Asks Shikimori for titles in batches: those the catalogue wants, those named, or those that changed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from scrapy import Request
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from anime_crawler.base_spiders import (
+    ACCEPT,
+    Action,
+    ArgumentError,
+    GivenUp,
+    ResponseError,
+    SourceSpider,
+    Verdict,
+    json_body,
+    verdict_by_status,
+)
+from anime_crawler.items import Absent, Anime, Checkpoint, Rejected, utc_now
+from anime_crawler.normalize.date import utc_stamp
+from anime_crawler.normalize.ids import normalize_shikimori_id
+from anime_crawler.sources.shikimori import CARD
+from anime_crawler.sources.shikimori.parse import items_from_animes, rejected
+from anime_crawler.sources.shikimori.schema import answer_from_document, drift, is_exception, messages
+
+BATCH = 50
+"""Shikimori's largest ``limit``."""
+AT_ONCE = 2
+"""Batches under way: one is being answered while the other is being stored. Its limits are for one at a time."""
+POLL_S = 0.2
+"""Pause between looks for wanted titles. The question costs the catalogue a millisecond."""
+REST_S = 60
+"""Pause after a batch that was given up: the longer of Shikimori's two windows."""
+LEAN = """
+    id malId name russian licenseNameRu english japanese synonyms
+    kind rating origin score status episodes episodesAired duration
+    airedOn { year month day } releasedOn { year month day }
+    season url franchise nextEpisodeAt updatedAt
+    poster { originalUrl main2xUrl mainUrl }
+    genres { name russian kind } studios { name }
+    description
+"""
+LINKS = """
+    externalLinks { kind url }
+    related { relationKind anime { id name } manga { id name } }
+"""
+FIELDS = {"full": LEAN + LINKS, "lean": LEAN, "bare": "id updatedAt"}
+"""What is selected. Complexity 70 of 190, depth 4 of 5. Links and relations fail most, because their enums grow."""
+BY_IDS = "query Titles($ids: String!) { animes(ids: $ids, limit: 50, order: id, censored: false) {%s} }"
+BY_UPDATE = (
+    "query Changes($page: PositiveInt!)"
+    " { animes(page: $page, limit: 50, order: updated_at_desc, censored: false) {%s} }"
+)
+
+
+class ShikimoriSpider(SourceSpider):
+    """``scrapy crawl shikimori``: alone, or beside a spider whose anime it describes."""
+
+    name = "shikimori"
+    card = CARD
+    arguments = {
+        "ids": "only these titles: 1,5,z20",
+        "mode": "incremental: everything that changed at Shikimori since the last such run",
+    }
+    custom_settings = {"CONCURRENT_REQUESTS": AT_ONCE, "CONCURRENT_REQUESTS_PER_DOMAIN": AT_ONCE}
+
+    def __init__(self, name: str | None = None, **kwargs: str) -> None:
+        super().__init__(name, **kwargs)
+        if self.args.get("mode", "incremental") != "incremental" or len(self.args) > 1:
+            raise ArgumentError("either ids=1,5,6 or mode=incremental is wanted, or neither")
+        self.ids = _ids(self.args["ids"]) if "ids" in self.args else []
+        self._in_flight: set[str] = set()
+        self._settled: deque[str] = deque(maxlen=5 * BATCH)
+        """Ids answered last: their items may not be stored yet, so that the catalogue still wants them."""
+        self._put_off: set[str] = set()
+        self._given_up: set[str] = set()
+        self._rests_until = 0.0
+        self._is_last_try = False
+        self._is_down = False
+        self._asked = 0
+
+    async def start(self) -> AsyncIterator[Any]:
+        assert self.crawler.engine is not None
+        if getattr(self.crawler.engine.scheduler, "resumed", False):
+            return
+        if self.ids:
+            for first in range(0, len(self.ids), BATCH):
+                yield self._titles_request(self.ids[first : first + BATCH])
+        elif "mode" in self.args:
+            yield self._changes_request(1, None, await self.run.checkpoint())
+        else:
+            async for request in self._companion():
+                yield request
+
+    # What the catalogue wants, while somebody may still make it want more.
+
+    async def _companion(self) -> AsyncIterator[Request]:
+        while not self._is_down:
+            others_run = self.run.more_may_come()  # asked first: what they stored before they ended is seen below
+            if len(self._in_flight) > BATCH * (AT_ONCE - 1) or (others_run and time.monotonic() < self._rests_until):
+                await asyncio.sleep(POLL_S)
+                continue
+            if not others_run and not self._in_flight:
+                self._begin_last_try()
+            ids = await self.run.wanted(BATCH, self._excluded())
+            if len(ids) == BATCH or (ids and not others_run):
+                self._in_flight.update(ids)
+                yield self._titles_request(ids, is_derived=True)
+            elif not others_run and not self._in_flight and not self._put_off:
+                return
+            else:
+                await asyncio.sleep(POLL_S)
+
+    def _begin_last_try(self) -> None:
+        """What was put off is asked for once more; a second failure is final for this run."""
+        if self._put_off:
+            self._is_last_try = True
+            self._put_off.clear()
+
+    def _excluded(self) -> frozenset[str]:
+        return frozenset({*self._in_flight, *self._settled, *self._put_off, *self._given_up})
+
+    def _settle(self, ids: list[str]) -> None:
+        self._in_flight.difference_update(ids)
+        self._settled.extend(ids)
+        self._asked += len(ids)
+        self.run.progress(self._asked, None)
+
+    # Titles by id.
+
+    def _titles_request(
+        self, ids: list[str], level: str = "full", *, is_split: bool = False, is_derived: bool = False
+    ) -> Request:
+        """A batch.
+
+        Args:
+            level: how much is selected, a key of `FIELDS`.
+            is_split: a part of a batch that failed as a whole.
+            is_derived: the catalogue will want them again, so that the request need not survive the process.
+        """
+        return self._graphql(
+            BY_IDS % FIELDS[level],
+            {"ids": ",".join(ids)},
+            callback=self.parse_titles,
+            errback=self.titles_failed,
+            cb_kwargs={"ids": ids, "level": level, "is_split": is_split},
+            meta={"derived": True} if is_derived else {},
+        )
+
+    def _graphql(self, query: str, variables: dict[str, Any], **options: Any) -> Request:
+        body = orjson.dumps({"operationName": None, "query": " ".join(query.split()), "variables": variables})
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        url = f"{self.base_url}/api/graphql"
+        return Request(url, method="POST", body=body, headers=headers, dont_filter=True, **options)
+
+    def parse_titles(
+        self, response: Response, ids: list[str], level: str, is_split: bool
+    ) -> Iterator[Anime | Absent | Rejected | Request]:
+        """A batch: what it says of each title, and which ones Shikimori does not know."""
+        now, document = utc_now(), json_body(response)
+        animes = answer_from_document(document).data.animes
+        self._report_drift(animes)
+        wrong, told = messages(document), set()
+        for item in items_from_animes(animes, now):
+            if item.source_id in ids and item.source_id not in told:
+                told.add(item.source_id)
+                self._given_up.update([item.source_id] if isinstance(item, Rejected) else [])
+                yield item
+            elif item.source_id not in ids:
+                wrong.append(f"an answer for {item.source_id}, which nobody asked for")
+        missing = [i for i in ids if i not in told]
+        if missing and wrong:
+            self.logger.warning("Shikimori answers, but also says: %s", "; ".join(wrong[:3]))
+            self._settle([*told])
+            yield from self._narrow(missing, level, is_split, response.meta)
+        else:
+            yield from (Absent(source=CARD.name, source_id=i, fetched_at=now) for i in missing)
+            self._settle(ids)
+
+    def titles_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
+        """Errback of batches."""
+        request: Request = failure.request  # type: ignore[attr-defined]
+        kwargs, error = request.cb_kwargs, failure.value
+        if isinstance(error, GivenUp) and error.verdict.kind == "unresolvable":
+            yield from self._narrow(kwargs["ids"], kwargs["level"], kwargs["is_split"], request.meta)
+            return
+        self._in_flight.difference_update(kwargs["ids"])
+        if isinstance(error, GivenUp) and request.meta.get("derived") and not self._is_last_try:
+            self._put_off.update(kwargs["ids"])
+            self._rests_until = time.monotonic() + REST_S
+            return
+        self._given_up.update(kwargs["ids"])
+        self._is_down = True
+        yield from self.failed(failure)
+
+    def _narrow(self, ids: list[str], level: str, is_split: bool, meta: dict[str, Any]) -> Iterator[Request | Rejected]:
+        """Ask again for less, then for halves; a title that fails alone is set aside."""
+        is_derived = bool(meta.get("derived"))
+        if level == "full" and (not is_split or len(ids) == 1):
+            yield self._titles_request(ids, "lean", is_split=is_split, is_derived=is_derived)
+        elif len(ids) > 1:
+            for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
+                yield self._titles_request(half, is_split=True, is_derived=is_derived)
+        else:
+            self._given_up.update(ids)
+            self._settle(ids)
+            yield rejected(
+                {"id": ids[0]}, "Shikimori cannot show it: one of its values is none of its schema", utc_now()
+            )
+
+    # What changed at Shikimori.
+
+    def _changes_request(
+        self, page: int, top: str | None, stored: dict[str, Any] | None, level: str = "full"
+    ) -> Request:
+        return self._graphql(
+            BY_UPDATE % FIELDS[level],
+            {"page": page},
+            callback=self.parse_changes,
+            errback=self.changes_failed,
+            cb_kwargs={"page": page, "top": top, "stored": stored, "level": level},
+        )
+
+    def parse_changes(
+        self, response: Response, page: int, top: str | None, stored: dict[str, Any] | None, level: str
+    ) -> Iterator[Anime | Rejected | Checkpoint | Request]:
+        """A page of titles, last changed first; the watermark is stored when all pages down to the old one are read."""
+        animes = answer_from_document(json_body(response)).data.animes
+        if level == "bare":
+            ids = [str(a["id"]) for a in animes if isinstance(a, dict) and str(a.get("id", "")).isdigit()]
+            yield from [self._titles_request(ids, is_split=True)] if ids else []
+        else:
+            self._report_drift(animes)
+            yield from items_from_animes(animes, utc_now())
+        updates = sorted(filter(None, map(_updated_at, animes)))
+        top = top or (updates[-1] if updates else None)
+        watermark = (stored or {}).get("watermark")
+        if len(animes) == BATCH and not (watermark and updates and updates[-1] < watermark):
+            yield self._changes_request(page + 1, top, stored)
+        elif top and top != watermark:
+            yield Checkpoint(source=CARD.name, previous=stored, state={"watermark": max(top, watermark or "")})
+
+    def changes_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
+        """Errback of pages: a page with a bad title is asked for with less, at last for its ids alone."""
+        request: Request = failure.request  # type: ignore[attr-defined]
+        kwargs, error = request.cb_kwargs, failure.value
+        less = {"full": "lean", "lean": "bare"}.get(kwargs["level"])
+        if less and isinstance(error, GivenUp) and error.verdict.kind == "unresolvable":
+            yield self._changes_request(kwargs["page"], kwargs["top"], kwargs["stored"], less)
+        else:
+            yield from self.failed(failure)
+
+    def _report_drift(self, animes: list[Any]) -> None:
+        for (path, change), count in drift(animes).items():
+            self.run.drift(path, change, count)
+
+    def judge(self, response: Response) -> Verdict:
+        """GraphQL says 200 for a wrong query and 500 for one bad title; a page of HTML is the guard in front."""
+        if response.status == 429:
+            return verdict_by_status(response.status)
+        if 300 <= response.status < 400:
+            return Verdict(Action.GIVE_UP, "moved", _moved_message(response), "SHIKIMORI_BASE_URL")
+        try:
+            document = json_body(response)
+        except ResponseError as error:
+            return _judge_no_json(response, error)
+        if is_exception(document):
+            return Verdict(Action.GIVE_UP, "unresolvable", "; ".join(messages(document)))
+        if response.status == 404:
+            message = "status 404: this is not Shikimori's API"
+            return Verdict(Action.GIVE_UP, "status_404", message, "SHIKIMORI_BASE_URL")
+        return _judge_document(document) if response.status == 200 else verdict_by_status(response.status)
+
+
+def _judge_document(document: Any) -> Verdict:
+    try:
+        answer_from_document(document)
+    except ResponseError as error:
+        wrong = messages(document)
+        if wrong:
+            return Verdict(Action.GIVE_UP, "query_refused", f"Shikimori refuses the query: {'; '.join(wrong)}")
+        return Verdict(Action.RETRY, "wrong_shape", str(error), is_upstream_trouble=True)
+    return ACCEPT
+
+
+def _judge_no_json(response: Response, error: ResponseError) -> Verdict:
+    server = (response.headers.get("Server") or b"").lower()
+    if response.status in (200, 403) and (b"ddos-guard" in response.body[:5000].lower() or b"ddos-guard" in server):
+        message = "DDoS-Guard answers with a page instead of the API; it wants us to wait"
+        return Verdict(Action.RETRY, "challenge", message, is_upstream_trouble=True)
+    if response.status == 200:
+        return Verdict(Action.RETRY, "not_json", str(error), is_upstream_trouble=True)
+    if response.status == 404:
+        message = "status 404: this is not Shikimori's API"
+        return Verdict(Action.GIVE_UP, "status_404", message, "SHIKIMORI_BASE_URL")
+    return verdict_by_status(response.status)
+
+
+def _moved_message(response: Response) -> str:
+    location = (response.headers.get("Location") or b"").decode("latin-1")
+    return f"Shikimori has moved to {urlsplit(location).hostname}; a redirected query would arrive without its body"
+
+
+def _updated_at(anime: Any) -> str | None:
+    return utc_stamp(anime.get("updatedAt")) if isinstance(anime, dict) else None
+
+
+def _ids(text: str) -> list[str]:
+    try:
+        found = list(dict.fromkeys(normalize_shikimori_id(part) for part in text.split(",") if part.strip()))
+    except ValueError as error:
+        raise ArgumentError(f"ids: {error}") from None
+    if not found:
+        raise ArgumentError("ids: at least one id is wanted, like 1,5,z20")
+    return found
