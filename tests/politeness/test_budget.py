@@ -1,0 +1,250 @@
+"""Budgets under a simulated clock: windows, quotas, penalties, the breaker, and clocks that jump."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anime_crawler.config import ConfigError
+from anime_crawler.politeness.budget import BudgetError, Budgets
+from anime_crawler.politeness.clock import SystemClock
+from anime_crawler.politeness.limits import Limits, parse_limits
+
+OFF = Limits()
+HOUR = 3600
+
+
+class FakeClock(SystemClock):
+    """Time that passes only when the test says so; the wall clock can be set."""
+
+    def __init__(self) -> None:
+        self.uptime, self.offset, self.starts = 1000.0, 1_800_000_000.0, 1
+
+    def wall(self) -> float:
+        return self.offset + self.uptime
+
+    def steady(self) -> float:
+        return self.uptime
+
+    def boot(self) -> str:
+        return f"boot {self.starts}"
+
+    def pass_(self, seconds: float) -> None:
+        self.uptime += seconds
+
+    def set_wall(self, seconds: float) -> None:
+        """Forward or, when negative, back."""
+        self.offset += seconds
+
+    def restart_machine(self, off_s: float) -> None:
+        self.offset += self.uptime + off_s
+        self.uptime, self.starts = 5.0, self.starts + 1
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def budgets(clock):
+    budgets = Budgets(":memory:", clock)
+    yield budgets
+    budgets.close()
+
+
+def send(budgets: Budgets, clock: FakeClock, limits: Limits, count: int, upstream: str = "a") -> list[float]:
+    """Uptimes at which the requests were let through, each as soon as possible."""
+    times = []
+    while len(times) < count:
+        wait = budgets.reserve(upstream, limits)
+        if wait is None:
+            times.append(clock.uptime)
+        else:
+            clock.pass_(wait.seconds)
+    return times
+
+
+def most_in(times: list[float], seconds: float) -> int:
+    """The largest number of requests in any window of this length."""
+    return max(bisect_right(times, start + seconds) - index for index, start in enumerate(times))
+
+
+def test_all_windows_hold_together(budgets, clock):
+    """5/s and 90/min: neither is exceeded in any window, and both are used to the full."""
+    times = send(budgets, clock, parse_limits("5/s,90/min"), 200)
+    assert most_in(times, 1) == 5
+    assert most_in(times, 60) == 90
+    assert times[90] - times[0] == pytest.approx(60.5, abs=0.1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 6), st.sampled_from(["s", "min", "h"])), min_size=1, max_size=3, unique=True))
+def test_no_window_is_ever_exceeded(windows):
+    """Whatever the limits are."""
+    clock = FakeClock()
+    limits = parse_limits(",".join(f"{count}/{unit}" for count, unit in windows))
+    times = send(Budgets(":memory:", clock), clock, limits, 30)
+    assert all(most_in(times, window.seconds) <= window.count for window in limits.windows)
+
+
+def test_a_wait_says_which_limit_is_the_reason(budgets, clock):
+    """The window that takes longest."""
+    limits = parse_limits("5/s,5/min")
+    send(budgets, clock, limits, 5)
+    wait = budgets.reserve("a", limits)
+    assert (wait.cause, wait.reason) == ("limit", "limit 5/min")
+    assert wait.seconds == pytest.approx(60.5)
+
+
+def test_asking_in_vain_costs_nothing(budgets, clock):
+    """Who waits and dies has taken nothing with him."""
+    limits = parse_limits("1/min")
+    send(budgets, clock, limits, 1)
+    waits = [budgets.reserve("a", limits).seconds for _ in range(10)]
+    assert waits == [waits[0]] * 10
+
+
+def test_upstreams_do_not_share(budgets, clock):
+    """The limit of one says nothing about another."""
+    limits = parse_limits("1/day")
+    assert budgets.reserve("a", limits) is None
+    assert budgets.reserve("a", limits) is not None
+    assert budgets.reserve("b", limits) is None
+
+
+def test_without_limits_nothing_is_kept(budgets, clock):
+    """No wait, however many."""
+    assert send(budgets, clock, OFF, 1000) == [clock.uptime] * 1000
+    assert budgets.used("a", parse_limits("1/h")) == {"1/h": 0}
+
+
+def test_usage_is_told_by_window(budgets, clock):
+    """For `scrapy status`."""
+    limits = parse_limits("5/s,90/min")
+    send(budgets, clock, limits, 5)
+    clock.pass_(10)
+    send(budgets, clock, limits, 2)
+    assert budgets.used("a", limits) == {"5/s": 2, "90/min": 7}
+
+
+def test_a_daily_quota_survives_a_new_process_and_a_new_start_of_the_machine(tmp_path, clock):
+    """200 a day are 200 a day, whatever happens in between; an hour of being off counts as an hour."""
+    limits = parse_limits("200/day")
+    first = Budgets(tmp_path / "p.sqlite", clock)
+    send(first, clock, limits, 200)
+    first.close()
+    clock.restart_machine(off_s=HOUR)
+    second = Budgets(tmp_path / "p.sqlite", clock)
+    wait = second.reserve("a", limits)
+    assert wait.seconds == pytest.approx(23 * HOUR, abs=10)
+    second.close()
+
+
+@pytest.mark.parametrize("jump_s", [-5 * HOUR, -3, 3, 5 * HOUR, 400 * 24 * HOUR])
+def test_a_clock_that_is_set_neither_blocks_nor_bursts(budgets, clock, jump_s):
+    """Only time that really passed counts."""
+    limits = parse_limits("5/s,90/min")
+    before = send(budgets, clock, limits, 90)
+    clock.set_wall(jump_s)
+    after = send(budgets, clock, limits, 90)
+    assert most_in(before + after, 60) == 90
+    assert after[0] - before[0] == pytest.approx(60.5, abs=0.1)
+
+
+def test_a_clock_set_back_while_the_machine_was_off_costs_one_window_at_most(tmp_path, clock):
+    """Nothing tells how long it was off then, so nothing is taken to have passed."""
+    limits = parse_limits("5/min")
+    path = tmp_path / "p.sqlite"
+    send(Budgets(path, clock), clock, limits, 5)
+    clock.restart_machine(off_s=-7 * HOUR)
+    assert Budgets(path, clock).reserve("a", limits).seconds == pytest.approx(60.5)
+
+
+def test_a_penalty_stops_its_upstream_only_and_the_longer_one_stays(budgets, clock):
+    """Retry-After of two answers that were under way at once."""
+    budgets.penalize("a", 30, "Retry-After")
+    budgets.penalize("a", 10, "Retry-After")
+    wait = budgets.reserve("a", OFF)
+    assert (wait.cause, wait.reason, wait.seconds) == ("penalty", "Retry-After", pytest.approx(30))
+    assert budgets.reserve("b", OFF) is None
+    clock.pass_(30)
+    assert budgets.reserve("a", OFF) is None
+
+
+def test_processes_share_penalties_and_breaker(tmp_path, clock):
+    """Two handles on one file, as two processes have."""
+    here, there = Budgets(tmp_path / "p.sqlite", clock), Budgets(tmp_path / "p.sqlite", clock)
+    here.penalize("a", 5, "Retry-After")
+    assert there.reserve("a", OFF).cause == "penalty"
+    clock.pass_(5)
+    for budgets in (here, there, here, there, here):
+        budgets.troubled("a")
+    assert there.reserve("a", OFF).cause == "breaker"
+
+
+def test_an_upstream_that_always_fails_is_asked_20_times_in_ten_minutes_at_most(budgets, clock):
+    """Asked by four at once, each as often as allowed."""
+    asked, end = 0, clock.uptime + 600
+    while clock.uptime < end:
+        sent = [wait for wait in (budgets.reserve("a", OFF) for _ in range(4)) if wait is None]
+        asked += len(sent)
+        for _ in sent:
+            budgets.troubled("a")
+        clock.pass_(0.1)
+    assert 5 < asked <= 20
+
+
+def test_rests_double_up_to_five_minutes(budgets, clock):
+    """30, 60, 120, 240, 300, 300 seconds between probes."""
+    for _ in range(5):
+        budgets.troubled("a")
+    rests = []
+    for _ in range(6):
+        start = clock.uptime
+        send(budgets, clock, OFF, 1)
+        rests.append(clock.uptime - start)
+        budgets.troubled("a")
+    assert rests == pytest.approx([30, 60, 120, 240, 300, 300])
+
+
+def test_one_good_answer_closes_the_breaker(budgets, clock):
+    """And the count of failures begins anew."""
+    for _ in range(5):
+        budgets.troubled("a")
+    clock.pass_(30)
+    assert budgets.reserve("a", OFF) is None
+    budgets.well("a")
+    for _ in range(4):
+        budgets.troubled("a")
+    assert budgets.reserve("a", OFF) is None
+
+
+def test_a_probe_whose_process_died_is_followed_by_another(budgets, clock):
+    """One probe at a time; nobody waits for a dead one for ever."""
+    for _ in range(5):
+        budgets.troubled("a")
+    clock.pass_(30)
+    assert budgets.reserve("a", OFF) is None
+    assert budgets.reserve("a", OFF).cause == "breaker"
+    clock.pass_(60)
+    assert budgets.reserve("a", OFF) is None
+
+
+def test_a_damaged_file_is_named_and_nothing_is_sent(tmp_path):
+    """Exit code 2, as for other settings: a limit that is not kept would be worse than no crawl."""
+    path = tmp_path / "p.sqlite"
+    path.write_bytes(b"not a database, but long enough to be read as one" * 50)
+    with pytest.raises(BudgetError, match="delete it") as caught:
+        Budgets(path)
+    assert str(path) in str(caught.value)
+    assert isinstance(caught.value, ConfigError)
+
+
+def test_the_folder_is_made(tmp_path):
+    """A fresh clone has no ``var``."""
+    Budgets(tmp_path / "var" / "p.sqlite").close()
+    assert (tmp_path / "var" / "p.sqlite").exists()
