@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "politeness": {"politeness", "base_spiders", "config"},
     "frontier": {"frontier", "base_spiders", "items"},
     "catalogue": {"catalogue", "items", "config"},
-    "pipelines": {"pipelines", "items", "catalogue", "base_spiders", "extensions"},
+    "pipelines": {"pipelines", "items", "normalize", "catalogue", "base_spiders", "extensions"},
     "backend": {"backend", "catalogue", "config", "items", "politeness", "extensions"},
     "extensions": {"extensions", "base_spiders", "catalogue", "config", "items", "politeness"},
     "config": {"politeness"},

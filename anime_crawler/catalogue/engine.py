@@ -65,10 +65,10 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
 
 
 @contextmanager
-def connect(url: str, *, create: bool = False) -> Iterator[Connection]:
-    """A transaction on the catalogue, for commands: committed at the end, rolled back on an exception."""
-    engine = open_engine(url, create=create)
-    with errors_explained(engine.url), engine.begin() as conn:
+def connect(url: str, *, writes: bool = False) -> Iterator[Connection]:
+    """A transaction on a catalogue that exists, for commands: committed at the end, rolled back on an exception."""
+    engine = open_engine(url, create=False)
+    with errors_explained(engine.url), engine.connect() as conn, conn.execution_options(writes=writes).begin():
         yield conn
 
 

@@ -7,27 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
 from scrapy.exceptions import DropItem
 
-from anime_crawler.items import Anime, Checkpoint, Item, Player, Rejected, Release, utc_now
+from anime_crawler.items import Anime, Checkpoint, Item, Player, Rejected, Release, cut_raw
+from anime_crawler.normalize.url import is_public_host
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """C0, DEL and C1: what moves a terminal's cursor or changes its colours, and NUL, which PostgreSQL refuses."""
 CONTROL_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """The same for texts of several lines, which have tabs and line feeds."""
-PUBLIC_HOST = re.compile(r"(?:[a-z0-9-]+\.)+(?:[a-z]{2,}|xn--[a-z0-9-]+)")
-"""A name below a top-level domain. Any form of an IP address ends in a number."""
-PRIVATE_DOMAINS = (".localhost", ".localdomain", ".local", ".internal", ".lan", ".home", ".arpa", ".onion")
-"""RFC 6761, 6762, 7686 and what routers and clouds hand out: nothing a viewer could open."""
 INTEGER_MAX = 2_147_483_647
 """What an integer column of PostgreSQL holds."""
-RAW_MAX = 65_536
-"""Characters of a record that are kept in its dead letter."""
 
 
 class ValidationPipeline:
@@ -38,8 +32,13 @@ class ValidationPipeline:
             return item
         if not isinstance(item, Item):
             raise DropItem(f"{type(item).__name__} is not an item of this project")
-        problem = next(problems(item), None)
-        return rejected(item, problem) if problem else item
+        return validated(item)
+
+
+def validated(item: Item) -> Item | Rejected:
+    """The item, or its dead letter."""
+    problem = next(problems(item), None)
+    return rejected(item, problem) if problem else item
 
 
 def problems(item: Item) -> Iterator[str]:
@@ -59,8 +58,8 @@ def rejected(item: Item, problem: str) -> Rejected:
         kind=type(item).__name__.lower(),
         source_id=item.source_id,
         reason=problem,
-        raw=item.model_dump_json()[:RAW_MAX],
-        fetched_at=item.fetched_at or utc_now(),
+        raw=cut_raw(item.model_dump_json()),
+        fetched_at=item.fetched_at,
     )
 
 
@@ -87,7 +86,7 @@ def _of_players(players: tuple[Player, ...]) -> Iterator[str]:
     for player in players:
         if max(player.source_number, player.season_number or 0) > INTEGER_MAX:
             yield f"players.{player.number}: season or number above {INTEGER_MAX}"
-        if not _is_public(urlsplit(player.url).hostname or ""):
+        if not is_public_host(urlsplit(player.url).hostname or ""):
             yield f"players.{player.number}.url: its host is not a public name"
     yield from _control_characters("players.title", (player.title for player in players))
 
@@ -95,8 +94,3 @@ def _of_players(players: tuple[Player, ...]) -> Iterator[str]:
 def _control_characters(where: str, texts: Iterable[str | None]) -> Iterator[str]:
     if CONTROL.search("".join(text for text in texts if text)):
         yield f"{where}: holds a control character"
-
-
-@lru_cache(1000)  # a source has a handful of hosts
-def _is_public(host: str) -> bool:
-    return PUBLIC_HOST.fullmatch(host) is not None and not host.endswith(PRIVATE_DOMAINS)
