@@ -86,9 +86,10 @@ class Command(ScrapyCommand):
     def _replay_each(self, conn: Connection, letters: Sequence[Row[Any]]) -> int:
         assert self.settings is not None
         run_id, _ = runs.begin_run(conn, "deadletters", {}, "replay")
+        store = partial(self._store, run_id)
         stay = 0
         for letter in letters:
-            outcome = replay(conn, letter, run_id, self.settings["IDENTITY_SOURCE"], self.settings["NEWSPIDER_MODULE"])
+            outcome = replay(conn, letter, store, self.settings["NEWSPIDER_MODULE"])
             stay += not outcome.is_gone
             print(printable(f"{letter.id:>6}  {_name(letter)}  {outcome.message}"))
         print(f"{len(letters) - stay} of {len(letters)} dead letters are gone")
