@@ -38,13 +38,14 @@ class Backend:
     def stats(self) -> dict[str, Any]:
         return self._backend.stats.report()
 
-    def posts(self, route: str) -> int:
-        """POSTs on one route that were answered, whatever the answer."""
-        return sum(self._backend.stats.posts.get(route, {}).values())
+    @property
+    def posts(self) -> dict[str, int]:
+        """POSTs that were answered or dropped, by route, without the routes that had none."""
+        return self.stats["posts"]
 
-    def all_posts(self) -> dict[str, int]:
-        """POSTs answered, by route, without the routes that had none."""
-        return {route: self.posts(route) for route in ("anime", "episodes", "video") if self.posts(route)}
+    def answers(self, route: str) -> dict[str, int]:
+        """POSTs on one route by answer: a status, or ``dropped``."""
+        return self.stats["answers"].get(route, {})
 
     def fail(self, *rules: Any, **switches: Any) -> None:
         """Replace the faults in force: names of presets, or rules."""

@@ -1,0 +1,322 @@
+"""What a title's state is made into: the full anime record, its episodes, its players by priority."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anime_crawler.backend.payloads import DEMOTED, anime_fields, player_priorities, posts_for
+from anime_crawler.backend.reference.schemas import AnimeImport, EpisodesImport, VideoImport
+from anime_crawler.backend.validation import episodes_body
+from anime_crawler.catalogue.outbox import LivePlayer, SentPlayer, TitleState
+from tests.backend.support import SOURCE_PRIORITY, config_for
+
+CONFIG = config_for("http://127.0.0.1:9")
+LANGUAGES = ("romaji", "en", "ru")
+URL = "https://kodikplayer.com/seria/1/0123abcd/720p"
+
+
+def state(**changes: Any) -> TitleState:
+    """A title with one anime record, one episode, one player, and nothing delivered."""
+    empty = TitleState(
+        title_id="5114",
+        version=1,
+        anime={"shikimori": [{"titles": {"romaji": "Hagane no Renkinjutsushi"}}]},
+        episodes=[(1, None)],
+        players=[LivePlayer(1, URL, "610", "AniDUB", "voice")],
+        delivered_anime=None,
+        delivered_episodes={},
+        delivered_players={},
+        dead={},
+    )
+    return replace(empty, **changes)
+
+
+def sent(url: str = URL, number: int = 1, priority: int = 20, stage: str = "done") -> dict[Any, SentPlayer]:
+    """A delivered player."""
+    row = SentPlayer("5114", number, url, priority, stage, "2026-01-01T00:00:00.000000Z", "t")
+    return {(number, url): row}
+
+
+def fields(*records: dict[str, Any], languages=LANGUAGES) -> dict[str, Any]:
+    return anime_fields("5114", records, languages)
+
+
+def test_the_anime_payload_is_the_full_record_of_the_contract():
+    """Every key of the contract, in its words; nothing that the backend would erase is left out."""
+    record = {
+        "titles": {"romaji": "Hagane", "ru": "Стальной", "en": "Fullmetal", "native": "鋼"},
+        "alternative_titles": ["FMA", "Hagane"],
+        "description": "Two\x00 brothers.\n\nOne goal.",
+        "year": 2009,
+        "status": "released",
+        "poster": "https://shikimori.io/p.jpeg",
+        "genres": ["Action", "Action", "Drama"],
+    }
+    posts = posts_for(state(anime={"shikimori": [record]}), CONFIG, SOURCE_PRIORITY)
+    assert json.loads(posts.anime.body) == {
+        "source_name": "kodik-shikimori",
+        "source_id": "5114",
+        "title": "Hagane",
+        "alternative_titles": ["Стальной", "Fullmetal", "鋼", "FMA"],
+        "description": "Two brothers.\n\nOne goal.",
+        "year": 2009,
+        "status": "completed",
+        "poster": "https://shikimori.io/p.jpeg",
+        "genres": ["Action", "Drama"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        ("announced", "upcoming"),
+        ("ongoing", "ongoing"),
+        ("released", "completed"),
+        ("paused", None),
+        ("discontinued", None),
+        (None, None),
+    ],
+)
+def test_the_airing_status_becomes_the_backends_word_or_null(status, word):
+    """A status without a counterpart is never guessed."""
+    assert fields({"titles": {}, "status": status})["status"] == word
+
+
+def test_each_field_comes_from_the_first_source_that_knows_it():
+    """A poor record of a trusted source does not erase what another knows."""
+    trusted = {"titles": {"romaji": "A"}, "year": None, "genres": [], "description": "short"}
+    other = {"titles": {"romaji": "B", "ru": "Б"}, "year": 2001, "genres": ["Drama"], "description": "long"}
+    merged = fields(trusted, other)
+    assert merged["title"] == "A"
+    assert (merged["year"], merged["genres"], merged["description"]) == (2001, ["Drama"], "short")
+    assert merged["alternative_titles"] == ["Б", "B"]
+
+
+@pytest.mark.parametrize(
+    ("titles", "languages", "title"),
+    [
+        ({"ru": "Р", "en": "E", "romaji": "R"}, ["romaji", "en", "ru"], "R"),
+        ({"ru": "Р", "en": "E"}, ["romaji", "en", "ru"], "E"),
+        ({"ru": "Р", "en": "E", "romaji": "R"}, ["ru"], "Р"),
+        ({"native": "鋼"}, ["romaji"], "鋼"),
+        ({"ru": "Р", "romaji": "R"}, ["en"], "R"),
+    ],
+)
+def test_the_title_is_the_first_known_of_the_wanted_languages(titles, languages, title):
+    """Without one of them, any known title is better than none."""
+    assert fields({"titles": titles}, languages=languages)["title"] == title
+
+
+def test_an_alternative_title_serves_when_there_is_no_main_title():
+    """The last resort before the title is refused."""
+    assert fields({"titles": {}, "alternative_titles": [" ", "Known as"]})["title"] == "Known as"
+
+
+def test_a_russian_title_is_not_repeated_among_the_others():
+    """The chosen title is no alternative to itself."""
+    assert fields({"titles": {"ru": "Р", "en": "E"}}, languages=["ru"])["alternative_titles"] == ["E"]
+
+
+def test_a_title_without_a_name_is_refused_and_none_of_its_children_are_sent():
+    """The reason names the field; episodes without their anime would get 404."""
+    posts = posts_for(state(anime={"shikimori": [{"titles": {}}]}), CONFIG, SOURCE_PRIORITY)
+    assert (posts.anime, list(posts.episodes), list(posts.players)) == (None, [], [])
+    assert [(r.kind, r.key) for r in posts.refused] == [("anime", "5114")]
+    assert posts.refused[0].reason.startswith("title: ")
+
+
+@pytest.mark.parametrize(
+    ("record", "field"),
+    [
+        ({"titles": {"romaji": "x" * 501}}, "title"),
+        ({"titles": {"romaji": "x"}, "year": 1899}, "year"),
+        ({"titles": {"romaji": "x"}, "poster": "javascript:alert(1)"}, "poster"),
+        ({"titles": {"romaji": "x"}, "poster": "http://x.com/p.jpg"}, "poster"),
+        ({"titles": {"romaji": "x"}, "description": "x" * 100_001}, "description"),
+    ],
+)
+def test_a_field_that_breaks_a_rule_is_named(record, field):
+    """The backend's 422 names none, so ours must."""
+    posts = posts_for(state(anime={"shikimori": [record]}), CONFIG, SOURCE_PRIORITY)
+    assert posts.anime is None
+    assert posts.refused[0].reason.startswith(f"{field}: ")
+
+
+def test_a_title_id_that_is_no_number_is_refused():
+    """The backend takes any text for an id and would make another anime of it."""
+    posts = posts_for(state(title_id="x1"), CONFIG, SOURCE_PRIORITY)
+    assert posts.refused[0].reason.startswith("source_id: ")
+
+
+def test_a_record_refused_before_with_the_same_content_is_left_alone():
+    """A dead letter blocks its content, not the record."""
+    poor = state(anime={"shikimori": [{"titles": {}}]})
+    first = posts_for(poor, CONFIG, SOURCE_PRIORITY).refused[0]
+    again = posts_for(replace(poor, dead={("anime", "5114"): first.checksum}), CONFIG, SOURCE_PRIORITY)
+    assert (again.anime, list(again.refused)) == (None, [])
+
+
+def test_a_dead_letter_of_other_content_is_obsolete():
+    """What was set aside once goes when the record is different, and can be delivered."""
+    posts = posts_for(state(dead={("anime", "5114"): "old"}), CONFIG, SOURCE_PRIORITY)
+    assert posts.anime
+    assert list(posts.obsolete) == [("anime", "5114", "old")]
+
+
+def test_an_episode_is_available_while_a_link_lives():
+    """The union over releases; an episode that lost its links stays, hidden."""
+    posts = posts_for(state(episodes=[(0, "Zero"), (1, None)]), CONFIG, SOURCE_PRIORITY)
+    assert [json.loads(entry.body) for entry in posts.episodes] == [
+        {"source_episode_id": "5114:0", "number": 0, "title": "Zero", "is_available": False},
+        {"source_episode_id": "5114:1", "number": 1, "title": None, "is_available": True},
+    ]
+
+
+def test_a_player_is_the_body_of_the_contract():
+    """Type, address, source and priority as the contract fixes them."""
+    posts = posts_for(state(), CONFIG, SOURCE_PRIORITY)
+    assert json.loads(posts.players[0].body) == {
+        "source_name": "kodik-shikimori",
+        "source_episode_id": "5114:1",
+        "player": {"type": "iframe", "url": URL, "source_name": "kodik", "priority": 20},
+    }
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://kodikplayer.com/seria/1/a/720p",
+        "//kodikplayer.com/seria/1/a/720p",
+        "https://KodikPlayer.com/seria/1/a/720p",
+        "https://kodikplayer.com/seria/1/a/720p?translations=false",
+        "https://kodikplayer.com/seria/1/a/720p#x",
+        "https://user@kodikplayer.com/seria/1",
+        "javascript:alert(1)",
+        "https://kodikplayer.com/a\nb",
+        "https://kodikplayer.com/" + "x" * 2000,
+        "",
+    ],
+)
+def test_a_link_that_is_not_canonical_is_refused(url):
+    """The text is the player's identity: another spelling would be another player, for ever."""
+    posts = posts_for(state(players=[LivePlayer(1, url, "610", "AniDUB", "voice")]), CONFIG, SOURCE_PRIORITY)
+    assert not posts.players
+    assert [r.kind for r in posts.refused] == ["player"]
+    assert posts.refused[0].reason.startswith("url: ")
+
+
+@pytest.mark.parametrize(
+    ("preferences", "ranks"),
+    [
+        (["voice", "subtitles"], [20, 20, 10]),
+        (["ANILIBRIA", "610", "voice", "subtitles"], [30, 40, 10]),
+        (["nobody"], [0, 0, 0]),
+        ([], [0, 0, 0]),
+    ],
+)
+def test_priorities_follow_the_preferences(preferences, ranks):
+    """By id, by name whatever its case, by kind; the first preference is shown first."""
+    translations = [("610", "AniDUB", "voice"), ("7", "AniLibria", "voice"), ("8", "SubTeam", "subtitles")]
+    players = [LivePlayer(1, f"https://x.com/{t[0]}", *t) for t in translations]
+    assert list(player_priorities(players, preferences).values()) == ranks
+
+
+def test_a_link_of_two_teams_is_one_player_with_the_higher_priority():
+    """De-duplicated before sending; two POSTs of one player would break it."""
+    players = [LivePlayer(1, URL, "8", "SubTeam", "subtitles"), LivePlayer(1, URL, "610", "AniDUB", "voice")]
+    assert player_priorities(players, ["voice", "subtitles"]) == {(1, URL): 20}
+
+
+def test_what_was_delivered_and_is_the_same_is_not_sent_again():
+    """A run that changes nothing sends nothing."""
+    first = posts_for(state(), CONFIG, SOURCE_PRIORITY)
+    delivered = state(
+        delivered_anime=first.anime.checksum,
+        delivered_episodes={entry.number: entry.checksum for entry in first.episodes},
+        delivered_players=sent(),
+    )
+    again = posts_for(delivered, CONFIG, SOURCE_PRIORITY)
+    assert (again.anime, list(again.episodes), list(again.players)) == (None, [], [])
+
+
+def test_a_changed_link_is_posted_and_the_old_one_demoted():
+    """New links first; the old one once more with a priority far below zero."""
+    old = "https://kodikplayer.com/seria/1/old/720p"
+    posts = posts_for(state(delivered_players=sent(old)), CONFIG, SOURCE_PRIORITY)
+    assert [(post.url, post.priority) for post in posts.players] == [(URL, 20), (old, DEMOTED)]
+
+
+def test_a_demoted_link_is_not_demoted_again():
+    """Only what changed."""
+    posts = posts_for(state(players=[], delivered_players=sent(priority=DEMOTED)), CONFIG, SOURCE_PRIORITY)
+    assert not posts.players
+
+
+def test_a_link_that_returns_gets_its_priority_back():
+    """A release that was gone and is there again."""
+    posts = posts_for(state(delivered_players=sent(priority=DEMOTED)), CONFIG, SOURCE_PRIORITY)
+    assert [post.priority for post in posts.players] == [20]
+
+
+def test_a_player_in_doubt_is_sent_again():
+    """Its intent was written, its receipt was not."""
+    posts = posts_for(state(delivered_players=sent(stage="sending")), CONFIG, SOURCE_PRIORITY)
+    assert [post.before.state for post in posts.players] == ["sending"]
+
+
+def test_players_of_a_refused_episode_are_not_sent():
+    """They would get 404."""
+    first = posts_for(state(), CONFIG, SOURCE_PRIORITY)
+    refused = state(dead={("episode", "5114:1"): first.episodes[0].checksum})
+    posts = posts_for(refused, CONFIG, SOURCE_PRIORITY)
+    assert (list(posts.episodes), list(posts.players)) == ([], [])
+
+
+any_text = st.text(max_size=40) | st.just("\x00\x1b[31m") | st.just("\ud800x")
+records = st.fixed_dictionaries(
+    {"titles": st.dictionaries(st.sampled_from(["ru", "en", "romaji", "native"]), any_text | st.none())},
+    optional={
+        "alternative_titles": st.lists(any_text, max_size=4),
+        "description": any_text | st.none(),
+        "year": st.none() | st.integers(1890, 2110),
+        "status": st.sampled_from([None, "announced", "ongoing", "released", "paused", "discontinued"]),
+        "poster": st.none() | st.sampled_from(["https://x.com/a.jpg", "data:image/png;base64,x", "http://x.com/a"]),
+        "genres": st.lists(any_text, max_size=4),
+    },
+)
+players = st.builds(
+    LivePlayer,
+    st.integers(-1, 2**31),
+    st.sampled_from([URL, URL + "x", "http://bad", "https://x.com/é"]),
+    st.sampled_from(["610", "7"]),
+    any_text,
+    st.sampled_from(["voice", "subtitles"]),
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["shikimori", "kodik", "other"]), st.lists(records, min_size=1, max_size=2)),
+    st.lists(players, max_size=6),
+    st.dictionaries(st.integers(0, 2**31), st.none() | any_text, max_size=4),
+)
+def test_whatever_the_catalogue_holds_the_backend_accepts_what_is_sent(anime, live, episodes):
+    """The backend's own models accept every body, and no control character is in any."""
+    title = state(anime=anime, players=live, episodes=sorted(episodes.items(), key=lambda pair: pair[0]))
+    posts = posts_for(title, CONFIG, SOURCE_PRIORITY)
+    if posts.anime:
+        AnimeImport.model_validate_json(posts.anime.body)
+        assert not re.search(r"[\x00-\x08\x0e-\x1f]|\\u00[01]", posts.anime.body.decode())
+    if posts.episodes:
+        EpisodesImport.model_validate_json(episodes_body("5114", (entry.body for entry in posts.episodes)))
+    for post in posts.players:
+        VideoImport.model_validate_json(post.body)
+    assert len({(post.number, post.url) for post in posts.players}) == len(posts.players)
+    assert all(refused.reason and refused.raw.isprintable() for refused in posts.refused)
+    assert bool(posts.refused) or posts.anime
