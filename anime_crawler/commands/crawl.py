@@ -229,6 +229,6 @@ def run_in_reactor(process: Any, main: Callable[[], Coroutine[Any, Any, int]]) -
         task.add_done_callback(lambda _: reactor.callLater(0, reactor.stop))
         tasks.append(task)
 
-    reactor.callWhenRunning(begin)
+    reactor.callLater(0, begin)  # not callWhenRunning: the event loop does not run yet then
     process.start(stop_after_crawl=False, install_signal_handlers=False)
     return tasks[0].result()
