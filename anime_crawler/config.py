@@ -262,7 +262,9 @@ class Config(BaseSettings):
             return ""
         if isinstance(value, SecretStr):
             return f"{len(value.get_secret_value())} characters, not shown"
-        return _masked(", ".join(value) if isinstance(value, list) else str(value))
+        if isinstance(value, float):
+            return f"{value:g}"
+        return _masked(",".join(value) if isinstance(value, list) else str(value))
 
 
 def is_secret(name: str) -> bool:

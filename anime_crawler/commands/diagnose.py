@@ -83,16 +83,23 @@ def settings_of(config: Config) -> list[dict[str, str]]:
 
 
 def show(report: dict[str, Any]) -> None:
-    """Print the report as two tables."""
+    """Print the report as two tables that fit a narrow terminal."""
+    settings = Table("setting", "value", "origin", title="Settings", title_justify="left")
+    for row in report["settings"]:
+        settings.add_row(row["setting"], row["value"], row["origin"])
+    services = Table("service", "", title="Services", title_justify="left", show_lines=True, show_header=False)
+    for finding in report["services"]:
+        services.add_row(finding["service"], _explained(finding))
     console = Console(highlight=False, markup=False)
     console.print(f"anime_crawler {report['version']}")
-    console.print(_table("Settings", report["settings"]))
-    services = [{k: v for k, v in service.items() if k != "exit_code"} for service in report["services"]]
-    console.print(_table("Services", services))
+    console.print(settings, services, sep="\n")
 
 
-def _table(heading: str, rows: list[dict[str, str]]) -> Table:
-    table = Table(*(name.replace("_", " ") for name in rows[0]), title=heading, title_justify="left", show_lines=True)
-    for row in rows:
-        table.add_row(*row.values())
-    return table
+def _explained(finding: dict[str, str]) -> str:
+    lines = [
+        ("address", "address"),
+        ("you see", "you_see"),
+        ("what happened", "what_happened"),
+        ("what to do", "what_to_do"),
+    ]
+    return "\n".join(f"{words}: {finding[key]}" for words, key in lines if finding[key])

@@ -65,7 +65,8 @@ def scrapy(settings: Mapping[str, str], *arguments: str) -> int:
 
     before = {signum: signal.signal(signum, forward) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return child.wait()
+        code = child.wait()
+        return code if code >= 0 else 128 - code  # ended by a signal: what a shell would say
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
