@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import blake2b
@@ -100,12 +100,16 @@ def count_open(conn: Connection) -> int:
     return conn.scalar(select(func.count()).select_from(dead_letter)) or 0
 
 
-def list_letters(conn: Connection, ids: Collection[int] = ()) -> Sequence[Row[Any]]:
-    """The letters with these ids, or all; oldest first."""
-    statement = select(dead_letter).order_by(dead_letter.c.id)
-    if ids:
-        statement = statement.where(dead_letter.c.id.in_(ids))
-    return conn.execute(statement).all()
+def list_letters(conn: Connection, reason: str = "") -> Sequence[Row[Any]]:
+    """The letters whose reason contains this text, oldest first, without their raw records."""
+    columns = (column for column in dead_letter.c if column.name != "raw")
+    has_reason = dead_letter.c.reason.contains(reason, autoescape=True)
+    return conn.execute(select(*columns).where(has_reason).order_by(dead_letter.c.id)).all()
+
+
+def get(conn: Connection, letter_id: int) -> Row[Any] | None:
+    """One whole letter; ``None``: there is none with this id."""
+    return conn.execute(select(dead_letter).where(dead_letter.c.id == letter_id)).first()
 
 
 def drop(conn: Connection, letter_id: int) -> bool:

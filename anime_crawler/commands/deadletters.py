@@ -68,33 +68,33 @@ class Command(ScrapyCommand):
         return Exit.DONE
 
     def _show(self, conn: Connection, opts: argparse.Namespace) -> int:
-        letters = dead_letters.list_letters(conn, [opts.id])
-        for letter in letters:
-            for name in SHOWN:
-                print(f"{name}: {printable(str(letter._mapping[name]))}")
-            print("raw:", *map(printable, letter.raw.split("\n")), sep="\n")
-        return _found(letters, opts)
+        letter = dead_letters.get(conn, opts.id)
+        if letter is None:
+            return _not_found(opts.id)
+        for name in SHOWN:
+            print(f"{name}: {printable(str(letter._mapping[name]))}")
+        print("raw:", *map(printable, letter.raw.split("\n")), sep="\n")
+        return Exit.DONE
 
     def _replay(self, conn: Connection, opts: argparse.Namespace) -> int:
-        letters = dead_letters.list_letters(conn, [opts.id] if opts.id is not None else [])
-        if opts.reason is not None:
-            letters = [letter for letter in letters if opts.reason in letter.reason]
-        if opts.id is not None and not letters:
-            return _found(letters, opts)
-        return self._replay_each(conn, letters) if letters else int(Exit.DONE)
+        letters = dead_letters.list_letters(conn, opts.reason or "")
+        ids = [letter.id for letter in letters if opts.id in (None, letter.id)]
+        if opts.id is not None and not ids:
+            return _not_found(opts.id)
+        return self._replay_each(conn, ids) if ids else Exit.DONE
 
-    def _replay_each(self, conn: Connection, letters: Sequence[Row[Any]]) -> int:
+    def _replay_each(self, conn: Connection, ids: Sequence[int]) -> int:
         assert self.settings is not None
         run_id, _ = runs.begin_run(conn, "deadletters", {}, "replay")
         store = partial(self._store, run_id)
         stay = 0
-        for letter in letters:
+        for letter in filter(None, (dead_letters.get(conn, letter_id) for letter_id in ids)):
             outcome = replay(conn, letter, store, self.settings["NEWSPIDER_MODULE"])
             stay += not outcome.is_gone
             print(printable(f"{letter.id:>6}  {_name(letter)}  {outcome.message}"))
-        print(f"{len(letters) - stay} of {len(letters)} dead letters are gone")
+        print(f"{len(ids) - stay} of {len(ids)} dead letters are gone")
         code = Exit.SET_ASIDE if stay else Exit.DONE
-        runs.finish_run(conn, run_id, code, {"replayed": len(letters), "stay": stay}, finished=True)
+        runs.finish_run(conn, run_id, code, {"replayed": len(ids), "stay": stay}, finished=True)
         return code
 
     def _store(self, run_id: int, conn: Connection, items: Sequence[Storable]) -> None:
@@ -109,11 +109,12 @@ class Command(ScrapyCommand):
         )
 
     def _drop(self, conn: Connection, opts: argparse.Namespace) -> int:
-        letters = dead_letters.list_letters(conn, [opts.id])
-        for letter in letters:
-            dead_letters.drop(conn, letter.id)
-            print(printable(f"dropped {letter.id}  {_name(letter)}"))
-        return _found(letters, opts)
+        letter = dead_letters.get(conn, opts.id)
+        if letter is None:
+            return _not_found(opts.id)
+        dead_letters.drop(conn, letter.id)
+        print(printable(f"dropped {letter.id}  {_name(letter)}"))
+        return Exit.DONE
 
 
 def printable(text: str) -> str:
@@ -125,7 +126,6 @@ def _name(letter: Row[Any]) -> str:
     return f"{letter.stage}  {letter.source} {letter.kind} {letter.key}"
 
 
-def _found(letters: Sequence[Row[Any]], opts: argparse.Namespace) -> int:
-    if letters:
-        return Exit.DONE
-    return complain(LookupError(f"there is no dead letter {opts.id}; `scrapy deadletters list` shows them"), 2)
+def _not_found(letter_id: int) -> int:
+    message = f"there is no such dead letter: {letter_id}; `scrapy deadletters list` shows them"
+    return complain(LookupError(message), Exit.CONFIGURATION)
