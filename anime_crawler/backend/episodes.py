@@ -42,6 +42,7 @@ class EpisodeDelivery:
             work.chunks.appendleft(chunk[:middle])
             return True
         if reply.outcome is Outcome.DELIVERED:
+            work.has_progressed = True
             await self._books.episodes_delivered(work.title_id, chunk, reply.trace_id)
         elif not await self._settled_otherwise(work, reply):
             return False

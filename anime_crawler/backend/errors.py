@@ -76,6 +76,9 @@ TROUBLE = frozenset(
 )
 """The backend is not well: counts for the breaker; the same POST may succeed later."""
 
+UNCOUNTED = frozenset({Outcome.UNREACHABLE, Outcome.UNAVAILABLE, Outcome.SLOW_DOWN})
+"""Say nothing about the record: while the backend is away they do not use up its attempts."""
+
 IN_DOUBT = frozenset({Outcome.TIMEOUT, Outcome.DISCONNECTED})
 """The POST may have been stored, or may still be."""
 

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable
 
-from anime_crawler.backend.errors import DeliveryStoppedError, Outcome
+from anime_crawler.backend.errors import UNCOUNTED, DeliveryStoppedError, Outcome
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
 
@@ -46,6 +46,7 @@ class Gate:
         self._since = 0.0  # when the trouble began, or the crawl ended if that was later
         self._tries_at = 0.0
         self._is_trying = False
+        self._culprits: set[str] = set()
         self._paused_until = 0.0
         self._pauses = 0
         self._last = Outcome.DELIVERED
@@ -60,6 +61,15 @@ class Gate:
     def is_open(self) -> bool:
         """Whether a POST could leave now without waiting."""
         return not self.is_shut and time.monotonic() >= self._paused_until
+
+    @property
+    def blames_many(self) -> bool:
+        """Whether the backend is thought to be away, and not just unable to take one record."""
+        return self.is_shut and (len(self._culprits) > 1 or self._last in UNCOUNTED)
+
+    def is_trying_patience(self, share: float) -> bool:
+        """Whether the backend has been away for this share of the time it is given."""
+        return self.is_shut and time.monotonic() - self._since > share * self._patience_s()
 
     def check(self) -> None:
         """Raises DeliveryStoppedError when nothing may be sent any more."""
@@ -90,11 +100,17 @@ class Gate:
     def succeeded(self) -> None:
         """The backend answered, whatever it said of the record."""
         self._failures = self._pauses = 0
+        self._culprits.clear()
         self._is_trying = False
 
-    def failed(self, outcome: Outcome) -> None:
-        """No answer, or one that says that the backend is not well."""
+    def failed(self, outcome: Outcome, key: str) -> None:
+        """No answer, or one that says that the backend is not well.
+
+        Args:
+            key: of the record that was sent.
+        """
         now = time.monotonic()
+        self._culprits.add(key)
         if self._failures == 0:
             self._since = now
         self._failures += 1
@@ -149,7 +165,8 @@ class Gate:
         if self._more_may_come():
             self._since = now
         elif now - self._since > self._patience_s():
-            self.stop(self._last, "the backend stayed away; `scrapy deliver` sends the rest", "BACKEND_BASE_URL")
+            what = "the backend stayed away" if self.blames_many else f"every POST of {min(self._culprits)} failed"
+            self.stop(self._last, f"{what}; `scrapy deliver` sends the rest", "BACKEND_BASE_URL")
 
     def _patience_s(self) -> float:
         share = PATIENCE_REFUSED if self._last is Outcome.UNREACHABLE else PATIENCE

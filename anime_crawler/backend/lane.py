@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from anime_crawler.backend.books import Books
 from anime_crawler.backend.client import Kind
-from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, STOPS, Outcome
+from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, STOPS, UNCOUNTED, Outcome
 from anime_crawler.backend.gate import POLL_S
 from anime_crawler.backend.payloads import AnimePost, Refused, posts_for
 from anime_crawler.backend.sender import Reply, Sender
@@ -25,10 +25,13 @@ TITLES_PER_LOAD = 8
 """Few, so that what is sent is fresh and memory stays small; several, because a load is eight statements."""
 
 ROUNDS = 3
-"""Passes in which a title may fail, other titles having been delivered, before it is left to the next run."""
+"""Passes in which a title may fail, nothing of it being delivered, before it is left to the next run."""
 
-HOLD_ATTEMPTS = 8
-"""Most times an anime is tried before the next one may overtake it: some 90 s at the default back-off."""
+HOLD = 2
+"""An anime is tried so many times as often as other records before the next one may overtake it."""
+
+HOLD_PATIENCE = 1 / 3
+"""Share of the gate's patience after which the next one is tried at any rate: it may be this one's fault alone."""
 
 
 class Lane:
@@ -72,15 +75,21 @@ class Lane:
             await self._books.forget(work.forget)
             self._again.append(title_id)
         elif work.has_failed:
-            rounds = self._failures.get(title_id, (0, 0.0))[0]
-            pause_s = self._sender.gate.backoff_s(rounds)
-            # With the gate shut it was not the title's fault
-            self._failures[title_id] = (rounds + (not self._sender.gate.is_shut), time.monotonic() + pause_s)
+            self._failures[title_id] = self._failed_once_more(work)
         else:
             await self._books.finished(title_id, work.state.version, work.posts.obsolete)
             self._failures.pop(title_id, None)
             self.progress.done += 1
         del self._queue.titles[title_id]
+
+    def _failed_once_more(self, work: TitleWork) -> tuple[int, float]:
+        """Rounds that count against the title, and when it may be tried again."""
+        gate = self._sender.gate
+        rounds = self._failures.get(work.title_id, (0, 0.0))[0]
+        pause_s = gate.backoff_s(rounds)
+        if not (gate.blames_many or work.has_progressed):  # else it was not the title's fault
+            rounds += 1
+        return rounds, time.monotonic() + pause_s
 
     async def _titles(self, after_seq: int, ready_only: bool) -> list[tuple[str, int]]:
         return await self._books.catalogue.read(
@@ -125,6 +134,7 @@ class Lane:
         while True:
             reply = await self._send(work, post)
             if reply.outcome is Outcome.DELIVERED:
+                work.has_progressed = True
                 await self._books.anime_delivered(work.title_id, post, reply.trace_id)
                 return True
             work.attempts += 1
@@ -145,8 +155,9 @@ class Lane:
             return work.attempts == 1
         if reply.outcome in FINAL:
             return False
-        held = work.attempts < min(HOLD_ATTEMPTS, 2 * (1 + self._config.max_retries))
-        return self._sender.may_repeat(reply.outcome, work.attempts) or held
+        if reply.outcome not in UNCOUNTED and self._sender.gate.is_trying_patience(HOLD_PATIENCE):
+            return False
+        return self._sender.may_repeat(reply.outcome, work.attempts // HOLD)
 
     async def _give_up(self, work: TitleWork, post: AnimePost, reply: Reply) -> bool:
         if reply.outcome in FINAL | NEEDS_PARENT | {Outcome.NOT_STORED}:

@@ -13,7 +13,16 @@ from types import TracebackType
 import orjson
 
 from anime_crawler.backend.client import Answer, BackendClient, Kind, retry_after_s
-from anime_crawler.backend.errors import STOP_SETTINGS, STOPS, TROUBLE, NoAnswerError, Outcome, classify, explain
+from anime_crawler.backend.errors import (
+    STOP_SETTINGS,
+    STOPS,
+    TROUBLE,
+    UNCOUNTED,
+    NoAnswerError,
+    Outcome,
+    classify,
+    explain,
+)
 from anime_crawler.backend.gate import POLL_S, Gate
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
@@ -27,9 +36,6 @@ LOST_RACE_S = (0.1, 1.0)
 
 DROPPED_PLAYER_S = 1.0
 """Pause after a dropped connection: the player may have been stored after all; a commit takes milliseconds."""
-
-UNCOUNTED = frozenset({Outcome.UNREACHABLE, Outcome.UNAVAILABLE, Outcome.SLOW_DOWN})
-"""Say nothing about the record: while the gate is shut they do not use up its attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +56,7 @@ class Sender:
         budgets: where POSTs are counted when BACKEND_LIMITS or RATE_LIMIT_RPS state a limit.
     """
 
-    def __init__(
-        self, client: BackendClient, gate: Gate, config: Config, report: RunReport, budgets: Budgets
-    ) -> None:
+    def __init__(self, client: BackendClient, gate: Gate, config: Config, report: RunReport, budgets: Budgets) -> None:
         self._client = client
         self.gate = gate
         self._config = config
@@ -125,7 +129,7 @@ class Sender:
             reason = "" if outcome is Outcome.DELIVERED else explain(answer.status, answer.text)
         except NoAnswerError as error:
             answer, outcome, reason = None, error.outcome, str(error)
-        self._tell_gate(outcome, reason, answer)
+        self._tell_gate(outcome, key, reason, answer)
         if outcome is not Outcome.DELIVERED:
             self._log(kind, key, attempt, trace_id, outcome, reason)
         return Reply(outcome, trace_id, reason, self._delay_s(kind, outcome, attempt))
@@ -150,9 +154,9 @@ class Sender:
             self._token_arrives = True
             return Outcome.REFUSED_PAYLOAD
 
-    def _tell_gate(self, outcome: Outcome, reason: str, answer: Answer | None) -> None:
+    def _tell_gate(self, outcome: Outcome, key: str, reason: str, answer: Answer | None) -> None:
         if outcome in TROUBLE:
-            self.gate.failed(outcome)
+            self.gate.failed(outcome, key)
         elif outcome is Outcome.SLOW_DOWN and answer:
             self._slow_down(answer)
         else:

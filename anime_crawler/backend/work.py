@@ -35,6 +35,8 @@ class TitleWork:
     """Numbers of episodes that the backend does not have: their players would get 404."""
     forget: list[Callable[[Connection], None]] = field(default_factory=list)
     """Receipts that turned out to be wrong; the title then begins anew."""
+    has_progressed: bool = False
+    """Something of it was delivered in this pass."""
     has_failed: bool = False
     """Something is left undelivered that may succeed later."""
 

@@ -97,6 +97,7 @@ class Worker:
             reply = await sender.send(Kind.PLAYER, player.post.url, player.post.body, player.attempts, intent.trace_id)
         if reply.outcome is Outcome.DELIVERED:
             self._shop.books.report.count("backend", "players")
+            player.title.has_progressed = True
             self._receipt, self._delivered = replace(intent, state="done"), player.title
         elif await self._shop.failures.settled(player, intent, reply):
             await self._shop.settle(player.title)

@@ -136,9 +136,9 @@ def config_for(url: str, **settings: Any) -> Config:
 
 
 @asynccontextmanager
-async def world(tmp_path: Path, **settings: Any) -> AsyncIterator[World]:
-    """A fresh world."""
-    catalogue = await Catalogue.open(f"sqlite:///{tmp_path / 'catalogue.db'}")
+async def world(tmp_path: Path, database_url: str | None = None, **settings: Any) -> AsyncIterator[World]:
+    """A fresh world, its catalogue in a SQLite file unless another is named."""
+    catalogue = await Catalogue.open(database_url or f"sqlite:///{tmp_path / 'catalogue.db'}")
     try:
         async with running_backend() as backend:
             yield World(catalogue, backend, settings)
