@@ -40,7 +40,7 @@ class RunningSandbox:
         return f"{self.url}/backend"
 
     def get(self, path: str) -> Any:
-        """The JSON at ``/_sandbox/…`` or ``/backend/…``; of JSON lines the list of them."""
+        """The JSON at ``/_sandbox/…`` or ``/backend/…``."""
         return self._ask("GET", path)
 
     def post(self, path: str, body: Any = None) -> Any:
@@ -56,8 +56,6 @@ class RunningSandbox:
         answer = requests.request(method, self.url + path, json=body, headers=headers, timeout=TIMEOUT_S)
         if not answer.ok:
             raise requests.HTTPError(f"{answer.status_code} {method} {path}: {answer.text[:500]}", response=answer)
-        if answer.headers["content-type"].startswith("application/x-ndjson"):
-            return [orjson.loads(line) for line in answer.content.splitlines()]
         return orjson.loads(answer.content)
 
 

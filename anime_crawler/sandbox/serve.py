@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from anime_crawler.sandbox.services import INTERNAL_TOKEN, KODIK_TOKEN, Options
 
 HOST = "127.0.0.1"
 """Loopback only: it has no defence and opens to everyone who knows its published tokens."""
+STOPS = (signal.SIGINT, signal.SIGTERM)
 SHUTDOWN_S = 1
 """Requests that a fault keeps silent must not keep the process alive."""
 
@@ -81,6 +83,8 @@ def serve(arguments: argparse.Namespace) -> None:
     Raises:
         OSError: the port is in use, or the data set file cannot be read.
     """
+    for number in STOPS:
+        signal.signal(number, _leave)  # uvicorn stops, then hands the signal on: the directory must still go
     with tempfile.TemporaryDirectory(prefix="sandbox-") as directory:
         server = make_server(
             create_app(options_from(arguments), Path(directory)),
@@ -92,12 +96,12 @@ def serve(arguments: argparse.Namespace) -> None:
         print(json.dumps(environment) if arguments.as_json else text_of(environment), flush=True)
         if arguments.attached:
             threading.Thread(target=_end_with_input, args=[server], daemon=True).start()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _leave)  # uvicorn stops, then hands the signal on: the directory must still go
         server.run(sockets=[listening])
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)  # a second one would cut the clearing up short
     sys.exit(0)
 
 
@@ -122,7 +126,8 @@ def text_of(environment: dict[str, Any]) -> str:
 
 def _end_with_input(server: uvicorn.Server) -> None:
     """Whoever started us holds the other end; it closes when they die, however they die."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):  # not sys.stdin: its lock would be held when the interpreter ends
+        pass
     server.should_exit = True
 
 
