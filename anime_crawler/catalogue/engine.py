@@ -83,7 +83,7 @@ def errors_explained(url: URL) -> Iterator[None]:
 
 def explain(url: URL, error: DBAPIError) -> str:
     """One message for a person: which database, what it said, what to do. The password is masked."""
-    said = str(error.orig).strip()
+    said = " ".join(str(error.orig).split())
     return (
         f"the catalogue (DATABASE_URL={url.render_as_string(hide_password=True)}) failed: {said}. {_advice(url, said)}"
     )

@@ -1,0 +1,152 @@
+"""Opening a catalogue: addresses, migrations, damage."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, text
+
+from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.catalogue.engine import connect, database, open_engine
+from anime_crawler.catalogue.errors import CatalogueError
+from anime_crawler.catalogue.migrations import revisions
+from anime_crawler.catalogue.tables import metadata
+from tests.catalogue.support import opened, release
+
+
+def test_the_migrations_build_what_the_tables_say(url):
+    """Alembic finds no difference but the comments, which explain the tables in ``tables.py`` only."""
+    with opened(url) as tables:
+        found = tables.run(lambda conn: compare_metadata(MigrationContext.configure(conn), metadata))
+    assert [d for d in found if isinstance(d, tuple) or {change[0] for change in d} != {"modify_comment"}] == []
+
+
+def test_the_migrations_build_the_same_sqlite_tables_word_for_word(tmp_path):
+    """Also what Alembic does not compare: WITHOUT ROWID, order of columns."""
+    statements = []
+    for name in ("migrated", "created"):
+        url = f"sqlite:///{tmp_path}/{name}.db"
+        engine = open_engine(url) if name == "migrated" else create_engine(url)
+        with engine.begin() as conn:
+            metadata.create_all(conn)
+            query = text("SELECT name, sql FROM sqlite_master WHERE name <> 'alembic_version' AND sql <> ''")
+            statements.append({name: " ".join(sql.split()).replace('"', "") for name, sql in conn.execute(query)})
+        engine.dispose()
+    assert statements[0].keys() == statements[1].keys()
+    assert {n for n, sql in statements[0].items() if "WITHOUT ROWID" in sql} == {
+        n for n, sql in statements[1].items() if "WITHOUT ROWID" in sql
+    }
+
+
+def test_opening_again_changes_nothing_and_loads_no_migration_code(url):
+    """At head a small query is all: each command pays for opening."""
+    with opened(url) as tables:
+        tables.store(release())
+        before = tables.dump()
+    code = f"import sys\nfrom anime_crawler.catalogue.engine import open_engine\nopen_engine({url!r}).dispose()\n"
+    done = subprocess.run([sys.executable, "-c", f"{code}assert 'alembic' not in sys.modules"], check=False)
+    assert done.returncode == 0
+    with opened(url) as tables:
+        assert tables.dump() == before
+
+
+def test_a_database_newer_than_the_program_is_refused(url):
+    """With both revisions and what to do; nothing is changed."""
+    with opened(url) as tables:
+        tables.run(lambda conn: conn.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(
+        CatalogueError, match=f"revision 9999, newer than this program, which knows up to {revisions()[-1]}"
+    ):
+        open_engine(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///var/anime.db", "{cwd}/var/anime.db"),
+        ("sqlite:////{cwd}/deep/er/anime.db", "{cwd}/deep/er/anime.db"),
+        ("sqlite:///~/state/anime.db", "{home}/state/anime.db"),
+        ("sqlite:///./a/../b c/аниме.db", "{cwd}/a/../b c/аниме.db"),
+    ],
+)
+def test_the_path_of_a_sqlite_file_is_made_absolute_and_its_folders_made(tmp_path, monkeypatch, url, path):
+    """Relative, absolute, home, missing parents, blanks and Cyrillic."""
+    places = {"cwd": str(tmp_path), "home": str(tmp_path / "home")}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", places["home"])
+    (tmp_path / "a").mkdir()
+    with opened(url.format(**places).replace("sqlite://///", "sqlite:////")) as tables:
+        tables.store(release())
+    assert Path(path.format(**places)).is_file()
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"])
+def test_any_postgresql_address_uses_our_driver(scheme):
+    """People copy them from everywhere."""
+    assert database(f"{scheme}://u:p@h/d").render_as_string(hide_password=False) == "postgresql+psycopg://u:p@h/d"
+
+
+@pytest.mark.parametrize("url", ["", "var/anime.db", "mysql://h/d", "sqlite://", "sqlite:///:memory:", "nonsense://x"])
+def test_another_address_is_refused_with_an_example(url):
+    """Naming the setting."""
+    with pytest.raises(CatalogueError, match=r"DATABASE_URL.*for example sqlite:///var/anime.db"):
+        database(url)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    """A file stands where the folder should be."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CatalogueError, match="DATABASE_URL: cannot make the folder"):
+        open_engine(f"sqlite:///{tmp_path}/file/anime.db")
+
+
+def test_looking_at_a_catalogue_that_is_not_there_makes_none(tmp_path):
+    """A typing error in DATABASE_URL is no empty catalogue."""
+    with pytest.raises(CatalogueError, match="there is no catalogue at"), connect(f"sqlite:///{tmp_path}/no.db"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_server_that_is_down_is_named():
+    """No traceback of a driver; the password stays hidden."""
+    with pytest.raises(CatalogueError, match=r"postgresql\+psycopg://u:\*\*\*@127.0.0.1:1/d.*database runs"):
+        open_engine("postgresql://u:canary@127.0.0.1:1/d")
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A catalogue file with something in it, closed."""
+    path = tmp_path / "anime.db"
+    with opened(f"sqlite:///{path}") as tables:
+        tables.store(*(release(f"serial-{i}", str(i), range(50)) for i in range(50)))
+    return path
+
+
+@pytest.mark.parametrize("kept", [0.0002, 0.3, 0.9])
+def test_a_truncated_file_is_loud_and_says_what_to_do(file, kept):
+    """Wherever it was cut."""
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(len(whole) * kept)])
+    with pytest.raises(CatalogueError, match=r"damaged.*\.recover.*move"):
+        open_engine(f"sqlite:///{file}")
+    assert file.stat().st_size == int(len(whole) * kept)
+
+
+def test_a_file_that_is_no_database_is_loud(file):
+    """A page of HTML under the name of the catalogue."""
+    file.write_text("<html>" * 1000)
+    with pytest.raises(CatalogueError, match="not a database"):
+        asyncio.run(Catalogue.open(f"sqlite:///{file}"))
+
+
+def test_an_empty_file_is_a_new_catalogue(tmp_path):
+    """A process killed in the moment of creation leaves one."""
+    (tmp_path / "anime.db").write_bytes(b"")
+    with opened(f"sqlite:///{tmp_path}/anime.db") as tables:
+        tables.store(release())
