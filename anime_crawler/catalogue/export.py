@@ -22,7 +22,9 @@ FETCH = 1_000
 """Rows in memory at a time."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet runs a cell that begins so (OWASP, CSV injection)."""
-NOT_CONTENT = ("schema_version", "fetched_at", "titles")
+NOT_CONTENT = ("schema_version", "fetched_at", "source_updated_at", "titles")
+"""Bookkeeping, and what is spread over columns of its own. Of equal versions the catalogue keeps whichever time it met
+first, so `source_updated_at` is no property of the upstream's state."""
 
 
 def rows(conn: Connection, kind: str) -> Rows:
@@ -88,13 +90,11 @@ def _field(conn: Connection, column: Any, name: str) -> Any:
 
 def _anime_rows(conn: Connection) -> Rows:
     order = (_bytewise(conn, c) for c in (anime.c.title_id, anime.c.source, anime.c.source_id))
-    for title_id, updated_at, data in _stream(
-        conn, select(anime.c.title_id, anime.c.source_updated_at, anime.c.data).order_by(*order)
-    ):
+    for title_id, data in _stream(conn, select(anime.c.title_id, anime.c.data).order_by(*order)):
         item = orjson.loads(data)
         titles = {f"title_{language}": name for language, name in item["titles"].items()}
         content = {name: value for name, value in item.items() if name not in NOT_CONTENT}
-        row = {"title_id": title_id, **content, **titles, "source_updated_at": updated_at}
+        row = {"title_id": title_id, **content, **titles}
         yield {name: row.get(name) for name in COLUMNS["anime"]}
 
 
