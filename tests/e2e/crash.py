@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,18 +65,30 @@ def around_async(owner: Any, name: str, step: str) -> None:
     setattr(owner, name, wrapped)
 
 
+def around_transaction(owner: Any, name: str, step: str) -> None:
+    """Pass `step` before and after the commit that ends each use of a context manager."""
+    method: Callable[..., Any] = getattr(owner, name)
+
+    @contextmanager
+    def wrapped(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        with method(*args, **kwargs) as value:
+            yield value
+            at(f"{step} before")
+        at(f"{step} after")
+
+    setattr(owner, name, wrapped)
+
+
 def main() -> None:
     from sqlalchemy.engine.default import DefaultDialect
 
     from anime_crawler.backend.client import BackendClient
-    from anime_crawler.frontier.scheduler import FrontierScheduler
     from anime_crawler.frontier.sqlite import SqliteStore
 
     around(DefaultDialect, "do_commit", "catalogue commit")
-    around(SqliteStore, "commit", "frontier commit")
+    around_transaction(SqliteStore, "_transaction", "frontier commit")
     around(SqliteStore, "ack", "ack")
     around_async(BackendClient, "post", "post")
-    assert FrontierScheduler  # imported so that a rename shows here
 
     from scrapy.cmdline import execute
 

@@ -1,0 +1,162 @@
+"""Pull the plug: after any number of process deaths the same command ends where one undisturbed run does."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.e2e.crash import STEPS
+from tests.e2e.support import Project
+
+NewProject = Callable[..., Project]
+CRAWL = ("crawl", "kodik", "-s", "JOBDIR=var/jobs/kodik")
+
+
+def result(project: Project) -> tuple[Any, dict[str, bytes]]:
+    """What the run left in the backend and in the catalogue."""
+    return project.sandbox.get("/backend/_reference/dump"), project.exports()
+
+
+def finish(project: Project) -> None:
+    """Run the same command to its end."""
+    done = project.crawl()
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def assert_nothing_went_twice(project: Project) -> None:
+    stats = project.sandbox.get("/backend/_reference/stats")
+    assert stats["same_key_in_flight"] == 0
+    assert stats["duplicates"] == 0
+    assert stats["rejected_children"] == 0
+
+
+def kill_at_random(project: Project, kills: int, seed: int, keep_jobdir: bool) -> int:
+    """Start the job `kills` times and kill it at a random instant each time; how many kills met a living process."""
+    chance = random.Random(seed)
+    met = 0
+    for _ in range(kills):
+        process = project.start(*CRAWL)
+        try:
+            process.wait(chance.uniform(0.8, 3.0))  # a second goes by before the first request
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            met += 1
+        if not keep_jobdir:
+            project.wipe_jobdir()
+    return met
+
+
+@pytest.mark.parametrize("keep_jobdir", [True, False], ids=["job directory kept", "job directory lost"])
+def test_kills_at_random_instants_change_nothing(new_project: NewProject, keep_jobdir: bool) -> None:
+    """Twelve kills in an import of 100 titles: dump and exports are those of a clean run."""
+    clean = new_project("clean", titles=100)
+    finish(clean)
+    killed = new_project("killed", titles=100)
+    assert kill_at_random(killed, 12, seed=5, keep_jobdir=keep_jobdir) > 0
+    finish(killed)
+    assert result(killed) == result(clean)
+    assert_nothing_went_twice(killed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("keep_jobdir", [True, False], ids=["job directory kept", "job directory lost"])
+def test_a_hundred_kills_in_one_import_change_nothing(new_project: NewProject, keep_jobdir: bool) -> None:
+    """A hundred kills in an import of 300 titles: dump and exports are those of a clean run."""
+    clean = new_project("clean", titles=300)
+    finish(clean)
+    killed = new_project("killed", titles=300)
+    kill_at_random(killed, 100, seed=7, keep_jobdir=keep_jobdir)
+    finish(killed)
+    assert result(killed) == result(clean)
+    assert_nothing_went_twice(killed)
+
+
+@pytest.fixture(scope="module")
+def clean_result(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, int], Any]:
+    """How often an undisturbed import of eight titles reaches each durable step, and what it leaves."""
+    from anime_crawler.sandbox.process import running_sandbox
+
+    with running_sandbox(titles=8, limits="off") as sandbox:
+        project = Project(tmp_path_factory.mktemp("counted"), sandbox)
+        process = project.start("count", "steps.json", *CRAWL, module="tests.e2e.crash")
+        assert process.wait(120) == 0, project.log()[-3000:]
+        reached = json.loads((project.directory / "steps.json").read_text())
+        return reached, result(project)
+
+
+@pytest.mark.parametrize("keep_jobdir", [True, False], ids=["job directory kept", "job directory lost"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_kill_at_each_durable_step_changes_nothing(
+    new_project: NewProject, clean_result: tuple[dict[str, int], Any], step: str, keep_jobdir: bool
+) -> None:
+    """Killed once before or after the first, a middle and the last commit, POST or ack, the job still ends the same."""
+    reached, expected = clean_result
+    times = reached[step]
+    assert times > 0, f"{step} is never reached"
+    for nth in sorted({1, times // 2 or 1, times}):
+        project = new_project(f"at-{nth}", titles=8)
+        process = project.start(step, str(nth), *CRAWL, module="tests.e2e.crash")
+        assert process.wait(120) in (-signal.SIGKILL, 0), project.log()[-3000:]
+        if not keep_jobdir:
+            project.wipe_jobdir()
+        finish(project)
+        assert result(project) == expected, f"killed at {step} number {nth}"
+        assert_nothing_went_twice(project)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_signal_ends_the_run_within_ten_seconds_and_the_next_run_completes_it(
+    new_project: NewProject, signum: signal.Signals
+) -> None:
+    """Exit code 130, at most 10 s, and in the end the result of a clean run."""
+    clean = new_project("clean", titles=60)
+    finish(clean)
+    stopped = new_project("stopped", titles=60)
+    for delay_s in (1.2, 1.8, 2.4):
+        process = stopped.start(*CRAWL)
+        time.sleep(delay_s)
+        process.send_signal(signum)
+        began = time.monotonic()
+        assert process.wait(20) in (130, 0), stopped.log()[-3000:]
+        assert time.monotonic() - began < 10
+    finish(stopped)
+    assert result(stopped) == result(clean)
+    assert_nothing_went_twice(stopped)
+
+
+def test_a_second_signal_ends_the_run_within_a_second(new_project: NewProject) -> None:
+    """Exit code 130 at once, although answers are still under way, and the next run completes."""
+    project = new_project(titles=30)
+    project.sandbox.post("/_sandbox/faults", {"service": "kodik", "kind": "silence", "count": 1})
+    process = project.start(*CRAWL)
+    time.sleep(2.5)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    assert process.wait(5) == 130
+    assert time.monotonic() - began < 1
+    finish(project)
+
+
+def test_a_second_start_exits_with_five_and_a_dead_owner_is_taken_over(new_project: NewProject) -> None:
+    """While a run holds the lock another exits 5 and does nothing; after kill -9 of the owner it runs."""
+    project = new_project(titles=30)
+    project.sandbox.post("/_sandbox/faults", {"service": "kodik", "kind": "silence", "count": 1})
+    owner = project.start(*CRAWL)
+    time.sleep(2.5)
+    second = project.crawl()
+    assert second.returncode == 5, second.stderr
+    assert "holds" in second.stderr or "running" in second.stderr
+    owner.kill()
+    owner.wait()
+    finish(project)
