@@ -21,7 +21,7 @@ class DedupPipeline:
 
     def __init__(self, report: RunReport) -> None:
         self._report = report
-        self._checksums: OrderedDict[tuple[str, ...], str] = OrderedDict()
+        self._versions: OrderedDict[tuple[str, ...], str] = OrderedDict()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -34,9 +34,11 @@ class DedupPipeline:
         return item
 
     def _is_repeated(self, item: Item) -> bool:
-        key, checksum = (type(item).__name__, *item.key), item.checksum()
-        known = self._checksums.pop(key, None)
-        self._checksums[key] = checksum
-        if len(self._checksums) > REMEMBERED:
-            self._checksums.popitem(last=False)
-        return known == checksum
+        # The source's own time is no content, but decides which of two versions is newer: a later one must pass.
+        version = f"{item.checksum()} {getattr(item, 'source_updated_at', None)}"
+        key = (type(item).__name__, *item.key)
+        known = self._versions.pop(key, None)
+        self._versions[key] = version
+        if len(self._versions) > REMEMBERED:
+            self._versions.popitem(last=False)
+        return known == version
