@@ -20,6 +20,7 @@ INVISIBLE = re.compile(
     r"\u2060\ufeff\ufffe\uffff\ud800-\udfff]"  # byte order mark, halves of characters, what is no character
     r"|[\U000e0000-\U000e007f]"  # tag characters
 )
+EMPTY_LINES = re.compile(r"\n{3,}")
 LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 ENTITY = re.compile(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);")
 HTML_ELEMENT = re.compile(
@@ -51,10 +52,10 @@ def normalize_text(text: str | None) -> str | None:
         return None
     if "<" in text or "&" in text:
         text = without_html(text)
-    text = without_controls(text)
-    text = re.sub(r"[^\S\n]+", " ", text)
-    text = re.sub(r" ?\n ?", "\n", text)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() or None
+    if not text.replace("\n", "").isprintable():
+        text = without_controls(text)
+    lines = "\n".join(" ".join(line.split()) for line in text.split("\n"))
+    return EMPTY_LINES.sub("\n\n", lines).strip() or None
 
 
 def without_controls(text: str) -> str:
