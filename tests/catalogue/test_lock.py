@@ -1,0 +1,48 @@
+"""One run at a time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import pytest
+
+from anime_crawler.catalogue.errors import CatalogueError
+from anime_crawler.catalogue.lock import LockHeld, catalogue_lock
+
+HOLD = """
+import sys, time
+from anime_crawler.catalogue.lock import catalogue_lock
+with catalogue_lock(sys.argv[1], "deliver"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_held_lock_says_who_holds_it_and_dies_with_its_owner(url):
+    """kill -9 leaves nothing that somebody must clean up."""
+    with subprocess.Popen([sys.executable, "-c", HOLD, url], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(LockHeld, match=f"'deliver'.*process {process.pid} on"), catalogue_lock(url, "deliver"):
+            pass
+        with catalogue_lock(url, "another"):
+            pass
+        process.kill()
+    with catalogue_lock(url, "deliver"):
+        pass
+
+
+def test_a_lock_is_free_after_it_was_given_back_also_by_an_exception(url):
+    """And several are held at once."""
+    with pytest.raises(ZeroDivisionError), catalogue_lock(url, "deliver"):
+        1 / 0  # noqa: B018
+    with ExitStack() as locks:
+        for name in ("crawl-a", "crawl-b", "deliver"):
+            locks.enter_context(catalogue_lock(url, name))
+
+
+def test_a_database_that_is_down_is_no_held_lock():
+    """It is a matter of configuration."""
+    with pytest.raises(CatalogueError), catalogue_lock("postgresql://u@127.0.0.1:1/d", "deliver"):
+        pass

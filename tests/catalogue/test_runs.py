@@ -1,0 +1,85 @@
+"""Runs, checkpoints, and whom to ask."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from anime_crawler.catalogue import runs
+from anime_crawler.catalogue import tables as t
+from anime_crawler.catalogue.wanted import wanted
+from anime_crawler.items import Checkpoint
+from tests.catalogue.support import NOW, absent, anime, release
+
+
+def test_an_interrupted_run_is_continued_by_the_same_arguments(tables):
+    """Keys in any order; other arguments begin a run of their own."""
+    assert tables.run(runs.begin_run, "kodik", {"a": "1", "b": "2"}, "full") == (1, True)
+    assert tables.run(runs.begin_run, "kodik", {"b": "2", "a": "1"}, "full") == (1, False)
+    assert tables.run(runs.begin_run, "kodik", {}, "full") == (2, True)
+    assert tables.run(runs.begin_run, "shikimori", {}, "ids") == (3, True)
+    assert tables.rows(t.run, "id", "starts") == [(1, 2), (2, 1), (3, 1)]
+
+
+def test_after_a_finished_run_a_new_one_begins(tables):
+    """The report and the exit code are kept; an unfinished end leaves the run open."""
+    tables.run(runs.begin_run, "kodik", {}, "full")
+    tables.run(runs.finish_run, 1, 3, {"ж": 1}, finished=False)
+    assert tables.run(runs.begin_run, "kodik", {}, "full") == (1, False)
+    tables.run(runs.finish_run, 1, 0, {"ж": 2}, finished=True)
+    assert tables.rows(t.run, "state", "exit_code", "report") == [("finished", 0, '{"ж":2}')]
+    assert tables.run(runs.begin_run, "kodik", {}, "incremental") == (2, True)
+
+
+def test_an_older_interrupted_run_is_not_dug_out_after_a_finished_one(tables):
+    """Only the newest run of these arguments counts."""
+    tables.run(runs.begin_run, "kodik", {}, "full")
+    with tables.conn.begin():
+        tables.conn.execute(
+            t.run.insert().values(id=5, spider="kodik", arguments="{}", mode="", state="finished", started_at="")
+        )
+    assert tables.run(runs.begin_run, "kodik", {}, "full")[1]
+
+
+def checkpoint(previous, state, **fields):
+    return Checkpoint(source="kodik", previous=previous, state=state, **fields)
+
+
+def test_a_checkpoint_moves_the_walk_only_from_where_it_stands(tables):
+    """A page that is read again after a crash, or late, moves nothing."""
+    one, two = {"cursor": "а", "n": 1}, {"n": 2, "cursor": None}
+    assert tables.run(runs.load_checkpoint, "kodik") is None
+    tables.store(checkpoint({"cursor": "elsewhere"}, two))
+    assert tables.run(runs.load_checkpoint, "kodik") is None
+    tables.store(checkpoint(None, one))
+    tables.store(checkpoint(None, two))
+    assert tables.run(runs.load_checkpoint, "kodik") == one
+    tables.store(checkpoint({"n": 1, "cursor": "а"}, two), checkpoint(two, {"n": 3}), run=4)
+    tables.store(checkpoint(one, two), run=5)
+    assert tables.rows(t.checkpoint, "state", "run_id") == [('{"n":3}', 4)]
+
+
+def test_a_checkpoint_that_moves_nothing_marks_nothing_gone(tables):
+    """The walk's end came already, and what was gone then may be back."""
+    tables.store(release("a"), checkpoint(None, {"n": 1}))
+    tables.store(checkpoint(None, {"n": 1}, full_since=2), run=2)
+    assert tables.rows(t.release, "gone_at") == [(None,)]
+
+
+def test_new_titles_are_wanted_first_then_changed_ones_then_those_due(tables):
+    """Each once; in the order of first sight, the due ones by how long they are."""
+    tables.store(*(release(f"r{i}", str(i)) for i in range(1, 7)))
+    tables.store(*(anime(str(i), status="ongoing" if i == 4 else None) for i in range(1, 6)), run=1)
+    tables.store(release("r3", "3", numbers=[1, 2, 3]), release("r1", "1", numbers=[1]), run=2)
+    soon, later = NOW + timedelta(days=2), NOW + timedelta(days=31)
+    assert tables.run(wanted, 3, soon, 50, frozenset()) == ["6", "1", "3", "4"]
+    assert tables.run(wanted, 3, later, 50, frozenset()) == ["6", "1", "3", "4", "2", "5"]
+    assert tables.run(wanted, 3, later, 3, frozenset({"1", "4"})) == ["6", "3", "2"]
+
+
+def test_a_title_is_asked_about_once_a_run(tables):
+    """Also when it changes again in the run, or is unknown."""
+    tables.store(release("a", "1"), release("b", "2"))
+    tables.store(anime("1"), absent("2"), run=1)
+    tables.store(release("a", "1", numbers=[1, 2, 3]), run=1)
+    assert tables.run(wanted, 1, NOW + timedelta(days=100), 50, frozenset()) == []
+    assert tables.run(wanted, 2, NOW, 50, frozenset()) == []
