@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "items": {"items"},
     "normalize": {"normalize"},
     "base_spiders": {"base_spiders", "items"},
-    "sources": {"base_spiders", "items", "normalize"},
+    "sources": {"sources", "base_spiders", "items", "normalize"},
     "politeness": {"politeness", "base_spiders", "config"},
     "frontier": {"frontier", "base_spiders", "items"},
     "catalogue": {"catalogue", "items", "config"},
