@@ -82,7 +82,7 @@ class Job:
     def stop(self) -> None:
         """Ask everything to stop soon; what is not done stays pending."""
         self.stopping = True
-        self._stops = [asyncio.ensure_future(crawler.stop_async()) for crawler in self.crawlers]
+        self._stops = [asyncio.ensure_future(stop_crawler(crawler)) for crawler in self.crawlers]
 
     def exit_code(self, dead_letters: int, backend_pending: bool) -> int:
         """The one code that says most of how the run ended."""
@@ -95,6 +95,20 @@ class Job:
         if backend_pending:
             return Exit.BACKEND
         return Exit.SET_ASIDE if dead_letters else Exit.DONE
+
+
+async def stop_crawler(crawler: Crawler) -> None:
+    """Stop it once it runs: Scrapy forgets a stop that comes earlier, and the crawl would then never end."""
+    while crawler.crawling and not _is_running(crawler):  # noqa: ASYNC110  nothing tells that it runs
+        await asyncio.sleep(0.05)
+    await crawler.stop_async()
+
+
+def _is_running(crawler: Crawler) -> bool:
+    try:
+        return bool(crawler.engine.running)
+    except RuntimeError:  # it has no engine yet
+        return False
 
 
 class SpiderRun:

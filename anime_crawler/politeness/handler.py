@@ -40,11 +40,14 @@ class SecretDownloadHandler(HTTP11DownloadHandler):
         super().__init__(crawler)
         self._upstream = Upstream(crawler)
         self._compression = HttpCompressionMiddleware(crawler=crawler)
+        # Scrapy starts more than this when a slot's delay is 0, and on a busy machine now and then one.
+        self._places = asyncio.Semaphore(crawler.settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN"))
 
     async def download_request(self, request: Request) -> Response:
         """Raises: BodyTooLarge, BrokenEncoding, GivenUp when stopped, and Scrapy's download errors."""
         outgoing = self._outgoing(request)
-        response = await self._unless_stopped(request, asyncio.ensure_future(super().download_request(outgoing)))
+        async with self._places:
+            response = await self._unless_stopped(request, asyncio.ensure_future(super().download_request(outgoing)))
         self._upstream.count("bytes", len(response.body))
         return self._unpacked(request, response)
 

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,9 +23,11 @@ from anime_crawler import settings as project_settings
 from anime_crawler.base_spiders import GivenUp, Secret, SourceCard, SourceSpider
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
+from anime_crawler.job import stop_crawler
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import Budgets
 from tests.guard import ROOT, clean_environment
+from tests.politeness.upstream_server import UpstreamServer
 
 TOKEN = "canary-0123456789abcdef"
 FAST = {"backoff_base_seconds": 0.05, "backoff_max_seconds": 1.0, "max_retries": 1}
@@ -46,7 +49,7 @@ class Plan:
     run_key: str = "1"
     meta: dict[str, Any] = field(default_factory=dict)
     """Meta of each request, beside the spider's own."""
-    stop_after_s: float | None = None
+    stop_at_start: bool = False
     log_level: str = "WARNING"
     max_body_bytes: int = 2**20
 
@@ -97,7 +100,7 @@ class FakeJob(SimpleNamespace):
 
     def stop(self) -> None:
         self.stopping = True
-        self.ending = [asyncio.ensure_future(crawler.stop_async()) for crawler in self.crawlers]
+        self.ending = [asyncio.ensure_future(stop_crawler(crawler)) for crawler in self.crawlers]
 
 
 def card_of(plan: Plan) -> SourceCard:
@@ -151,8 +154,8 @@ def main(plan: Plan, spider_class: type[SourceSpider]) -> None:
     def begin() -> None:
         loop = asyncio.get_event_loop()
         loop.add_signal_handler(signal.SIGTERM, job.stop)
-        if plan.stop_after_s is not None:
-            loop.call_later(plan.stop_after_s, job.stop)
+        if plan.stop_at_start:
+            loop.call_soon(job.stop)
 
     from twisted.internet import reactor
 
@@ -181,7 +184,7 @@ class Result:
     reason: str
     exit_code: int
     waiting: dict[str, str]
-    stderr: str
+    output: str
 
     @property
     def counters(self) -> dict[str, int]:
@@ -203,16 +206,29 @@ def start(plan: Plan, module: str = "tests.politeness.crawl", **env: str) -> sub
 
 def result_of(process: subprocess.Popen[str], timeout: float = 60) -> Result:
     """What came of it, once it has ended."""
-    stdout, stderr = process.communicate(timeout=timeout)
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
     assert process.returncode == 0, stderr
     result = json.loads(stdout.splitlines()[-1])
     outcomes = {path: (kind, attempts) for path, kind, attempts in result.pop("outcomes")}
-    return Result(outcomes=outcomes, stderr=stderr, **result)
+    return Result(outcomes=outcomes, output=stdout + stderr, **result)
 
 
-def crawl(plan: Plan, **options: Any) -> Result:
+def crawl(plan: Plan) -> Result:
     """The crawl, from start to end."""
-    return result_of(start(plan), **options)
+    return result_of(start(plan))
+
+
+def stopped_crawl(plan: Plan, server: UpstreamServer, arrivals: int) -> Result:
+    """The crawl, sent SIGTERM half a second after the server saw so many requests."""
+    process = start(plan)
+    while len(server.arrivals) < arrivals and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.terminate()
+    return result_of(process)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class Arrival:
 
 @dataclass
 class UpstreamServer:
-    """What it was asked; answers of paths that the test has set, else by path prefix (see `_answer`)."""
+    """What it was asked; answers of paths that the test has set, else by the first part below ``/`` or ``/api/``."""
 
     url: str = ""
     arrivals: list[Arrival] = field(default_factory=list)
@@ -52,7 +52,7 @@ class UpstreamServer:
             self.in_flight -= 1
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        _, kind, *rest = request.path.split("/")
+        _, kind, *rest = request.path.removeprefix("/api").split("/")
         if request.path in self.answers:
             turns = self.answers[request.path]
             return _copy(turns.pop(0) if len(turns) > 1 else turns[0])
