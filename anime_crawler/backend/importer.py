@@ -95,8 +95,6 @@ class Importer:
         self._books = Books(catalogue, run_id, report)
         self._source_priority = source_priority
         self._budgets = budgets
-        self.wake = asyncio.Event()
-        """Set it when there may be something new to deliver; it is looked for now and then anyway."""
 
     async def run(
         self,
@@ -171,17 +169,9 @@ class Importer:
                 if not taken and not more and lane.is_idle:
                     return
                 if not taken:
-                    await self._wait_for_work()
+                    await _wait_for_work(lane)
         except DeliveryStoppedError:
             return
-
-    async def _wait_for_work(self) -> None:
-        self.wake.clear()
-        try:
-            async with asyncio.timeout(2 * POLL_S):
-                await self.wake.wait()
-        except TimeoutError:
-            pass
 
     async def _result(self, stopped: DeliveryStoppedError | None) -> DeliveryResult:
         counts = self._report.counters["backend"]
@@ -193,6 +183,16 @@ class Importer:
             reason=stopped.reason if stopped else None,
             setting=stopped.setting if stopped else None,
         )
+
+
+async def _wait_for_work(lane: Lane) -> None:
+    """Wait until all titles are finished, or for 0.2 s: the crawl may have stored something new."""
+    lane.wake.clear()
+    try:
+        async with asyncio.timeout(2 * POLL_S):
+            await lane.wake.wait()
+    except TimeoutError:
+        pass
 
 
 async def _until_one_ends(tasks: set[asyncio.Task[None]], gate: Gate) -> None:

@@ -4,6 +4,7 @@ titles, one after the other, and two at once lose races; so the addresses are th
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -49,6 +50,8 @@ class Lane:
         self._failures: dict[str, tuple[int, float]] = {}  # title -> rounds failed, not before (monotonic)
         self._conflicts: set[str] = set()
         self.progress = Progress(0, None)
+        self.wake = asyncio.Event()
+        """Set when it is worth while to look for titles, or for the end, at once."""
 
     async def run_pass(self, ready_only: bool) -> int:
         """Take up every title that can be; how many that were."""
@@ -81,6 +84,8 @@ class Lane:
             self._failures.pop(title_id, None)
             self.progress.done += 1
         del self._queue.titles[title_id]
+        if not self._queue.titles:
+            self.wake.set()
 
     def _failed_once_more(self, work: TitleWork) -> tuple[int, float]:
         """Rounds that count against the title, and when it may be tried again."""
