@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -58,6 +59,7 @@ class Command(ScrapyCrawl):
             require_secrets(spider, config)
         spiders[0](**arguments)  # a wrong argument stops here, before anything is opened
         secrets.install(config)
+        quiet_libraries(self.settings["LOG_LEVEL"])
         with ExitStack() as locks:
             for lock in [*(f"crawl-{n}" for n in names), "deliver"]:
                 locks.enter_context(catalogue_lock(config.database_url, lock))
@@ -178,6 +180,13 @@ class MainJob:
     def _record_end(self, conn: Any, job: Job, code: int, report: dict[str, Any], finished: bool) -> None:
         add_drift(conn, job.run_id, drift_counts(job.report))
         runs.finish_run(conn, job.run_id, code, report, finished)
+
+
+def quiet_libraries(level: str) -> None:
+    """Without ``-L DEBUG``: no lists of loaded components, no dump of stats that the run report has."""
+    if level != "DEBUG":
+        for name in ("alembic", "scrapy.addons", "scrapy.crawler", "scrapy.middleware", "scrapy.statscollectors"):
+            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def require_secrets(spider: type[SourceSpider], config: Config) -> None:

@@ -32,6 +32,8 @@ class ProgressDisplay:
 
     def __enter__(self) -> ProgressDisplay:
         if self.live:
+            for handler in logging.getLogger().handlers:  # lines of the log would tear the live ones
+                handler.setLevel(max(handler.level, logging.WARNING))
             self.live.start()
         self.task = asyncio.ensure_future(self._run())
         return self
