@@ -27,7 +27,7 @@ AFTER_SPOILERS = [
     (re.compile(r"\[url=[^\]]*\](.*?)\[/url\]", FLAGS), r"\1"),
     (re.compile(r"\[(url|img|image|poster|video)\b[^\]]*\][^\[\]]*\[/\1\]", FLAGS), ""),
     (re.compile(r"\[(?:img|image|poster|video)\b[^\]]*\]", FLAGS), ""),
-    (re.compile(r"\[(?:br|hr|\*)\]", FLAGS), "\n"),
+    (re.compile(r"\[(?:br|hr|\*|/list|/quote|/div|/p|/center|/right|/h[1-6])\]", FLAGS), "\n"),
     (
         re.compile(
             r"\[/?(?:b|i|u|s|size|color|url|quote|list|h[1-6]|div|span|p|center|right|left|source|code|spoiler"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from functools import lru_cache
 
 import nh3
 
@@ -35,6 +36,7 @@ BREAK = re.compile(r"<\s*(?:br|hr|/p|/div|/li|/tr|/h[1-6])\b[^>]*>", re.IGNORECA
 TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
 
 
+@lru_cache(4096)  # genres, studios and teams come again with every record
 def normalize_line(text: str | None) -> str | None:
     """A title or name in one line; ``None`` when nothing visible is left."""
     if not text:

@@ -53,8 +53,8 @@ PLAYER_LINK = re.compile(
     r"(?:https?:)?//([A-Za-z0-9.-]+)(/(video|serial|season|seria)/\d+/(?:[0-9A-Za-z]+|\.\.\.)/\d{3,4}p)(?:[?#].*)?"
 )
 """``//host/kind/number/hash/720p``. The documentation's own examples have ``...`` for the hash."""
-EPISODE_NUMBER = re.compile(r"[0-9]{1,4}", re.ASCII)
 SEASONS_APART, SPECIALS_FROM, SEASONS_MOST = 10_000, 990_000, 99
+UNDESCRIBED = datetime(1970, 1, 1, tzinfo=UTC)
 OLDEST_NEXT_EPISODE = timedelta(days=1)
 """A next episode further in the past is a leftover, as at Shikimori, where the value comes from."""
 
@@ -92,10 +92,15 @@ def _read(record: Any, fetched_at: datetime) -> tuple[Any, Material, Release]:
         raise RecordError(explain(error)) from None
 
 
-def _recency(understood: tuple[Any, Material, Release]) -> tuple[bool, datetime, str]:
-    """Sorts what describes the anime best to the end: with metadata, then by the last change."""
+def _recency(understood: tuple[Any, Material, Release]) -> tuple[datetime, datetime, str]:
+    """Sorts what describes the anime best to the end."""
     _, material, _ = understood
-    return bool(material.material_data), material.updated_at, material.id
+    return _described_at(material), material.updated_at, material.id
+
+
+def _described_at(material: Material) -> datetime:
+    """How new the description of the anime is: one without metadata never replaces one with, on whatever page."""
+    return material.updated_at if material.material_data else UNDESCRIBED
 
 
 def release_from_material(material: Material, fetched_at: datetime) -> Release:
@@ -159,7 +164,7 @@ def _anime_fields(material: Material, data: MaterialData, release: Release, fetc
         "source": SOURCE,
         "source_id": release.anime_id,
         "fetched_at": fetched_at,
-        "source_updated_at": material.updated_at,
+        "source_updated_at": _described_at(material),
         **_titles(material, data),
         "description": description,
         "description_raw": raw if raw != description else None,
@@ -279,7 +284,7 @@ def _entries(container: Any, path: str) -> list[tuple[int, Any]]:
 
 
 def _number(key: str, path: str) -> int:
-    if not EPISODE_NUMBER.fullmatch(key):
+    if not (key.isascii() and key.isdigit() and len(key) <= 4):
         raise RecordError(f"{path}: {key[:20]!r} is not a whole number up to 9999")
     return int(key)
 
