@@ -6,16 +6,18 @@ Every path wants the internal token too, so that a server that others can reach 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
+import orjson
 from fastapi import APIRouter, Depends, Header
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, select, update
 from starlette.exceptions import HTTPException
 
-from anime_crawler.backend.reference.dump import anime_values, dump, episode_values, video_values
+from anime_crawler.backend.reference.dump import ANIME_VALUES, EPISODE_VALUES, JSON_TEXT, VIDEO_VALUES, dump
 from anime_crawler.backend.reference.endpoint import Backend
 from anime_crawler.backend.reference.faults import Faults
 from anime_crawler.backend.reference.tables import KINDS, anime, episode, video
@@ -56,7 +58,7 @@ def inspection_router(backend: Backend) -> APIRouter:
 
 
 def _add_reading(router: APIRouter, backend: Backend) -> None:
-    run = backend.store.writer.run
+    run, posts_with = backend.store.writer.run, backend.stats.posts_with
 
     @router.get("/dump")
     async def read_dump(slugs: bool = True) -> StreamingResponse:
@@ -64,30 +66,24 @@ def _add_reading(router: APIRouter, backend: Backend) -> None:
 
     @router.get("/anime")
     async def read_anime(source_name: str, source_id: str) -> Found:
-        wanted = select(anime).where(anime.c.source_name == source_name, anime.c.source_id == source_id)
+        wanted = _select(anime, {**ANIME_VALUES, "slug": anime.c.slug}).where(_anime_is(source_name, source_id))
         rows = await run(partial(_rows, statement=wanted))
-        count = backend.stats.posts_with(("anime", source_name, source_id))
-        return [{**anime_values(row), "slug": row.slug, **_hidden(row), "posts": count} for row in rows]
+        return [row | {"posts": posts_with(("anime", source_name, source_id))} for row in rows]
 
     @router.get("/episodes")
     async def read_episodes(source_name: str, source_id: str) -> Found:
-        of_anime = (anime.c.source_name == source_name) & (anime.c.source_id == source_id)
-        wanted = select(episode).join(anime).where(of_anime).order_by(episode.c.number)
-        rows = await run(partial(_rows, statement=wanted))
-        count = backend.stats.posts_with(("episodes", source_name, source_id))
-        return [{**episode_values(row), **_hidden(row), "posts": count} for row in rows]
+        wanted = _select(episode, EPISODE_VALUES).join(anime).where(_anime_is(source_name, source_id))
+        rows = await run(partial(_rows, statement=wanted.order_by(episode.c.number)))
+        return [row | {"posts": posts_with(("episodes", source_name, source_id))} for row in rows]
 
     @router.get("/videos")
     async def read_videos(source_name: str, source_episode_id: str) -> Found:
         """In the public order: highest priority first."""
         of_episode = (anime.c.source_name == source_name) & (episode.c.source_episode_id == source_episode_id)
-        joined = select(video).join(episode, video.c.episode_id == episode.c.id).join(anime)
-        rows = await run(
-            partial(_rows, statement=joined.where(of_episode).order_by(video.c.priority.desc(), video.c.id))
-        )
+        wanted = _select(video, VIDEO_VALUES).select_from(anime.join(episode).join(video)).where(of_episode)
+        rows = await run(partial(_rows, statement=wanted.order_by(video.c.priority.desc(), video.c.id)))
         key = ("video", source_name, source_episode_id)
-        counts = [backend.stats.posts_with((*key, row.url, row.source_name)) for row in rows]
-        return [{**video_values(row), **_hidden(row), "posts": n} for row, n in zip(rows, counts, strict=True)]
+        return [row | {"posts": posts_with((*key, row["url"], row["source_name"]))} for row in rows]
 
 
 def _add_counters(router: APIRouter, backend: Backend) -> None:
@@ -129,12 +125,21 @@ def _add_switches(router: APIRouter, backend: Backend) -> None:
         return {"deleted": await backend.store.writer.run(backend.store.wipe)}
 
 
-def _rows(connection: Connection, statement: Select[Any]) -> list[Row[Any]]:
-    return list(connection.execute(statement))
+def _anime_is(source_name: str, source_id: str) -> ColumnElement[bool]:
+    return (anime.c.source_name == source_name) & (anime.c.source_id == source_id)
 
 
-def _hidden(row: Row[Any]) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in ("is_active", "admin_modified", "updated_at")}
+def _select(table: Table, values: Mapping[str, Column[Any]]) -> Select[Any]:
+    """The payload's values and what an import cannot set."""
+    hidden = (table.c.is_active, table.c.admin_modified, table.c.updated_at)
+    return select(*(column.label(name) for name, column in values.items()), *hidden)
+
+
+def _rows(connection: Connection, statement: Select[Any]) -> Found:
+    rows = [dict(row) for row in connection.execute(statement).mappings()]
+    for row in rows:
+        row.update({name: orjson.loads(row[name]) for name in JSON_TEXT if row.get(name) is not None})
+    return rows
 
 
 def _switch(connection: Connection, change: AdminSwitch) -> int:

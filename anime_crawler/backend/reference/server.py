@@ -21,7 +21,9 @@ def make_server(app: ASGIApp, **options: Any) -> uvicorn.Server:
         options: further ones of `uvicorn.Config`.
     """
     return uvicorn.Server(
-        uvicorn.Config(app, http=DroppableConnection, access_log=False, server_header=False, **options)
+        uvicorn.Config(
+            app, http=DroppableConnection, access_log=False, proxy_headers=False, server_header=False, **options
+        )
     )
 
 

@@ -17,7 +17,7 @@ def _given(*names: str) -> dict[str, Any]:
     return {name: bindparam(name) for name in names}
 
 
-_STATEMENTS: dict[str, ClauseElement] = {
+STATEMENTS: dict[str, ClauseElement] = {
     "find_anime": select(anime).where(
         anime.c.source_name == bindparam("source_name"), anime.c.source_id == bindparam("source_id")
     ),
@@ -35,11 +35,10 @@ _STATEMENTS: dict[str, ClauseElement] = {
     "change_episode": update(episode)
     .where(episode.c.id == bindparam("id_"))
     .values(_given("number", "title", "is_active", "updated_at")),
-    "find_episode": select(episode.c.id)
+    # The caller picks the source_name: as a condition here it leads SQLite over every anime of that source.
+    "find_episode": select(episode.c.id, anime.c.source_name)
     .join(anime)
-    .where(
-        episode.c.source_episode_id == bindparam("source_episode_id"), anime.c.source_name == bindparam("source_name")
-    ),
+    .where(episode.c.source_episode_id == bindparam("source_episode_id")),
     "find_videos": select(video.c.id, video.c.type, video.c.priority, video.c.admin_modified).where(
         video.c.episode_id == bindparam("episode_id"), video.c.key == bindparam("key")
     ),
@@ -60,10 +59,10 @@ class Statements:
     """
 
     def __init__(self, dialect: Dialect) -> None:
-        self._sql = {name: str(statement.compile(dialect=dialect)) for name, statement in _STATEMENTS.items()}
+        self._sql = {name: str(statement.compile(dialect=dialect)) for name, statement in STATEMENTS.items()}
         self._columns = {
             name: tuple(column.name for column in statement.selected_columns)
-            for name, statement in _STATEMENTS.items()
+            for name, statement in STATEMENTS.items()
             if isinstance(statement, Select)
         }
 

@@ -163,7 +163,8 @@ class Store:
     def _episode_of(self, connection: Connection, payload: VideoImport) -> int:
         source_name, episode_id = payload.source_name, payload.source_episode_id
         _refuse_nul("video", payload, source_name, episode_id)
-        found = self._sql.all(connection, "find_episode", source_name=source_name, source_episode_id=episode_id)
+        known = self._sql.all(connection, "find_episode", source_episode_id=episode_id)
+        found = [row for row in known if row["source_name"] == source_name]
         if not found:
             raise RefusedError(404, f"Episode not found: {source_name}/{episode_id}")
         if len(found) > 1:

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
+from anime_crawler.backend.reference.statements import STATEMENTS
+from anime_crawler.backend.reference.tables import metadata
 from tests.backend.reference.support import SOURCE, Client, anime, episode_list, running, video
 
 FULL = {
@@ -241,6 +244,21 @@ def test_equal_rows_give_equal_dumps(backend: Client):
 def test_the_dump_of_an_empty_backend_is_json(backend: Client):
     """Three empty lists."""
     assert backend.send("GET", "/_reference/dump").json() == {"anime": [], "episodes": [], "videos": []}
+
+
+def test_no_lookup_walks_through_a_table():
+    """Each finds its rows by a full key, so that the 450,000th player costs what the first did."""
+    engine = create_engine("sqlite://", paramstyle="named")
+    metadata.create_all(engine)
+    names = {"find_anime": "source_name=? AND source_id=?", "find_episodes": "anime_id=?"}
+    names |= {"find_episode": "source_episode_id=?", "find_videos": "episode_id=? AND key=?"}
+    with engine.begin() as connection:
+        for name, key in names.items():
+            statement = STATEMENTS[name].compile(dialect=engine.dialect)
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", dict.fromkeys(statement.params)).all()
+            assert f"({key})" in plan[0][3], plan
+            assert all(row[3].startswith("SEARCH") for row in plan)
+    engine.dispose()
 
 
 def test_rows_are_there_after_the_death_of_the_process(tmp_path: Path):
