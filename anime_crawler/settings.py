@@ -42,6 +42,8 @@ DOWNLOAD_HANDLERS = {
 }
 DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
+    "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,
+    "anime_crawler.politeness.cache.HttpCacheMiddleware": 900,  # works with HTTPCACHE_ENABLED only
     "anime_crawler.politeness.retry.RetryMiddleware": 550,
     "anime_crawler.politeness.middleware.PolitenessMiddleware": 950,  # nearest the downloader: it sees what is sent
 }

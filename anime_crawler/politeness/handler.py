@@ -1,4 +1,4 @@
-"""The download handler: secrets join a request when it leaves, and only for the configured host.
+"""The download handler: secrets join a request when it leaves, for the configured host only, and leave its answer.
 
 Scrapy's default handler rather than its experimental aiohttp one: one timeout cuts connecting, the first byte and
 each later one, and with upstreams that allow some requests a second the other's speed cannot be used.
@@ -20,6 +20,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
 from anime_crawler.base_spiders import Secret
+from anime_crawler.politeness.secrets import Redactor
 from anime_crawler.politeness.upstream import POLL_S, Upstream, origin
 
 STOP_GRACE_S = 4.0  # for answers under way when the run is stopped, which is to take 10 s at most
@@ -34,12 +35,16 @@ class BrokenEncoding(Exception):  # noqa: N818
 
 
 class SecretDownloadHandler(HTTP11DownloadHandler):
-    """Sends a copy of the request with the card's secrets, unpacks the body, and ends early when the run is stopped."""
+    """Sends a copy of the request with the card's secrets, unpacks the body, and ends early when the run is stopped.
+
+    Secrets that the answer repeats (Kodik's ``next_page`` does) are taken out here, before anything could keep it.
+    """
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self._upstream = Upstream(crawler)
         self._compression = HttpCompressionMiddleware(crawler=crawler)
+        self._redactor = Redactor(self._upstream.config)
         # Scrapy starts more than this when a slot's delay is 0, and on a busy machine now and then one.
         self._places = asyncio.Semaphore(crawler.settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN"))
 
@@ -49,7 +54,7 @@ class SecretDownloadHandler(HTTP11DownloadHandler):
         async with self._places:
             response = await self._unless_stopped(request, asyncio.ensure_future(super().download_request(outgoing)))
         self._upstream.count("bytes", len(response.body))
-        return self._unpacked(request, response)
+        return self._redactor.response(self._unpacked(request, response))
 
     def _outgoing(self, request: Request) -> Request:
         left_s = max(1.0, self._upstream.deadline_s - request.meta.get("spent_s", 0.0))

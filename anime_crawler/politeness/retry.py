@@ -62,7 +62,8 @@ class RetryMiddleware:
     def process_response(self, request: Request, response: Response) -> Response | Request:
         spider: Any = self._crawler.spider
         verdict: Verdict = spider.judge(response)
-        self._upstream.note_health(request, verdict.is_upstream_trouble)
+        if "cached" not in response.flags:  # an old answer says nothing of how the upstream is now
+            self._upstream.note_health(request, verdict.is_upstream_trouble)
         if verdict.action is Action.ACCEPT:
             return response
         return self._after_failure(request, verdict, response)

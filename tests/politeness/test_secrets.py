@@ -6,6 +6,7 @@ import io
 import logging
 
 import pytest
+from scrapy.http import TextResponse
 
 from anime_crawler.config import Config
 from anime_crawler.politeness import secrets
@@ -80,3 +81,21 @@ def test_other_records_are_left_as_they_are(log):
     assert (records[0].msg, records[0].args) == ("failed %d times", (3,))
     assert records[0].exc_info[0] is ValueError
     assert "failed 3 times" in out.getvalue()
+
+
+@pytest.mark.parametrize("written", [TOKEN, "canary%2B0123%2F456%3D", "canary%2b0123%2f456%3d", "canary%2B0123/456%3D"])
+def test_an_answer_that_repeats_a_secret_loses_it(written):
+    """In the body and in a header, in each way it can be written; the rest stays as it is."""
+    redactor = secrets.Redactor(Config.load({"KODIK_API_TOKEN": TOKEN}))
+    url = f"https://kodik.test/list?token={written}&next=b2Zm"
+    answer = TextResponse("https://kodik.test/list", 200, {"Location": url, "X": "y"}, url.encode(), flags=["kept"])
+    redacted = redactor.response(answer)
+    clean = b"https://kodik.test/list?token=REDACTED&next=b2Zm"
+    assert (redacted.body, redacted.headers["Location"], redacted.headers["X"]) == (clean, clean, b"y")
+    assert (type(redacted), redacted.flags) == (TextResponse, ["kept"])
+
+
+def test_an_answer_without_a_secret_is_the_same_object():
+    """Also where the setting is too short to be told from ordinary data."""
+    answer = TextResponse("https://kodik.test/list", body=b'{"results":[1,2,3]}')
+    assert secrets.Redactor(Config.load({"KODIK_API_TOKEN": "results"})).response(answer) is answer
