@@ -70,6 +70,12 @@ def letter_of(rejected: Rejected) -> Letter:
     )
 
 
+def is_of(row: Row[Any], rejected: Rejected) -> bool:
+    """Whether `row` is the dead letter of this record."""
+    letter = letter_of(rejected)
+    return all(row._mapping[name] == getattr(letter, name) for name in IDENTITY)
+
+
 def clear_understood(conn: Connection, items: Sequence[Item]) -> None:
     """Drop the letters of records that are understood now.
 

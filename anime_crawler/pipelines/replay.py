@@ -66,9 +66,9 @@ def _items(letter: Row[Any], sources: str) -> Iterator[Item | Rejected]:
 
 def _judge(conn: Connection, letter: Row[Any], items: Sequence[Item | Rejected]) -> Outcome:
     refused = [item for item in items if isinstance(item, Rejected)]
-    if not items or letter.checksum in {dead_letters.letter_of(item).checksum for item in refused}:
-        reason = refused[0].reason if refused else "it gives no item"
-        return Outcome(f"still not understood: {reason}", False)
+    again = [item.reason for item in refused if dead_letters.is_of(letter, item)]
+    if again or not items:
+        return Outcome(f"still not understood: {'; '.join(again) or 'it gives no item'}", False)
     dead_letters.drop(conn, letter.id)  # there still when it had no id of its own: a page
     kept = f", {len(refused)} records of it set aside on their own" if refused else ""
     return Outcome(f"understood, {len(items) - len(refused)} items stored{kept}", True)
