@@ -157,9 +157,9 @@ def cursor_from_next_page(next_page: str, base_url: str) -> str:
     raise ResponseError("next_page holds no cursor")
 
 
-def ids_of(results: list[Any]) -> list[str]:
-    """Ids of a page's records as they are, for telling pages apart."""
-    return [str(record.get("id")) if isinstance(record, dict) else "" for record in results]
+def versions_of(results: list[Any]) -> list[str]:
+    """Id and ``updated_at`` of a page's records as they are, for telling pages apart."""
+    return [f"{record.get('id')} {record.get('updated_at')}" for record in results if isinstance(record, dict)]
 
 
 def updates_of(results: list[Any]) -> list[str]:

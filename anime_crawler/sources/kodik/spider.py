@@ -33,9 +33,9 @@ from anime_crawler.sources.kodik.schema import (
     ListPage,
     cursor_from_next_page,
     drift,
-    ids_of,
     page_from_document,
     updates_of,
+    versions_of,
 )
 
 PAGE_SIZE = 100
@@ -215,7 +215,7 @@ class KodikSpider(SourceSpider):
         """One page: its items, then how far we have come, then the next page."""
         now, document = utc_now(), json_body(response)
         listed, here = page_from_document(document), Walk.model_validate(walk)
-        digest = blake2b("\n".join(ids_of(listed.results)).encode(), digest_size=16).hexdigest()
+        digest = blake2b("\n".join(versions_of(listed.results)).encode(), digest_size=16).hexdigest()
         if digest == last_ids:
             self._stop(response, "repeated_page", "Kodik gave the same page for two cursors")
             return
