@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import closing
 from http.client import HTTPConnection
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from anime_crawler.backend.reference import Fault, Faults
+from anime_crawler.backend.reference import Fault, Faults, create_app
 from anime_crawler.backend.reference.faults import PRESETS
 from tests.backend.reference.support import IMPORT, TOKEN, Client, anime, running, video
 
@@ -206,6 +208,26 @@ def test_faults_may_be_given_at_the_start():
     """And are in force from the first POST."""
     with running(faults=Faults(rules=[Fault(name="bad_gateway", times=1)])) as client:
         assert [client.post("anime", anime()).status_code for _ in range(2)] == [502, 200]
+
+
+def test_a_server_that_cannot_drop_connections_says_so():
+    """Whoever serves the application without its own connection class gets 500 INTERNAL_ERROR, and the log how."""
+    app = create_app("sqlite://", TOKEN, Faults(rules=[Fault(name="drop")]))
+    sent: list[Any] = []
+    request = {"type": "http.request", "body": b"{}", "more_body": False}
+    scope = {"type": "http", "method": "POST", "path": f"{IMPORT}/anime", "headers": [], "query_string": b""}
+
+    async def receive() -> Any:
+        return request
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    with pytest.raises(RuntimeError, match="DroppableConnection"):
+        asyncio.run(app(scope, receive, send))
+    app.state.backend.store.writer.close()
+    assert sent[0]["status"] == 500
+    assert b'"code":"INTERNAL_ERROR","message":"Internal server error"' in sent[1]["body"]
 
 
 def test_the_inspection_paths_want_the_token_too(backend: Client):
