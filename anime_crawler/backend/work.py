@@ -103,8 +103,9 @@ class WorkQueue:
     async def wait(self) -> None:
         """Wait for work, but not for long: the caller has to look whether it is to stop."""
         self._changed.clear()
+        next_due_s = self._later[0][0] - time.monotonic() if self._later else POLL_S
         try:
-            async with asyncio.timeout(POLL_S):
+            async with asyncio.timeout(min(POLL_S, max(0.0, next_due_s))):
                 await self._changed.wait()
         except TimeoutError:
             pass

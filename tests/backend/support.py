@@ -130,8 +130,8 @@ class World:
 
 
 def config_for(url: str, **settings: Any) -> Config:
-    """Settings that fail fast: back-off of milliseconds."""
-    quick = {"BACKOFF_BASE_SECONDS": 0.01, "BACKOFF_MAX_SECONDS": 0.4}
+    """Settings without long waits: back-off from 10 ms on, a backend that is away is given up after 6 s."""
+    quick = {"BACKOFF_BASE_SECONDS": 0.01, "BACKOFF_MAX_SECONDS": 4}
     return Config.load({"BACKEND_BASE_URL": url, "INTERNAL_TOKEN": TOKEN, **quick, **settings})
 
 

@@ -124,7 +124,7 @@ def test_after_a_timeout_the_next_post_waits_as_long_again(tmp_path, monkeypatch
         assert len(await w.backend.players()) == 2
         assert await states(w) == {"done"}
 
-    in_world(tmp_path, story, HTTP_TIMEOUT_SECONDS="0.4", BACKOFF_MAX_SECONDS="4")
+    in_world(tmp_path, story, HTTP_TIMEOUT_SECONDS="0.4")
 
 
 def test_a_timeout_is_remembered_over_a_restart(tmp_path, monkeypatch):
@@ -215,7 +215,7 @@ def test_many_slow_commits_and_drops_leave_no_duplicate(tmp_path, monkeypatch):
         assert (stats["same_key_in_flight"], stats["duplicates"]) == (0, 0)
         assert len(await w.backend.players()) == 60
 
-    in_world(tmp_path, story, HTTP_TIMEOUT_SECONDS="0.3", BACKOFF_MAX_SECONDS="4")
+    in_world(tmp_path, story, HTTP_TIMEOUT_SECONDS="0.3")
 
 
 def test_receipts_survive_in_postgresql_too(tmp_path, postgres_url):

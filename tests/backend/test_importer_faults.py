@@ -384,7 +384,7 @@ def test_a_title_that_always_fails_does_not_stop_the_others(tmp_path, monkeypatc
         assert len(await w.backend.players()) == 4
 
     refuse(monkeypatch, "import_anime", lambda payload: payload.source_id == "2", 500, "nobody has seen this before")
-    in_world(tmp_path, story, BACKOFF_MAX_SECONDS="4", MAX_RETRIES="2")
+    in_world(tmp_path, story, MAX_RETRIES="2")
 
 
 def test_a_backend_that_is_down_is_given_up_after_the_deadline(tmp_path):
@@ -395,17 +395,17 @@ def test_a_backend_that_is_down_is_given_up_after_the_deadline(tmp_path):
         w.backend.fail("unavailable")
         began = time.monotonic()
         result = await w.deliver()
-        assert 0.5 <= time.monotonic() - began < 2
+        assert 0.5 <= time.monotonic() - began < 3
         assert result.reason.startswith("unavailable: the backend stayed away")
         assert (result.setting, result.pending, result.failed) == ("BACKEND_BASE_URL", 2, 0)
         assert w.backend.posts["anime"] <= 10
 
         began = time.monotonic()
         result = await w.deliver(BACKEND_BASE_URL="http://127.0.0.1:9")
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 2
         assert result.reason.startswith("unreachable: ")
 
-    in_world(tmp_path, story)
+    in_world(tmp_path, story, BACKOFF_MAX_SECONDS="0.4")
 
 
 def test_while_the_crawl_runs_a_backend_is_waited_for_and_everything_is_delivered_on_its_return(tmp_path):
@@ -432,7 +432,7 @@ def test_a_backend_that_goes_and_comes_back_on_its_port_gets_the_rest(tmp_path):
         database = f"sqlite:///{tmp_path / 'backend.db'}"
         async with running_backend(database) as first:
             w.backend = first
-            running = asyncio.ensure_future(w.deliver(BACKOFF_MAX_SECONDS="8"))
+            running = asyncio.ensure_future(w.deliver(BACKOFF_MAX_SECONDS="16"))
             while first.posts.get("video", 0) < 50:
                 await asyncio.sleep(0.01)
         port = int(first.url.rsplit(":", 1)[1])
