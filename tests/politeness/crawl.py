@@ -136,7 +136,14 @@ def settings_of(plan: Plan, config: Config) -> Settings:
     settings = Settings()
     settings.setmodule(project_settings, priority="project")
     no_stages = {"ITEM_PIPELINES": {}, "SPIDER_MODULES": [], "LOG_FILE": str(Path(plan.directory, "log.txt"))}
-    own = {**no_stages, "LOG_LEVEL": plan.log_level, "DOWNLOAD_TIMEOUT": config.http_timeout_seconds, **plan.scrapy}
+    few = {"CONCURRENT_ITEMS": 2}  # Scrapy starts that many tasks for each response, however small
+    own = {
+        **no_stages,
+        **few,
+        "LOG_LEVEL": plan.log_level,
+        "DOWNLOAD_TIMEOUT": config.http_timeout_seconds,
+        **plan.scrapy,
+    }
     settings.setdict(own, priority="cmdline")
     return settings
 
@@ -197,7 +204,7 @@ def start(plan: Plan, module: str = "tests.politeness.crawl", **env: str) -> sub
     return subprocess.Popen(
         command,
         cwd=ROOT,
-        env=clean_environment({**env, "PYTHONDONTWRITEBYTECODE": "1"}),
+        env=clean_environment(env),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,0 +1,78 @@
+"""Crawls whose progress is in the frontier only, in a process of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from scrapy import Request
+
+from anime_crawler.base_spiders import SourceSpider
+from tests.politeness.crawl import Plan, main
+
+STORED = "stored.txt"
+
+
+class StorePipeline:
+    """Stands for the catalogue: an item has passed when its line is written."""
+
+    @classmethod
+    def from_crawler(cls, crawler):
+        pipeline = cls()
+        pipeline.path = Path(crawler.spidercls.plan.directory, STORED)
+        return pipeline
+
+    async def process_item(self, item):
+        await asyncio.sleep(0)
+        if item["name"] == "/ok/broken":
+            raise ValueError("this item breaks its pipeline")
+        with self.path.open("a") as file:
+            file.write(f"{item['name']}\n")
+        return item
+
+
+class WebSpider(SourceSpider):
+    """``/fan/N`` leads to N pages, ``/chain/N`` to N-1 further links, one after the other."""
+
+    name = "web"
+    plan: Plan
+
+    async def start(self):
+        self.outcomes = []
+        if not self.crawler.engine.scheduler.resumed:
+            for path in self.plan.paths:
+                yield self.request(path)
+
+    def request(self, path: str, **meta) -> Request:
+        return Request(self.plan.base_url + path, self.parse_page, errback=self.gave_up, meta={"path": path, **meta})
+
+    def parse_page(self, response):
+        path = response.meta["path"]
+        _, kind, number, *_ = [*path.split("/"), "0"]
+        self.outcomes.append((path, "ok", 1))
+        if number == "raises":
+            raise ValueError("this callback is wrong")
+        if kind == "fan":
+            yield from (self.request(f"/ok/{n}") for n in range(int(number)))
+        if kind == "chain" and int(number) > 1:
+            yield self.request(f"/chain/{int(number) - 1}")
+        if number == "parent":
+            yield self.request("/silence/derived", derived=True)
+            yield self.request("/silence/durable")
+        if number == "tuple":
+            yield self.request("/ok/never", pair=(1, 2))
+        if number == "catalogue_fails":
+            self.crawler.job.failed = True
+        yield {"name": path}
+
+    def gave_up(self, failure):
+        failure.request.meta["unfinished"] = True
+        self.outcomes.append((failure.request.meta["path"], failure.value.verdict.kind, failure.value.attempts))
+
+
+if __name__ == "__main__":
+    plan = Plan(**json.loads(sys.argv[1]))
+    plan.scrapy = {"ITEM_PIPELINES": {StorePipeline: 100}, **plan.scrapy}
+    main(plan, WebSpider)
