@@ -117,7 +117,7 @@ class Gate:
         self._last = outcome
         self._is_trying = False
         if self.is_shut:
-            self._tries_at = now + self.backoff_s(self._failures - FAILURES_TO_SHUT)
+            self._tries_at = now + self._doubled_s(self._failures - FAILURES_TO_SHUT)  # one tries: no jitter needed
             self._report.waiting["backend"] = f"{outcome}: trying again now and then"
             self._check_patience()
 
@@ -143,10 +143,12 @@ class Gate:
         return wait_s
 
     def backoff_s(self, failures: int) -> float:
-        """Seconds before the next attempt after this many failures: doubling, at least half of it, never 0."""
+        """Seconds before the next attempt after this many failures: doubling, with jitter, at least half of it."""
+        return self._doubled_s(failures) * random.uniform(0.5, 1)  # noqa: S311  jitter, not a secret
+
+    def _doubled_s(self, failures: int) -> float:
         doubled: float = self._config.backoff_base_seconds * 2.0 ** min(failures, 30)
-        longest = min(self._config.backoff_max_seconds, doubled)
-        return longest * random.uniform(0.5, 1)  # noqa: S311  jitter, not a secret
+        return min(self._config.backoff_max_seconds, doubled)
 
     def _lets_pass(self, now: float) -> bool:
         if now < self._paused_until:
