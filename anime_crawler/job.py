@@ -84,6 +84,11 @@ class Job:
         self.stopping = True
         self._stops = [asyncio.ensure_future(stop_crawler(crawler)) for crawler in self.crawlers]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the upstreams gave everything that this run asked for."""
+        return self.fatal_code is None and not self.stopping and not self.upstream_failed
+
     def exit_code(self, dead_letters: int, backend_pending: bool) -> int:
         """The one code that says most of how the run ended."""
         if self.fatal_code is not None:

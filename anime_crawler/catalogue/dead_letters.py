@@ -101,6 +101,11 @@ def _clear(dialect: str) -> Delete:
     return delete(dead_letter).where(its_stage, mine)
 
 
+def clear_answered(conn: Connection, run_id: int) -> None:
+    """Drop the letters of whole answers that this run could not read: it is complete, so each came after all."""
+    conn.execute(delete(dead_letter).where(dead_letter.c.kind == "page", dead_letter.c.run_id == run_id))
+
+
 def count_open(conn: Connection) -> int:
     """How many records are set aside."""
     return conn.scalar(select(func.count()).select_from(dead_letter)) or 0

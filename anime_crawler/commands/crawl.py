@@ -41,8 +41,11 @@ class Command(ScrapyCrawl):
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         if len(args) != 1:
             raise UsageError("name one spider: scrapy crawl kodik")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the run watches for signals itself
         try:
             self.exitcode = self._run_spider(args[0], opts.spargs)
+        except KeyboardInterrupt:
+            self.exitcode = Exit.INTERRUPTED
         except (ConfigError, ArgumentError, CatalogueError) as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
         except (LockHeld, JobDirHeld) as error:
@@ -168,18 +171,19 @@ class MainJob:
         if self.dry_run and self.config.backend_base_url:
             plan = await self._importer(job).plan()
             print("DRY RUN, nothing was sent or kept. A real run would send:", plan, sep="\n")
-        letters = await job.catalogue.read(lambda conn: dead_letters.count_open(conn))
+        if job.is_complete:
+            await job.catalogue.write(lambda conn: dead_letters.clear_answered(conn, job.run_id))
+        letters = await job.catalogue.read(dead_letters.count_open)
         code = int(job.exit_code(letters, bool(result and result.pending)))
         report = {"run": job.run_id, "exit_code": code, "dead_letters": letters, **job.report.as_dict()}
-        finished = code in (Exit.DONE, Exit.SET_ASIDE, Exit.BACKEND)
-        await job.catalogue.write(lambda conn: self._record_end(conn, job, code, report, finished))
+        await job.catalogue.write(lambda conn: self._record_end(conn, job, code, report))
         write_report(report)
         print_summary(job.report, report, result)
         return code
 
-    def _record_end(self, conn: Any, job: Job, code: int, report: dict[str, Any], finished: bool) -> None:
+    def _record_end(self, conn: Any, job: Job, code: int, report: dict[str, Any]) -> None:
         add_drift(conn, job.run_id, drift_counts(job.report))
-        runs.finish_run(conn, job.run_id, code, report, finished)
+        runs.finish_run(conn, job.run_id, code, report, finished=job.is_complete)
 
 
 def quiet_libraries(level: str) -> None:

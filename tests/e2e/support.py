@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from anime_crawler.catalogue import export
+from anime_crawler.catalogue.engine import connect
 from tests.guard import ROOT, clean_environment
 
 FAST = {"BACKOFF_BASE_SECONDS": "0.05", "BACKOFF_MAX_SECONDS": "0.2", "KODIK_LIMITS": "off", "SHIKIMORI_LIMITS": "off"}
@@ -40,9 +45,21 @@ class Project:
 
     def start(self, *arguments: str, module: str = "scrapy", **env: str) -> subprocess.Popen[str]:
         """The command, running; its output goes to ``log.txt``."""
-        log = (self.directory / "log.txt").open("a")
+        self.heartbeat.unlink(missing_ok=True)
         command = [sys.executable, "-m", module, *arguments]
-        return subprocess.Popen(command, cwd=self.directory, env=self.env(**env), stdout=log, stderr=log, text=True)
+        with (self.directory / "log.txt").open("a") as log:
+            return subprocess.Popen(command, cwd=self.directory, env=self.env(**env), stdout=log, stderr=log, text=True)
+
+    def start_and_wait(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
+        """The command, at work: its event loop has begun to beat."""
+        process = self.start(*arguments, **env)
+        while process.poll() is None and not self.heartbeat.exists():
+            time.sleep(0.02)
+        return process
+
+    @property
+    def heartbeat(self) -> Path:
+        return self.directory / "var" / "heartbeat"
 
     def run(self, *arguments: str, timeout: float = 120, **env: str) -> subprocess.CompletedProcess[str]:
         """The command, ended."""
@@ -56,14 +73,50 @@ class Project:
         return self.run("crawl", "kodik", "-s", "JOBDIR=var/jobs/kodik", *arguments, **env)
 
     def export(self, kind: str) -> bytes:
-        """What `scrapy export` gives for a kind."""
-        done = self.run("export", "--kind", kind, "--format", "jsonl", "-o", f"{kind}.jsonl")
-        assert done.returncode == 0, done.stderr
-        return (self.directory / f"{kind}.jsonl").read_bytes()
+        """What `scrapy export --format jsonl` gives for a kind, without the process."""
+        file = io.BytesIO()
+        with connect(f"sqlite:///{self.directory / 'var' / 'anime.db'}") as conn:
+            export.write_jsonl(export.rows(conn, kind), (), file)
+        return file.getvalue()
 
     def exports(self) -> dict[str, bytes]:
         """All exports."""
-        return {kind: self.export(kind) for kind in ("anime", "episodes", "players", "unmatched")}
+        return {kind: self.export(kind) for kind in export.KINDS}
+
+    def records(self, kind: str) -> list[dict[str, Any]]:
+        """The rows of an export."""
+        return [json.loads(line) for line in self.export(kind).splitlines()]
+
+    def dump(self) -> Any:
+        """All rows of the sandbox's backend."""
+        return self.sandbox.get("/backend/_reference/dump")
+
+    def fault(self, service: str, kind: str, **options: Any) -> None:
+        """Make an upstream misbehave from now on; see ``anime_crawler/sandbox/faults.py``."""
+        self.sandbox.post("/_sandbox/faults", {"service": service, "kind": kind, **options})
+
+    def calm(self) -> None:
+        """Let the upstreams behave again, and count their requests anew."""
+        self.sandbox.delete("/_sandbox/faults")
+        self.sandbox.post("/_sandbox/reset", {})
+
+    def requests_to(self, service: str) -> int:
+        """Requests that an upstream has counted."""
+        return int(self.sandbox.get("/_sandbox/stats")["requests"].get(service, 0))
+
+    def report(self) -> dict[str, Any]:
+        """The newest run report."""
+        newest = max((self.directory / "var" / "reports").glob("run-*.json"), key=lambda path: path.stat().st_mtime_ns)
+        report: dict[str, Any] = json.loads(newest.read_text())
+        return report
+
+    def problems(self) -> set[tuple[str, str]]:
+        """(service, kind) of what the newest report says went wrong."""
+        return {(problem["service"], problem["kind"]) for problem in self.report()["problems"]}
+
+    def forget_waiting(self) -> None:
+        """As if the time of every limit, pause and rest had gone by."""
+        (self.directory / "var" / "politeness.sqlite").unlink(missing_ok=True)
 
     def wipe_jobdir(self) -> None:
         """Lose the job directory, as a container without a volume for it does."""

@@ -42,9 +42,9 @@ def kill_at_random(project: Project, kills: int, seed: int, keep_jobdir: bool) -
     chance = random.Random(seed)
     met = 0
     for _ in range(kills):
-        process = project.start(*CRAWL)
+        process = project.start_and_wait(*CRAWL)
         try:
-            process.wait(chance.uniform(0.8, 3.0))  # a second goes by before the first request
+            process.wait(chance.uniform(0, 1.5))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -121,8 +121,8 @@ def test_a_stop_signal_ends_the_run_within_ten_seconds_and_the_next_run_complete
     clean = new_project("clean", titles=60)
     finish(clean)
     stopped = new_project("stopped", titles=60)
-    for delay_s in (1.2, 1.8, 2.4):
-        process = stopped.start(*CRAWL)
+    for delay_s in (0.1, 0.5, 1):
+        process = stopped.start_and_wait(*CRAWL)
         time.sleep(delay_s)
         process.send_signal(signum)
         began = time.monotonic()
@@ -137,8 +137,8 @@ def test_a_second_signal_ends_the_run_within_a_second(new_project: NewProject) -
     """Exit code 130 at once, although answers are still under way, and the next run completes."""
     project = new_project(titles=30)
     project.sandbox.post("/_sandbox/faults", {"service": "kodik", "kind": "silence", "count": 1})
-    process = project.start(*CRAWL)
-    time.sleep(2.5)
+    process = project.start_and_wait(*CRAWL)
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
@@ -152,8 +152,7 @@ def test_a_second_start_exits_with_five_and_a_dead_owner_is_taken_over(new_proje
     """While a run holds the lock another exits 5 and does nothing; after kill -9 of the owner it runs."""
     project = new_project(titles=30)
     project.sandbox.post("/_sandbox/faults", {"service": "kodik", "kind": "silence", "count": 1})
-    owner = project.start(*CRAWL)
-    time.sleep(2.5)
+    owner = project.start_and_wait(*CRAWL)
     second = project.crawl()
     assert second.returncode == 5, second.stderr
     assert "holds" in second.stderr or "running" in second.stderr
