@@ -110,10 +110,13 @@ class MainJob:
         return Job(self.config, catalogue, budgets, run_id, is_new)
 
     async def _crawl_and_deliver(self, job: Job) -> int:
-        result: DeliveryResult | None = None
         with ProgressDisplay(job, self.spiders):
             delivery = asyncio.ensure_future(self._deliver(job))
-            await self._crawl(job)
+            try:
+                await self._crawl(job)
+            except BaseException:
+                delivery.cancel()
+                raise
             result = await delivery
         return await self._finish(job, result)
 
