@@ -239,8 +239,3 @@ def clear_dead_letter(conn: Connection, kind: str, key: str, checksum: str) -> N
     d = dead_letter.c
     identity = (d.stage == "deliver", d.source == "backend", d.kind == kind, d.key == key)
     conn.execute(delete(dead_letter).where(*identity, d.checksum == checksum))
-
-
-def reopen(conn: Connection, title_id: str) -> None:
-    """Look at the title again at the next delivery, after a dead letter of it was taken away."""
-    conn.execute(update(title).where(title.c.title_id == title_id).values(delivered_version=0))

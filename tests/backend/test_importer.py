@@ -302,6 +302,19 @@ def test_without_a_receipt_nothing_more_is_sent(tmp_path):
     in_world(tmp_path, story)
 
 
+def test_the_limit_for_the_backend_holds_for_all_posts(tmp_path):
+    """BACKEND_LIMITS and RATE_LIMIT_RPS are windows like any upstream's."""
+
+    async def story(w: World) -> None:
+        await store_titles(w, 1, episodes=4)
+        began = time.monotonic()
+        await w.deliver(BACKEND_LIMITS="5/s")
+        assert time.monotonic() - began >= 1
+        assert w.backend.posts == {"anime": 1, "episodes": 1, "video": 8}
+
+    in_world(tmp_path, story)
+
+
 def test_progress_counts_titles(tmp_path):
     """Done and total, for the live line."""
 

@@ -16,6 +16,7 @@ from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.outbox import SentPlayer
 from anime_crawler.catalogue.sql import iso
 from anime_crawler.catalogue.tables import delivered_player
+from anime_crawler.catalogue.titles import raise_versions
 from tests.backend.support import World, anime, player_url, release, world
 
 
@@ -48,7 +49,7 @@ def test_a_player_in_doubt_waits_for_its_grace_and_others_go_first(tmp_path):
         await w.deliver()
         await w.store(anime("2"), release("2", [1, 2]))
         await w.catalogue.write(lambda conn: outbox.record_players(conn, [intent(1, age_s=0)]))
-        await w.catalogue.write(lambda conn: outbox.reopen(conn, "1"))
+        await w.catalogue.write(lambda conn: raise_versions(conn, ["1"]))
         w.backend.reset_stats()
         began = time.monotonic()
         running = asyncio.ensure_future(w.deliver())
@@ -176,7 +177,7 @@ def test_a_failed_update_leaves_the_old_receipt(tmp_path):
         await w.store(anime("1"), release("1", [1]))
         await w.deliver()
         w.backend.fail({"name": "connection_closed", "route": "video"})
-        await w.catalogue.write(lambda conn: outbox.reopen(conn, "1"))
+        await w.catalogue.write(lambda conn: raise_versions(conn, ["1"]))
         result = await w.deliver(TRANSLATION_PRIORITY="610,voice,subtitles")
         assert result.pending == 1
         row = (await w.rows(select(delivered_player.c.state, delivered_player.c.priority)))[0]
@@ -225,7 +226,7 @@ def test_receipts_survive_in_postgresql_too(tmp_path, postgres_url):
         await w.store(anime("1"), release("1", range(1, 21)), release("1", range(1, 21), "7"))
         assert (await w.deliver()).players == 40
         await w.catalogue.write(lambda conn: conn.execute(update(delivered_player).values(state="sending")))
-        await w.catalogue.write(lambda conn: outbox.reopen(conn, "1"))
+        await w.catalogue.write(lambda conn: raise_versions(conn, ["1"]))
         assert (await w.plan()).players == 40
         assert (await w.deliver()).players == 40
         assert (await w.plan()).players == 0

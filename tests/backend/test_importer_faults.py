@@ -13,8 +13,8 @@ from sqlalchemy import select
 from anime_crawler.backend import sender
 from anime_crawler.backend.reference.errors import RefusedError
 from anime_crawler.backend.reference.store import Store
-from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.tables import dead_letter, delivered_player
+from anime_crawler.catalogue.titles import raise_versions
 from anime_crawler.items import Titles
 from tests.backend.support import World, anime, release, running_backend, world
 
@@ -137,7 +137,7 @@ def test_a_replayed_letter_is_sent_again(tmp_path):
 
         def replay(conn: Any) -> None:
             conn.execute(dead_letter.delete())
-            outbox.reopen(conn, "1")
+            raise_versions(conn, ["1"])
 
         await w.catalogue.write(replay)
         await w.deliver()

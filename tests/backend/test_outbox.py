@@ -14,6 +14,7 @@ from anime_crawler.catalogue import dead_letters, outbox
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.outbox import LivePlayer, SentPlayer
 from anime_crawler.catalogue.store import store_items
+from anime_crawler.catalogue.titles import raise_versions
 from tests.backend.support import anime, player_url, release
 
 IDENTITY = "shikimori"
@@ -103,7 +104,7 @@ def test_titles_come_in_the_order_of_first_sight_page_by_page(catalogue_url):
         versions = {state.title_id: state.version for state in outbox.load_titles(conn, ["9", "3"])}
         outbox.mark_delivered(conn, [("9", versions["9"]), ("3", versions["3"] - 1)])
         assert ids(conn) == ["3", "5"]
-        outbox.reopen(conn, "9")
+        raise_versions(conn, ["9"])
         assert ids(conn) == ["9", "3", "5"]
 
     in_catalogue(catalogue_url, story)
