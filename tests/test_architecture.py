@@ -26,13 +26,14 @@ MAY_IMPORT = {
     "normalize": {"normalize"},
     "base_spiders": {"base_spiders", "items"},
     "sources": {"sources", "base_spiders", "items", "normalize"},
-    "politeness": {"politeness", "base_spiders", "config"},
+    "politeness": {"politeness", "base_spiders", "config", "failure"},
     "frontier": {"frontier", "base_spiders", "items"},
     "catalogue": {"catalogue", "items", "config"},
-    "pipelines": {"pipelines", "items", "normalize", "catalogue", "base_spiders", "extensions"},
-    "backend": {"backend", "catalogue", "config", "items", "politeness", "extensions"},
+    "pipelines": {"pipelines", "items", "normalize", "catalogue", "base_spiders", "extensions", "failure"},
+    "backend": {"backend", "catalogue", "config", "items", "politeness", "extensions", "failure"},
     "extensions": {"extensions", "base_spiders", "catalogue", "config", "items", "politeness"},
     "config": {"politeness"},
+    "failure": set(),
 }
 MAY_IMPORT_A_SOURCE = {"settings"}
 MAY_IMPORT_THE_SANDBOX = {"commands", "sandbox"}

@@ -68,6 +68,10 @@ class BackendClient:
         }
         self._session: aiohttp.ClientSession | None = None
 
+    def url(self, kind: Kind) -> str:
+        """Where POSTs of this kind go."""
+        return str(self._urls[kind])
+
     async def __aenter__(self) -> BackendClient:
         connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=IDLE_S)
         self._session = aiohttp.ClientSession(

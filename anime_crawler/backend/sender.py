@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
 
-import orjson
-
 from anime_crawler.backend.client import Answer, BackendClient, Kind, retry_after_s
 from anime_crawler.backend.errors import (
     STOP_SETTINGS,
@@ -26,6 +24,7 @@ from anime_crawler.backend.errors import (
 from anime_crawler.backend.gate import POLL_S, Gate
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
+from anime_crawler.failure import Failure, log_failure
 from anime_crawler.politeness.budget import Budgets
 from anime_crawler.politeness.limits import Limits, with_rate
 
@@ -130,9 +129,10 @@ class Sender:
         except NoAnswerError as error:
             answer, outcome, reason = None, error.outcome, str(error)
         self._tell_gate(outcome, key, reason, answer)
+        reply = Reply(outcome, trace_id, reason, self._delay_s(kind, outcome, attempt))
         if outcome is not Outcome.DELIVERED:
-            self._log(kind, key, attempt, trace_id, outcome, reason)
-        return Reply(outcome, trace_id, reason, self._delay_s(kind, outcome, attempt))
+            self._log(kind, key, attempt, trace_id, reply, answer)
+        return reply
 
     def may_repeat(self, outcome: Outcome, attempts: int) -> bool:
         """Whether a POST that failed so for the `attempts`-th time is sent again in this pass."""
@@ -185,14 +185,15 @@ class Sender:
             return 0.0
         return self.gate.backoff_s(attempt)
 
-    def _log(self, kind: Kind, key: str, attempt: int, trace_id: str, outcome: Outcome, reason: str) -> None:
-        event = {
-            "service": "backend",
-            "kind": outcome,
-            "import": kind,
-            "key": key,
-            "attempt": attempt + 1,
-            "trace_id": trace_id,
-            "reason": reason,
-        }
-        logger.info("POST failed %s", orjson.dumps(event).decode())
+    def _log(self, kind: Kind, key: str, attempt: int, trace_id: str, reply: Reply, answer: Answer | None) -> None:
+        failure = Failure(
+            service="backend",
+            kind=reply.outcome,
+            status=answer.status if answer else None,
+            attempt=attempt + 1,
+            url=self._client.url(kind),
+            key=key,
+            reason=reply.reason,
+            trace_id=trace_id,
+        )
+        log_failure(logger, failure)

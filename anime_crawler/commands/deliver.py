@@ -8,6 +8,7 @@ import signal
 
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import BaseSettings
+from scrapy.utils.log import configure_logging
 
 from anime_crawler.backend.importer import DeliveryResult, Importer
 from anime_crawler.catalogue import dead_letters, runs
@@ -38,6 +39,7 @@ class Command(ScrapyCommand):
                     "BACKEND_BASE_URL is required to deliver; example: BACKEND_BASE_URL=http://localhost:8000"
                 )
             secrets.install(config)
+            configure_logging(self.settings)
             with catalogue_lock(config.database_url, "deliver"):
                 self.exitcode = asyncio.run(deliver(config, self.settings))
         except (ConfigError, CatalogueError) as error:

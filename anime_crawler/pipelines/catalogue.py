@@ -13,6 +13,7 @@ from scrapy.exceptions import DropItem
 
 from anime_crawler.catalogue.catalogue import CatalogueError
 from anime_crawler.catalogue.store import Storable, store_items
+from anime_crawler.failure import Failure, log_failure
 from anime_crawler.items import Absent, Checkpoint, Rejected
 
 if TYPE_CHECKING:  # the job knows the pipelines, not they the job
@@ -44,6 +45,8 @@ class CataloguePipeline:
             # Quietly: the job has said once why it ends, and acks nothing any more.
             raise DropItem("not stored: the catalogue failed", log_level="DEBUG")
         if isinstance(item, Checkpoint | Absent | Rejected):
+            if isinstance(item, Rejected):
+                log_failure(logger, _failure(item))
             raise DropItem("stored; not data", log_level="DEBUG")
         return item
 
@@ -99,3 +102,7 @@ class CataloguePipeline:
         self._job.failed = True
         self._job.fatal(message, FATAL_EXIT_CODE)
         return False
+
+
+def _failure(item: Rejected) -> Failure:
+    return Failure(service=item.source, kind=f"{item.kind}_set_aside", key=item.source_id, reason=item.reason)

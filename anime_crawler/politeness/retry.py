@@ -17,6 +17,7 @@ from scrapy.http import Response
 
 from anime_crawler.base_spiders import Action, GivenUp, Verdict
 from anime_crawler.config import Config
+from anime_crawler.failure import Failure, log_failure
 from anime_crawler.politeness.handler import BodyTooLarge, BrokenEncoding
 from anime_crawler.politeness.header import retry_after_s
 from anime_crawler.politeness.upstream import ForeignHost, Upstream, attempt_of
@@ -106,18 +107,15 @@ class RetryMiddleware:
 
     def _log(self, request: Request, verdict: Verdict, attempt: int, response: Response | None) -> None:
         self._upstream.count(f"failed {verdict.kind}")
-        failure = {
-            "kind": verdict.kind,
-            "service": self._upstream.name,
-            "status": response.status if response else None,
-            "attempt": attempt,
-            "url": request.url,
-        }
-        logger.warning(
-            "%(service)s: %(kind)s, status %(status)s, attempt %(attempt)d, %(url)s",
-            failure,
-            extra={"failure": failure},
+        failure = Failure(
+            service=self._upstream.name,
+            kind=verdict.kind,
+            status=response.status if response else None,
+            attempt=attempt,
+            url=request.url,
+            reason=verdict.message,
         )
+        log_failure(logger, failure)
 
 
 def backoff_s(attempt: int, config: Config) -> float:
