@@ -62,6 +62,7 @@ FEED_EXPORT_ENCODING = "utf-8"
 TWISTED_REACTOR = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
 ASYNCIO_EVENT_LOOP = "uvloop.Loop"
 LOG_LEVEL = "INFO"
+STATS_DUMP = False  # the summary has the numbers that people ask for
 LOG_FORMATTER = "anime_crawler.extensions.log_formatter.QuietLogFormatter"
 EXTENSIONS = {
     "scrapy.extensions.logstats.LogStats": None,  # the progress extension says more

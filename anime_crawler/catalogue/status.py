@@ -45,8 +45,8 @@ def _counts(conn: Connection) -> dict[str, int]:
         "releases": count(release, release.c.gone_at.is_(None)),
         "unmatched_releases": count(release, release.c.title_id.is_(None), release.c.gone_at.is_(None)),
         "episodes": count(episode),
-        "players": count(player, player.c.gone_at.is_(None)),
-        "players_gone": count(player, player.c.gone_at.is_not(None)),
+        "players": count(player.join(release), player.c.gone_at.is_(None), release.c.gone_at.is_(None)),
+        "players_gone": count(player.join(release), player.c.gone_at.is_not(None) | release.c.gone_at.is_not(None)),
         "titles_unknown_to_identity_source": count(title_table, title_table.c.metadata_state == "unknown"),
         "titles_never_asked": count(title_table, title_table.c.metadata_in.is_(None)),
     }
