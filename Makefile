@@ -30,7 +30,14 @@ venv-module:
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q $$package || \
 	{ echo "Python's venv module is missing: run 'apt-get install $$package' as root, then again" >&2; exit 1; }
 
-crawl: setup ## run the main job (without a Kodik token: against the built-in sandbox)
+# Before anything else, also before .venv is there: what is crawled. The module below decides; this only tells it early.
+.PHONY: announce
+announce:
+	@test -n "$$KODIK_API_TOKEN" || grep -qs '^ *KODIK_API_TOKEN=.' .env || \
+	echo "No KODIK_API_TOKEN is set: crawling the built-in sandbox instead of Kodik."
+
+.NOTPARALLEL:
+crawl: announce setup ## run the main job (without a Kodik token: against the built-in sandbox)
 	@$(BIN)/python -m anime_crawler.sandbox.crawl
 
 test: setup ## run the whole suite, with a private PostgreSQL

@@ -14,7 +14,7 @@ from anime_crawler.sandbox.process import RunningSandbox, running_sandbox
 
 TITLES = 200  # enough to see every quirk, few enough to take seconds
 NO_TOKEN = (
-    f"No KODIK_API_TOKEN is set: crawling the built-in sandbox ({TITLES} invented titles) instead of Kodik.\n"
+    f"Sandbox: {TITLES} invented titles, because no KODIK_API_TOKEN is set. "
     "To crawl Kodik, put KODIK_API_TOKEN=… into .env or the environment and run `make crawl` again."
 )
 CONFIGURATION = 2  # exit code: a setting is wrong
