@@ -53,7 +53,8 @@ class FrontierScheduler(BaseScheduler):
         """Raises: FrontierError, JobDirHeld."""
         self._spider = spider
         self._hook_removal()
-        generation = self._job.run_key if self._job else "0"
+        # Of one run and one address: requests for an address that was wrong would be refused for ever after a fix.
+        generation = f"{self._job.run_key} {getattr(spider, 'base_url', '')}" if self._job else "0"
         self.resumed = self._durable.open(generation) > 0
         self._derived.open(generation)
         self._crawler.signals.connect(self._keep, signals.spider_error)

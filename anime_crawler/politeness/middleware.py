@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from typing import Self
 
 from scrapy import Request
@@ -13,10 +14,14 @@ from anime_crawler.base_spiders import Action, GivenUp, Verdict
 from anime_crawler.politeness.header import rate_limit_reset_s
 from anime_crawler.politeness.upstream import Upstream, attempt_of
 
+PROCESS = uuid.uuid4().hex
+"""Tells this process from others in what a job directory keeps."""
+
 
 class PolitenessMiddleware:
     """Request meta that it reads and writes: ``attempt`` (from 1), ``not_before`` (Unix time of the next attempt),
-    ``spent_s`` (seconds that the request has been failing for), ``sent_at`` (steady time of this attempt).
+    ``spent_s`` (seconds that the request has been failing for), ``sent_at`` (steady time of this attempt),
+    ``process`` (which process these are of).
     """
 
     def __init__(self, upstream: Upstream) -> None:
@@ -30,6 +35,7 @@ class PolitenessMiddleware:
         self._upstream.check_address(request)
         if self._upstream.is_stopping():
             raise self._upstream.stopped(request)
+        self._forget_an_earlier_process(request)
         await self._back_off(request)
         await self._wait_for_turn(request)
         request.meta["sent_at"] = time.monotonic()
@@ -44,6 +50,13 @@ class PolitenessMiddleware:
         if seconds:
             self._upstream.penalize(request, seconds, "X-RateLimit-Remaining is 0")
         return response
+
+    def _forget_an_earlier_process(self, request: Request) -> None:
+        """Who starts the run again has mended something, or time has passed: the request has all its attempts again."""
+        if request.meta.setdefault("process", PROCESS) != PROCESS:
+            request.meta["process"] = PROCESS
+            request.meta.pop("attempt", None)
+            request.meta.pop("spent_s", None)
 
     async def _back_off(self, request: Request) -> None:
         """Not longer than the longest pause, should the clock have been set back since."""

@@ -15,6 +15,7 @@ from anime_crawler.frontier.scheduler import FrontierScheduler
 from anime_crawler.frontier.sqlite import FILE
 from anime_crawler.frontier.store import FrontierError
 from tests.politeness.crawl import result_of
+from tests.politeness.upstream_server import running_server
 
 
 def kill_at(web, process, lines: int) -> None:
@@ -84,6 +85,16 @@ def test_another_run_does_not_continue_what_an_earlier_one_left(web):
     web.crawl("/ok/raises", run_key="1")
     assert web.crawl("/ok/good", run_key="2").outcomes == {"/ok/good": ("ok", 1)}
     assert web.kept() == []
+
+
+def test_a_run_whose_upstream_has_a_new_address_begins_anew(web):
+    """What is pending was for the old one, and would be refused for ever."""
+    web.crawl("/ok/raises")
+    with running_server() as moved:
+        web.server, old = moved, web.server
+        assert web.crawl("/ok/good").outcomes == {"/ok/good": ("ok", 1)}
+        assert web.asked() == ["/ok/good"]
+        web.server = old
 
 
 def test_nothing_is_acked_once_the_catalogue_failed(web):

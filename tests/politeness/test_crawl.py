@@ -73,7 +73,7 @@ def test_a_stop_during_the_start_is_not_forgotten(plan):
 
 
 def test_a_retry_that_waits_survives_a_stop(server, plan, tmp_path):
-    """It is pending with its number of attempts, and continues from there."""
+    """It is pending; the next process has all its attempts again, for somebody may have mended something."""
     options = {
         "scrapy": {"JOBDIR": str(tmp_path / "job")},
         "config": {"backoff_base_seconds": 3, "backoff_max_seconds": 3, "max_retries": 1},
@@ -81,7 +81,7 @@ def test_a_retry_that_waits_survives_a_stop(server, plan, tmp_path):
     stopped_crawl(plan("/status/503", **options), server, arrivals=1)
     assert len(server.arrivals) == 1
     assert crawl(plan("/status/503", **options)).outcomes == {"/status/503": ("server_error", 2)}
-    assert len(server.arrivals) == 2
+    assert len(server.arrivals) == 3
 
 
 def test_a_budget_file_that_cannot_be_written_ends_the_run_and_loses_nothing(server, plan, tmp_path):
