@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urlsplit
 
 from scrapy.exceptions import DropItem
 
@@ -80,14 +79,16 @@ def _of_release(item: Release) -> Iterator[str]:
 
 
 def _of_players(players: tuple[Player, ...]) -> Iterator[str]:
-    for one, other in pairwise(players):
-        if one.number >= other.number:
-            yield f"players: number {other.number} after {one.number}; numbers must rise"
-    for player in players:
-        if max(player.source_number, player.season_number or 0) > INTEGER_MAX:
-            yield f"players.{player.number}: season or number above {INTEGER_MAX}"
-        if not is_public_host(urlsplit(player.url).hostname or ""):
-            yield f"players.{player.number}.url: its host is not a public name"
+    numbers = [player.number for player in players]
+    if any(one >= other for one, other in pairwise(numbers)):
+        yield "players: their numbers must rise"
+    if any(max(player.source_number, player.season_number or 0) > INTEGER_MAX for player in players):
+        yield f"players: a season or number above {INTEGER_MAX}"
+    # The model has made sure of https://host; a whole release is on one host or two.
+    hosts = {player.url[len("https://") :].partition("/")[0] for player in players}
+    for host in sorted(hosts):
+        if not is_public_host(host.partition(":")[0].lower()):
+            yield f"players.url: {host} is not a public name"
     yield from _control_characters("players.title", (player.title for player in players))
 
 
