@@ -27,13 +27,31 @@ NOT_CONTENT = ("schema_version", "fetched_at", "source_updated_at", "titles")
 first, so `source_updated_at` is no property of the upstream's state."""
 
 
-def rows(conn: Connection, kind: str) -> Rows:
+def rows(conn: Connection, kind: str, *, with_adult: bool = True) -> Rows:
     """Flat rows of one kind, all with the columns of `COLUMNS`, in order of identity.
+
+    Args:
+        with_adult: False leaves out every anime that any source marks as adult, and all that belongs to it.
 
     Raises:
         KeyError: no such kind; `KINDS` has them.
     """
-    return KINDS[kind](conn)
+    found = KINDS[kind](conn)
+    if with_adult:
+        return found
+    adult = _adult(conn)
+    return (row for row in found if _anime_of(row) not in adult)
+
+
+def _adult(conn: Connection) -> set[Any]:
+    is_adult = cast(_field(conn, anime.c.data, "is_adult"), Text).in_(("true", "1"))  # PostgreSQL's word, SQLite's
+    found = conn.execute(select(anime.c.title_id, anime.c.source, anime.c.source_id).where(is_adult))
+    return {title_id or (source, source_id) for title_id, source, source_id in found}
+
+
+def _anime_of(row: dict[str, Any]) -> Any:
+    """The title a row belongs to; where nobody knows one, the anime at the source, which has its one release's id."""
+    return row.get("title_id") or (row["source"], row.get("source_id") or row["release_id"])
 
 
 def write_jsonl(found: Rows, _columns: Iterable[str], file: BinaryIO) -> int:

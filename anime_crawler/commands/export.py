@@ -27,7 +27,7 @@ class Command(ScrapyCommand):
     requires_crawler_process = False
 
     def syntax(self) -> str:
-        return f"--kind {'|'.join(KINDS)} --format {'|'.join(WRITERS)} -o FILE"
+        return f"--kind {'|'.join(KINDS)} --format {'|'.join(WRITERS)} [--no-adult] -o FILE"
 
     def short_desc(self) -> str:
         return "Write anime, episodes, players or unmatched releases to a file"
@@ -36,6 +36,7 @@ class Command(ScrapyCommand):
         super().add_options(parser)
         parser.add_argument("--kind", choices=KINDS, required=True, help="what to write")
         parser.add_argument("--format", choices=WRITERS, default="jsonl", help="default: jsonl")
+        parser.add_argument("--no-adult", action="store_true", help="without rx, r_plus and hentai")
         parser.add_argument("-o", "--output", metavar="FILE", required=True, help="`-` is standard output")
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
@@ -45,7 +46,9 @@ class Command(ScrapyCommand):
         try:
             url = config_from(self.settings).database_url
             with connect(url) as conn, _output(opts.output) as file:
-                count = WRITERS[opts.format](rows(conn, opts.kind), COLUMNS[opts.kind], file)
+                count = WRITERS[opts.format](
+                    rows(conn, opts.kind, with_adult=not opts.no_adult), COLUMNS[opts.kind], file
+                )
             if opts.output != "-":
                 print(f"{count} {opts.kind} written to {opts.output}")
         except BrokenPipeError:  # `| head` has seen enough; what the interpreter flushes at exit goes nowhere
