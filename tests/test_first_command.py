@@ -1,0 +1,88 @@
+"""What ``make crawl`` runs, without a token and with one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+from tests.guard import clean_environment
+
+COMMAND = [sys.executable, "-m", "anime_crawler.sandbox.crawl"]
+
+
+def start(project, **settings):
+    """The command, running in the project."""
+    return subprocess.Popen(
+        COMMAND,
+        cwd=project,
+        env=clean_environment(settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process):
+    """Exit code, standard output, standard error."""
+    out, err = process.communicate(timeout=200)
+    return process.returncode, out, err
+
+
+def test_without_a_token_the_sandbox_is_crawled_and_interrupted_and_crawled_again(project, scrapy):
+    """Ctrl-C ends it with 130; again: 0; again: nothing is new. A configured backend gets no invented title."""
+    settings = {
+        "DATABASE_URL": "sqlite:///var/own.db",
+        "BACKEND_BASE_URL": "http://127.0.0.1:9",
+        "INTERNAL_TOKEN": "abc",
+    }
+    first = start(project, **settings)
+    assert first.stdout.readline().startswith("Sandbox: 200 invented titles, because no KODIK_API_TOKEN is set.")
+    wait_until(lambda: (project / "var/heartbeat").exists())
+    first.send_signal(signal.SIGINT)
+    assert finish(first)[0] == 130
+
+    code, _, err = finish(start(project, **settings))
+    assert code == 0, err
+    assert "Run 1: exit code 0" in err
+
+    assert finish(start(project, **settings))[0] == 0
+    assert not (project / "var/sandbox.db").exists()
+    status = json.loads(scrapy("status", "--json", DATABASE_URL="sqlite:///var/own.db").stdout)
+    assert status["counts"]["titles"] > 150
+    report = json.loads((project / "var/reports/run-2.json").read_text())
+    assert sum(outcomes.get("new", 0) + outcomes.get("changed", 0) for outcomes in report["counters"].values()) == 0
+
+
+def wait_until(is_so):
+    """Return when it is so."""
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_with_a_token_kodik_itself_is_crawled(project, sandbox):
+    """No word of the sandbox; what is configured is asked, and stored where it is configured."""
+    code, out, err = finish(
+        start(
+            project,
+            KODIK_API_TOKEN=sandbox.kodik_token,
+            KODIK_BASE_URL=sandbox.kodik_url,
+            SHIKIMORI_BASE_URL=sandbox.shikimori_url,
+        )
+    )
+    assert code == 0, err
+    assert "Sandbox" not in out
+    assert (project / "var/anime.db").exists()
+
+
+def test_a_wrong_setting_ends_it_with_2(project):
+    """One message, before anything is started."""
+    code, out, err = finish(start(project, CONCURRENCY="four"))
+    assert (code, out) == (2, "")
+    assert err.startswith("CONCURRENCY: ")
+    assert "Traceback" not in err
