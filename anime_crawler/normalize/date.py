@@ -18,10 +18,8 @@ def partial_date(year: int | None, month: int | None = None, day: int | None = N
     """
     if not year:
         return None
-    checked = date(year, month or 1, day or 1)
-    if not month:
-        return f"{checked:%Y}"
-    return checked.isoformat() if day else f"{checked:%Y-%m}"
+    checked = date(year, month or 1, day or 1).isoformat()
+    return checked if month and day else checked[:7] if month else checked[:4]
 
 
 def full_date(text: str | None) -> str | None:

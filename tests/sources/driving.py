@@ -86,7 +86,7 @@ async def _drive(spider: SourceSpider, run: RecordingRun, answer: Answer, kill_a
         pending.append(request)
         while pending and len(made) < kill_after:
             made.append(pending.pop(0))
-            for yielded in _outcome(spider, made[-1], answer(made[-1])):
+            for yielded in outcome_of(spider, made[-1], answer(made[-1])):
                 if isinstance(yielded, Request):
                     pending.append(yielded)
                 else:
@@ -94,7 +94,7 @@ async def _drive(spider: SourceSpider, run: RecordingRun, answer: Answer, kill_a
     return made
 
 
-def _outcome(spider: SourceSpider, request: Request, response: TextResponse) -> list[Any]:
+def outcome_of(spider: SourceSpider, request: Request, response: TextResponse) -> list[Any]:
     response.request = request
     verdict = spider.judge(response)
     if verdict.action is Action.ACCEPT:

@@ -1,0 +1,176 @@
+"""What all sources build on."""
+
+from __future__ import annotations
+
+import gc
+from types import SimpleNamespace
+
+import pytest
+from pydantic import BaseModel, ValidationError
+from scrapy import Request
+from scrapy.http import TextResponse
+from scrapy.settings import Settings
+from twisted.python.failure import Failure
+
+from anime_crawler.base_spiders import (
+    Action,
+    ArgumentError,
+    Drift,
+    GivenUp,
+    RecordError,
+    ResponseError,
+    SourceCard,
+    SourceSpider,
+    Verdict,
+    body,
+    count_unknown,
+    count_vanished,
+    explain,
+    json_body,
+    mapped,
+    shape_of,
+    verdict_by_status,
+)
+from tests.sources.driving import RecordingRun
+
+
+class ExampleSpider(SourceSpider):
+    """A source of one page."""
+
+    name = "example"
+    card = SourceCard(
+        "example", "Example", "none", "https://example.org", "1/s", "invented", ("Anime",), max_body_bytes=9
+    )
+    arguments = {"page": "which page"}
+
+
+def given_up(kind: str, response: TextResponse | None = None) -> Failure:
+    failure = Failure(GivenUp(Verdict(Action.GIVE_UP, kind, "because"), 4, response))
+    failure.request = Request("https://example.org/a")  # type: ignore[attr-defined]
+    return failure
+
+
+def test_an_unknown_argument_is_refused_with_what_there_is():
+    """Exit code 2 instead of a run that ignores it."""
+    with pytest.raises(ArgumentError, match=r"no argument pages.*\n  -a page=…  which page"):
+        ExampleSpider(pages="3")
+
+
+def test_a_card_decides_the_settings_of_its_spider():
+    """Body size and robots.txt."""
+    settings = Settings()
+    ExampleSpider.update_settings(settings)
+    assert settings.getint("DOWNLOAD_MAXSIZE") == 9
+    assert not settings.getbool("ROBOTSTXT_OBEY")
+
+
+def test_a_spider_belongs_to_the_job_of_its_crawler():
+    """It is attached when Scrapy makes it."""
+    attached = []
+    job = SimpleNamespace(attach=attached.append)
+    crawler = SimpleNamespace(job=job, settings=Settings(), signals=SimpleNamespace(connect=lambda *a, **k: None))
+    spider = ExampleSpider.from_crawler(crawler)  # type: ignore[arg-type]
+    assert attached == [spider]
+    assert spider.base_url == "https://example.org"
+
+
+def test_a_request_that_was_given_up_stays_pending_and_fails_the_run():
+    """Without an answer there is nothing to keep."""
+    spider, failure = ExampleSpider(), given_up("server_error")
+    spider.run = RecordingRun()
+    assert list(spider.failed(failure)) == []
+    assert failure.request.meta["unfinished"]
+    assert [verdict.kind for verdict in spider.run.failures] == ["server_error"]
+
+
+@pytest.mark.parametrize("kind", ["not_json", "wrong_shape", "challenge"])
+def test_an_answer_that_could_not_be_read_is_kept(kind):
+    """As a dead letter of the whole page, with the request that gave it."""
+    spider = ExampleSpider()
+    spider.run = RecordingRun()
+    (letter,) = spider.failed(given_up(kind, TextResponse("https://example.org/a", body=b"<html>\xff")))
+    assert (letter.kind, letter.reason, letter.raw) == ("page", f"{kind}: because", "<html>\ufffd")
+    assert letter.request == {"url": "https://example.org/a", "body": ""}
+
+
+def test_a_bug_is_not_taken_for_a_failing_upstream():
+    """Any other exception goes on as it is."""
+    spider, failure = ExampleSpider(), Failure(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        list(spider.failed(failure))
+
+
+@pytest.mark.parametrize(
+    ("status", "action", "kind", "is_trouble"),
+    [
+        (200, "accept", "ok", False),
+        (204, "accept", "ok", False),
+        (302, "give_up", "status_302", False),
+        (404, "give_up", "status_404", False),
+        (408, "retry", "server_error", True),
+        (429, "retry", "rate_limited", True),
+        (501, "give_up", "status_501", False),
+        (503, "retry", "server_error", True),
+        (520, "retry", "server_error", True),
+    ],
+)
+def test_a_status_alone_says_what_to_do(status, action, kind, is_trouble):
+    """Only 429, timeouts and "not now" answers are worth another try."""
+    verdict = verdict_by_status(status)
+    assert (verdict.action.value, verdict.kind, verdict.is_upstream_trouble) == (action, kind, is_trouble)
+
+
+def test_a_body_is_parsed_once_and_forgotten_with_its_response():
+    """The judge and the callback read the same document."""
+    response = TextResponse("https://example.org/", body=b'{"a": 1}')
+    assert json_body(response) is json_body(response)
+    assert len(body._documents) == 1
+    del response
+    gc.collect()
+    assert len(body._documents) == 0
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"<html>", b"\xff", b"[" * 5000, b"NaN", b'"\\ud800"'])
+def test_what_is_no_json_is_named_without_its_content(text):
+    """The message says where it breaks; what stands there may be a secret."""
+    with pytest.raises(ResponseError, match=r"^not JSON: "):
+        json_body(TextResponse("https://example.org/", body=text))
+
+
+def test_a_wrong_field_is_explained_by_path_and_rule():
+    """Not by its value."""
+
+    class Inner(BaseModel):
+        number: int
+
+    class Outer(BaseModel):
+        inner: list[Inner]
+
+    with pytest.raises(ValidationError) as error:
+        Outer.model_validate({"inner": [{"number": "canary"}]})
+    assert explain(error.value).startswith("inner.0.number: ")
+    assert "canary" not in explain(error.value)
+
+
+def test_a_word_without_a_mapping_is_never_folded_into_a_default():
+    """None stays None."""
+    assert mapped({"a": 1}, "a", "x") == 1
+    assert mapped({"a": 1}, None, "x") is None
+    with pytest.raises(RecordError, match="kind: unknown value 'b'"):
+        mapped({"a": 1}, "b", "kind")
+
+
+def test_drift_counts_what_is_new_and_what_all_records_lack():
+    """Only dictionaries count; 20 of them make a whole page."""
+    counts: Drift = Drift()
+    count_unknown(counts, [{"a": 1, "b": 2}, 5, None, {"b": 1}], "x.", frozenset("a"))
+    count_vanished(counts, [{"a": 1}] * 20, "x.", ["a", "c"])
+    count_vanished(counts, [{}] * 19, "y.", ["a"])
+    assert counts == {("x.b", "unknown"): 2, ("x.c", "vanished"): 20}
+
+
+def test_json_values_have_names():
+    """For messages."""
+    assert [shape_of(v) for v in ({}, [], "", None, True, 1.5)] == [
+        *("an object", "a list", "a text", "null", "a boolean", "a number")
+    ]

@@ -1,0 +1,70 @@
+"""`scrapy parsefile`: items of a recorded answer, and an exit code that tells the truth."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.test_source_contract import FOLDERS, read
+
+
+def sample(source: str, case: str) -> str:
+    return str(FOLDERS[source] / "samples" / case / "response.json")
+
+
+@pytest.mark.parametrize("source", sorted(FOLDERS))
+def test_items_are_printed_as_json_lines(scrapy, source):
+    """The items of a sample, one line each; nothing on stderr."""
+    case = "material__film" if source == "kodik" else "page__two_titles"
+    done = scrapy("parsefile", source, sample(source, case))
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    expected = read(FOLDERS[source] / "samples" / case, "expected.json")["items"]
+    assert [(line["item"], line["source_id"]) for line in lines] == [(i["item"], i["source_id"]) for i in expected]
+    assert done.stderr == ""
+
+
+def test_what_was_set_aside_is_said_on_stderr(scrapy):
+    """Record and reason; the others are printed, so the exit code is 0."""
+    done = scrapy("parsefile", "kodik", sample("kodik", "material__dummy_links"))
+    assert done.returncode == 0
+    assert "set aside: material serial-16: link: not a player link" in done.stderr
+    assert len(done.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize("content", [None, b"", b"<html>", b'{"error":"x"}', b"[]"])
+def test_a_file_that_gives_nothing_exits_1(scrapy, project, content):
+    """Missing, empty, not JSON, an error; an empty list holds nothing to understand."""
+    if content is not None:
+        (project / "file.json").write_bytes(content)
+    done = scrapy("parsefile", "shikimori", "file.json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing understood" in done.stderr
+
+
+def test_an_answer_of_bad_records_only_exits_1(scrapy):
+    """Nothing of it was understood."""
+    done = scrapy("parsefile", "kodik", sample("kodik", "material__number_too_high"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("set aside") == 3
+
+
+def test_an_answer_without_records_is_understood(scrapy):
+    """Nothing found is no error."""
+    done = scrapy("parsefile", "kodik", sample("kodik", "list_page__empty"))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "holds no records" in done.stderr
+
+
+def test_an_unknown_source_exits_2_and_names_those_there_are(scrapy):
+    """All folders below sources."""
+    done = scrapy("parsefile", "narutopedia", "x.json")
+    assert done.returncode == 2
+    assert all(name in done.stderr for name in FOLDERS)
+
+
+def test_control_characters_of_a_file_do_not_reach_the_terminal(scrapy, project):
+    """A reason may quote the record."""
+    (project / "x.json").write_text(json.dumps({"error": "\x1b[2Jgone"}))
+    assert "\x1b" not in scrapy("parsefile", "kodik", "x.json").stderr

@@ -1,0 +1,103 @@
+"""Texts from outside are plain: readable, and nothing in them is code."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anime_crawler.normalize.text import normalize_line, normalize_text, unique
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<SCRIPT SRC=//evil.example/x.js></SCRIPT>",
+    "<img src=x onerror=alert(1)>",
+    "<svg/onload=alert(1)>",
+    "<svg><script>alert(1)</script></svg>",
+    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
+    "<a href=javascript:alert(1)>x</a>",
+    "<math><mtext></mtext><script>alert(1)</script></math>",
+    "<scr<script>ipt>alert(1)</scr</script>ipt>",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "&amp;lt;img src=x onerror=alert(1)&amp;gt;",
+    "&#60;script&#62;alert(1)&#60;/script&#62;",
+    "&#x3c;svg onload=alert(1)&#x3e;",
+    "<x onclick=alert(1)>",
+    "<style>@import 'javascript:alert(1)'</style>",
+    "<!--<img src='--><img src=x onerror=alert(1)//'>",
+    "<body\nonload\n=alert(1)>",
+    "<\x00script>alert(1)</script>",
+    "<scr\u200eipt>alert(1)</scr\u200eipt>",
+    "<scr\x1b[0mipt>alert(1)</script>",
+    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
+]
+TAG = re.compile(r"<[A-Za-z/!?]")
+
+
+def is_plain(text: str | None, allowed: str = "") -> bool:
+    """No tag, no control character but the allowed ones."""
+    return not text or not (TAG.search(text) or any(unicodedata.category(c) == "Cc" and c not in allowed for c in text))
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_no_tag_survives(hostile):
+    """In titles and in descriptions, however it was escaped or torn; what stands around it stays."""
+    line, text = normalize_line(f"До {hostile} после"), normalize_text(f"До {hostile}\nпосле")
+    assert is_plain(line)
+    assert is_plain(text, "\n")
+    assert line is not None
+    assert line.startswith("До")
+
+
+@given(st.text(st.sampled_from("<>/!&#;x3cltscript=onload \n\x1b[]\x00'\"`")))
+def test_no_mixture_of_the_pieces_makes_a_tag(text):
+    """Random torn markup."""
+    assert is_plain(normalize_line(text))
+    assert is_plain(normalize_text(text), "\n\t")
+
+
+@given(st.text())
+def test_any_text_becomes_one_clean_line(text):
+    """No control characters, no blanks around, never empty; cleaning twice changes nothing more."""
+    line = normalize_line(text)
+    assert line is None or (is_plain(line) and line == line.strip() and "\n" not in line)
+    assert normalize_line(line) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("\x1b[31mКрасный\x1b[0m", "Красный"),
+        ("\x1b]0;title\x07Маяк", "Маяк"),
+        ("\x9b2JМаяк", "Маяк"),
+        ("\x1bPq#0\x1b\\Маяк", "Маяк"),
+        ("Маяк\u202eтакам", "Маяктакам"),
+        ("a\r\nb\tc\u3000d", "a b c d"),
+        ("Tom &amp; Jerry", "Tom & Jerry"),
+        ("AT&T", "AT&T"),
+        ("3 < 5 > 4", "3 < 5 > 4"),
+        ("IS <Infinite Stratos>", "IS ‹Infinite Stratos>"),
+        ("IS <インフィニット・ストラトス>", "IS <インフィニット・ストラトス>"),
+        ("<b>Маяк</b>", "Маяк"),
+        ("  ", None),
+        ("\u200e\ufeff", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_titles_keep_what_people_wrote(text, clean):
+    """Escapes and markup go; brackets, ampersands and other scripts stay."""
+    assert normalize_line(text) == clean
+
+
+def test_texts_keep_their_paragraphs():
+    """LF, at most one empty line, no blanks at line ends; HTML breaks become line ends."""
+    assert normalize_text(" один \r\n\r\n\r\n\r\nдва<br>три<p>четыре</p>пять ") == "один\n\nдва\nтричетыре\nпять"
+
+
+def test_alternatives_are_unique_whatever_their_case():
+    """In their order, without blanks and without the main titles."""
+    assert unique(["NL", " nl ", None, "", "Маяк", "Lighthouse"], "маяк") == ("NL", "Lighthouse")

@@ -1,0 +1,91 @@
+"""Every field of every sample, given every wrong type: always items or what was set aside, never an exception."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any
+
+import orjson
+import pytest
+
+from anime_crawler.base_spiders import ResponseError
+from anime_crawler.items import Item, Rejected
+from anime_crawler.sources.kodik import schema as kodik_schema
+from anime_crawler.sources.shikimori import schema as shikimori_schema
+from tests.test_source_contract import SAMPLES, read
+
+NOW = datetime(2026, 5, 3, tzinfo=UTC)
+WRONG: list[Any] = [None, True, -1, 10**25, 1.5, "", "x\x00", [], ["x", None, 5], {"x": {"y": []}}]
+ACCEPTED = [s for s in SAMPLES if read(s, "expected.json")["verdict"] == "ok" and "unknown" not in s.name]
+ONE_OF_A_KIND = [s for s in ACCEPTED if not s.name.startswith(("kind__", "status__", "translation_kind__"))]
+DRIFTS = {
+    "kodik": kodik_schema.drift,
+    "shikimori": lambda document: shikimori_schema.drift(document["data"]["animes"]),
+}
+
+
+def mutations(document: Any) -> Iterator[bytes]:
+    """The document with each value inside it replaced by each wrong one, and left out."""
+    for container, key in places(document):
+        right = container[key]
+        for wrong in WRONG:
+            container[key] = wrong
+            yield json.dumps(document).encode()
+        del container[key]
+        yield json.dumps(document).encode()
+        if isinstance(container, list):
+            container.insert(key, right)
+        else:
+            container[key] = right
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """(container, key) of all values inside a document."""
+    for key, inner in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        yield value, key
+        if isinstance(inner, dict | list):
+            yield from places(inner)
+
+
+def check(source: str, body: bytes) -> None:
+    """The parser gives items and rejected records, or says that the whole is something else; drift counts."""
+    parse = import_module(f"anime_crawler.sources.{source}.parse").parse_file
+    try:
+        found = list(parse(body, "file", NOW))
+    except ResponseError as error:
+        assert str(error)
+        return
+    for item in found:
+        assert isinstance(item, Item | Rejected)
+        item.model_dump_json()
+    document = orjson.loads(body)
+    if isinstance(document, dict) and {"results", "data"} & document.keys():
+        DRIFTS[source](document)
+
+
+@pytest.mark.parametrize("sample", ONE_OF_A_KIND, ids=lambda path: f"{path.parent.parent.name}-{path.name}")
+def test_a_wrong_type_anywhere_is_no_exception(sample):
+    """Each value of the sample is replaced by each of the wrong ones, and left out."""
+    for body in mutations(shortened(read(sample, "response.json"))):
+        check(sample.parent.parent.name, body)
+
+
+@pytest.mark.parametrize("source", sorted(DRIFTS))
+def test_recorded_answers_stand_wrong_types_too(source, shared):
+    """The same with real answers, one record of each."""
+    for path in sorted((shared / "samples" / source).glob("*.json")):
+        for body in mutations(shortened(orjson.loads(path.read_bytes()))):
+            check(source, body)
+
+
+def shortened(document: Any) -> Any:
+    """The document with one record in each list, and two entries in each object of numbers: 220 episodes are 2."""
+    if isinstance(document, list):
+        return [shortened(value) for value in document[:1]]
+    if isinstance(document, dict):
+        is_numbered = all(key.isdigit() for key in document)
+        return {key: shortened(value) for key, value in list(document.items())[: 2 if is_numbered else None]}
+    return document
