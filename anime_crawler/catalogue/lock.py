@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from anime_crawler.catalogue.engine import database, errors_explained
+from anime_crawler.catalogue.errors import CatalogueError
 from anime_crawler.catalogue.sql import iso
 from anime_crawler.items import utc_now
 
@@ -42,14 +43,16 @@ def _hold_file(where: URL, name: str) -> Iterator[None]:
     """A kernel lock on ``<db>.<name>.lock``; the file stays, its lock does not. Beside it, who holds it."""
     path = Path(f"{where.database}.{name}.lock")
     owner = path.with_suffix(".owner")
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, timeout=0)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
+        owner.write_text(_owner())
     except Timeout:
         raise LockHeld(_say(name, owner.read_text() if owner.exists() else "an unknown process")) from None
+    except OSError as error:
+        raise CatalogueError(f"DATABASE_URL: cannot write {path}: {error.strerror}") from error
     try:
-        owner.write_text(_owner())
         yield
     finally:
         lock.release()

@@ -6,7 +6,7 @@ There is no queue: "to deliver" is the difference between what the catalogue hol
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -38,8 +38,7 @@ class LivePlayer(NamedTuple):
     translation_kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class SentPlayer:
+class SentPlayer(NamedTuple):
     """One row of delivered_player: a link the backend holds, or may hold while `state` is ``sending``."""
 
     title_id: str
@@ -194,7 +193,7 @@ def record_episodes(
 
 def record_players(conn: Connection, players: Iterable[SentPlayer]) -> None:
     """Write intents (``sending``) and receipts (``done``) in one statement; of one link, the last one counts."""
-    rows = {(p.title_id, p.number, p.url): astuple(p) for p in players}
+    rows = {player[:3]: player for player in players}
     conn.execute(_upsert(conn.dialect.name, delivered_player), {"rows": packed(rows.values())})
 
 

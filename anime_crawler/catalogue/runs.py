@@ -80,8 +80,7 @@ def mark_gone_after_full_walk(conn: Connection, source: str, run_id: int) -> int
     """
     missing = (release.c.source == source) & (release.c.seen_in < run_id) & release.c.gone_at.is_(None)
     titles = select(release.c.title_id).where(missing, release.c.title_id.is_not(None))
-    raised = {"version": title.c.version + 1, "changed_in": run_id}
-    conn.execute(update(title).where(title.c.title_id.in_(titles)).values(raised))
+    conn.execute(update(title).where(title.c.title_id.in_(titles)).values(version=title.c.version + 1))
     return conn.execute(update(release).where(missing).values(gone_at=iso(utc_now()))).rowcount
 
 

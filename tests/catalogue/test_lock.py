@@ -46,3 +46,11 @@ def test_a_database_that_is_down_is_no_held_lock():
     """It is a matter of configuration."""
     with pytest.raises(CatalogueError), catalogue_lock("postgresql://u@127.0.0.1:1/d", "deliver"):
         pass
+
+
+def test_a_folder_that_cannot_be_written_is_no_held_lock_either(tmp_path):
+    """A file stands where it should be."""
+    (tmp_path / "file").write_text("")
+    url = f"sqlite:///{tmp_path}/file/a.db"
+    with pytest.raises(CatalogueError, match="DATABASE_URL: cannot write"), catalogue_lock(url, "deliver"):
+        pass
