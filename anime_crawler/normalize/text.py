@@ -43,19 +43,19 @@ def normalize_line(text: str | None) -> str | None:
         return None
     if text.isprintable() and "<" not in text and "&" not in text:  # nearly all, and a hundred times faster
         return (" ".join(text.split()) if "  " in text else text.strip()) or None
+    text = without_controls(text)
     text = without_html(text) if HTML_ELEMENT.search(html.unescape(text)) else _unescaped(text)
-    text = TAG_START.sub("‹", without_controls(text))
-    return " ".join(text.split()) or None
+    return " ".join(_disarmed(text).split()) or None
 
 
 def normalize_text(text: str | None) -> str | None:
     """A text of several lines without HTML, LF line ends, at most one empty line in a row; ``None``: nothing left."""
     if not text:
         return None
-    if "<" in text or "&" in text:
-        text = without_html(text)
     if not text.replace("\n", "").isprintable():
         text = without_controls(text)
+    if "<" in text or "&" in text:
+        text = _disarmed(without_html(text))
     lines = "\n".join(" ".join(line.split()) for line in text.split("\n"))
     return EMPTY_LINES.sub("\n\n", lines).strip() or None
 
@@ -72,7 +72,12 @@ def without_html(text: str) -> str:
         text = html.unescape(nh3.clean(BREAK.sub("\n", html.unescape(text)), tags=set()))
         if text == before:
             break
-    return TAG_START.sub("‹", text)
+    return text
+
+
+def _disarmed(text: str) -> str:
+    """The text once entities have become characters: none of them is a control character or begins a tag."""
+    return TAG_START.sub("‹", without_controls(text))
 
 
 def _unescaped(text: str) -> str:
