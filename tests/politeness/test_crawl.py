@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import time
 from bisect import bisect_right
@@ -118,4 +117,4 @@ def test_the_token_joins_a_request_when_it_leaves_and_is_left_nowhere(server, pl
     assert (tmp_path / "job" / "frontier.sqlite").exists()
     left = [result.output, *(path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file())]
     assert all(TOKEN not in text for text in left)
-    assert re.search(r"upstream: server_error, status 500", (tmp_path / "log.txt").read_text())
+    assert '"kind":"server_error"' in (tmp_path / "log.txt").read_text()  # so the log was written
