@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from anime_crawler.catalogue import runs
 from anime_crawler.catalogue import tables as t
 from anime_crawler.items import Airing, Checkpoint
-from tests.catalogue.support import NOW, opened, player, release
+from tests.catalogue.support import NOW, opened, player, rejected, release
 
 LATER = NOW + timedelta(days=1)
 
@@ -136,6 +136,14 @@ def test_a_full_walk_marks_gone_what_it_did_not_list(tables):
     assert versions(tables) == {"20": 1, "21": 2}
     assert tables.store(release("b", "21"), run=3)["release", "changed"] == 1
     assert versions(tables) == {"20": 1, "21": 3}
+
+
+def test_a_listed_release_that_was_not_understood_is_not_gone(tables):
+    """Dummies instead of links: what was good before is kept."""
+    tables.store(release("a"), release("b"), run=1)
+    end = Checkpoint(source="kodik", previous=None, state={"done": 1}, full_since=2)
+    tables.store(rejected("a"), end, run=2, listing_is_full=True)
+    assert [id_ for id_, at in tables.rows(t.release, "source_id", "gone_at") if at] == ["b"]
 
 
 def test_a_full_walk_continued_by_a_later_run_keeps_what_the_first_saw(tables):
