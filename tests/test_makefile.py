@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.guard import ROOT
+from tests.guard import ROOT, clean_environment
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE)
@@ -16,9 +16,8 @@ TARGETS = re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE)
 
 def plan(*arguments: str) -> str:
     """What make would run."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     command = ["make", "-n", "-o", ".venv/ready", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True)
     return done.stdout
 
 
@@ -30,8 +29,9 @@ def test_every_target_can_be_planned(target):
 
 def test_help_names_every_target():
     """`make` alone shows them all."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    shown = subprocess.run(["make"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["make"], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=True
+    ).stdout
     assert [line.split()[1] for line in shown.splitlines()] == TARGETS
 
 
