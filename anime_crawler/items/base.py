@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
 
@@ -52,8 +52,3 @@ class Item(BaseModel):
 def utc_now() -> datetime:
     """The current time with its zone, as every item wants it."""
     return datetime.now(UTC)
-
-
-def jsonable(item: BaseModel) -> dict[str, Any]:
-    """The item as plain JSON values, for feeds and dead letters."""
-    return item.model_dump(mode="json")
