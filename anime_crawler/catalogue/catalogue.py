@@ -37,6 +37,7 @@ class _Task:
 
     run: Callable[[Connection], Any]
     writes: bool
+    durable: bool
     done: Future[Any]
     result: Any = None
     error: Exception | None = None
@@ -74,8 +75,12 @@ class Catalogue:
         catalogue._thread.start()
         return catalogue
 
-    async def write(self, fn: Callable[[Connection], T]) -> T:
+    async def write(self, fn: Callable[[Connection], T], *, durable: bool = True) -> T:
         """What `fn` gives back, once all it did is committed.
+
+        Args:
+            durable: over a power cut too. The frontier must never know more than the catalogue, so items are; a
+                receipt need not be, for without it the same POST is sent again and changes nothing.
 
         Functions that wait at the same time share one transaction. When one of them raises, all are rolled back and
         each runs again alone: `fn` may run twice and must have no effects beyond the connection.
@@ -83,11 +88,11 @@ class Catalogue:
         Raises:
             CatalogueError: nothing of `fn` is stored: disk full, database gone or locked.
         """
-        return await self._submit(fn, writes=True)
+        return await self._submit(fn, writes=True, durable=durable)
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
         """What `fn` gives back; it sees everything written before."""
-        return await self._submit(fn, writes=False)
+        return await self._submit(fn, writes=False, durable=False)
 
     async def close(self) -> None:
         """Finish what waits, then close the database."""
@@ -96,10 +101,10 @@ class Catalogue:
             self._tasks.put(None)
             await asyncio.to_thread(self._thread.join)
 
-    async def _submit(self, fn: Callable[[Connection], T], writes: bool) -> T:
+    async def _submit(self, fn: Callable[[Connection], T], writes: bool, durable: bool) -> T:
         if self._closed:
             raise CatalogueError("the catalogue is closed")
-        task = _Task(fn, writes, self._loop.create_future())
+        task = _Task(fn, writes, durable, self._loop.create_future())
         self._tasks.put(task)
         result: T = await task.done
         return result
@@ -124,7 +129,7 @@ class Catalogue:
 
     def _run(self, tasks: Sequence[_Task]) -> None:
         try:
-            with self._transaction(any(task.writes for task in tasks)):
+            with self._transaction(any(task.writes for task in tasks), any(task.durable for task in tasks)):
                 for task in tasks:
                     task.result = task.run(self._conn)
         except Exception as error:  # whatever it is, it belongs to the one who waits for the task
@@ -135,12 +140,12 @@ class Catalogue:
                 self._run([task])
 
     @contextmanager
-    def _transaction(self, writes: bool) -> Iterator[None]:
+    def _transaction(self, writes: bool, durable: bool) -> Iterator[None]:
         if self._dry_run:
             with self._conn.begin_nested():
                 yield
         else:
-            with self._conn.execution_options(writes=writes).begin():
+            with self._conn.execution_options(writes=writes, durable=durable).begin():
                 yield
 
     def _explained(self, error: Exception) -> Exception:

@@ -134,9 +134,6 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy says BEGIN, see _begin; else DDL would not be transactional
     for pragma in (
         "journal_mode = WAL",  # readers (status, export) do not wait for the writer
-        # Durable before anything is acked, also over a power cut: else the frontier could know more than the catalogue.
-        # Costs one fsync a page of items, and one for all receipts that wait at the same time.
-        "synchronous = FULL",
         "foreign_keys = ON",
         "cache_size = -16000",  # 16 MB; bounds memory, holds the upper index pages of 450,000 players
     ):
@@ -145,5 +142,7 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
 
 def _begin(conn: Connection) -> None:
     # A writer must say so at once: a read transaction that turns writer fails without waiting when another wrote.
-    wants_to_write = conn.get_execution_options().get("writes", False)
-    conn.exec_driver_sql("BEGIN IMMEDIATE" if wants_to_write else "BEGIN")
+    options = conn.get_execution_options()
+    # FULL is durable over a power cut too, for an fsync a commit; NORMAL over the death of the process.
+    conn.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if options.get('durable', True) else 'NORMAL'}")
+    conn.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
