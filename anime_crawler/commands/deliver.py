@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 
+import uvloop
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import BaseSettings
 from scrapy.utils.log import configure_logging
@@ -41,7 +42,7 @@ class Command(ScrapyCommand):
             secrets.install(config)
             configure_logging(self.settings)
             with catalogue_lock(config.database_url, "deliver"):
-                self.exitcode = asyncio.run(deliver(config, self.settings))
+                self.exitcode = uvloop.run(deliver(config, self.settings))
         except (ConfigError, CatalogueError) as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
         except LockHeld as error:
