@@ -77,7 +77,7 @@ def test_an_absurd_retry_after_is_said_and_cut_to_a_quarter_of_an_hour(quick_pro
 
 
 @pytest.mark.parametrize("service", SERVICES)
-@pytest.mark.parametrize("status", [500, 503, 520])
+@pytest.mark.parametrize("status", [503, 520])
 def test_a_burst_of_server_errors_is_outlasted(
     quick_project: Project, clean: Exports, service: str, status: int
 ) -> None:
