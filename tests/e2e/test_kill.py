@@ -56,11 +56,11 @@ def kill_at_random(project: Project, kills: int, seed: int, keep_jobdir: bool) -
 
 @pytest.mark.parametrize("keep_jobdir", [True, False], ids=["job directory kept", "job directory lost"])
 def test_kills_at_random_instants_change_nothing(new_project: NewProject, keep_jobdir: bool) -> None:
-    """Twelve kills in an import of 100 titles: dump and exports are those of a clean run."""
-    clean = new_project("clean", titles=100)
+    """Eight kills in an import of 60 titles: dump and exports are those of a clean run."""
+    clean = new_project("clean", titles=60)
     finish(clean)
-    killed = new_project("killed", titles=100)
-    assert kill_at_random(killed, 12, seed=5, keep_jobdir=keep_jobdir) > 0
+    killed = new_project("killed", titles=60)
+    assert kill_at_random(killed, 8, seed=5, keep_jobdir=keep_jobdir) > 0
     finish(killed)
     assert result(killed) == result(clean)
     assert_nothing_went_twice(killed)
@@ -94,23 +94,25 @@ def clean_result(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, in
 
 
 @pytest.mark.parametrize("keep_jobdir", [True, False], ids=["job directory kept", "job directory lost"])
+@pytest.mark.parametrize(
+    "position", [pytest.param(0.0, marks=pytest.mark.slow), 0.5, pytest.param(1.0, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_at_each_durable_step_changes_nothing(
-    new_project: NewProject, clean_result: tuple[dict[str, int], Any], step: str, keep_jobdir: bool
+    new_project: NewProject, clean_result: tuple[dict[str, int], Any], step: str, position: float, keep_jobdir: bool
 ) -> None:
-    """Killed once before or after the first, a middle and the last commit, POST or ack, the job still ends the same."""
+    """Killed before or after the first, the middle or the last commit, POST or ack, the job still ends the same."""
     reached, expected = clean_result
-    times = reached[step]
-    assert times > 0, f"{step} is never reached"
-    for nth in sorted({1, times // 2 or 1, times}):
-        project = new_project(f"at-{nth}", titles=8)
-        process = project.start(step, str(nth), *CRAWL, module="tests.e2e.crash")
-        assert process.wait(120) in (-signal.SIGKILL, 0), project.log()[-3000:]
-        if not keep_jobdir:
-            project.wipe_jobdir()
-        finish(project)
-        assert result(project) == expected, f"killed at {step} number {nth}"
-        assert_nothing_went_twice(project)
+    assert reached[step] > 0, f"{step} is never reached"
+    nth = max(1, round(position * reached[step]))
+    project = new_project(titles=8)
+    process = project.start(step, str(nth), *CRAWL, module="tests.e2e.crash")
+    assert process.wait(120) in (-signal.SIGKILL, 0), project.log()[-3000:]
+    if not keep_jobdir:
+        project.wipe_jobdir()
+    finish(project)
+    assert result(project) == expected
+    assert_nothing_went_twice(project)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -118,9 +120,9 @@ def test_a_stop_signal_ends_the_run_within_ten_seconds_and_the_next_run_complete
     new_project: NewProject, signum: signal.Signals
 ) -> None:
     """Exit code 130, at most 10 s, and in the end the result of a clean run."""
-    clean = new_project("clean", titles=60)
+    clean = new_project("clean", titles=30)
     finish(clean)
-    stopped = new_project("stopped", titles=60)
+    stopped = new_project("stopped", titles=30)
     for delay_s in (0.1, 0.5, 1):
         process = stopped.start_and_wait(*CRAWL)
         time.sleep(delay_s)
