@@ -121,7 +121,8 @@ class Importer:
         async with BackendClient(
             config.backend_base_url, token, config.concurrency, config.http_timeout_seconds
         ) as client:
-            await self._deliver(Sender(client, gate, config, self._report, self._budgets), more_may_come, ready_only)
+            sender = Sender(client, gate, config, self._report, self._budgets)
+            await self._deliver(sender, more_may_come, ready_only)
         return await self._result(gate.stopped)
 
     async def plan(self) -> PlannedPosts:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
-from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
+from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.outbox import SentPlayer, record_players
 
 
@@ -47,9 +47,9 @@ class Ledger:
                     done.set_exception(error)
         self._writer = None
 
-    async def _commit(self, rows: list[SentPlayer]) -> CatalogueError | None:
+    async def _commit(self, rows: list[SentPlayer]) -> Exception | None:
         try:
-            await self._catalogue.write(partial(record_players, players=rows))
-        except CatalogueError as error:
+            await self._catalogue.write(partial(record_players, players=rows), durable=False)
+        except Exception as error:  # whatever it is, it belongs to those who wait
             return error
         return None

@@ -6,7 +6,6 @@ unknown, the next one waits until the backend cannot be at work on it any more.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -59,7 +58,7 @@ class PlayerFailures:
             await self._books.withdraw(intent, player.post.before)
         elif reply.outcome is Outcome.TIMEOUT:
             repeat_at = datetime.now(UTC) + timedelta(seconds=reply.delay_s)
-            await self._ledger.write([replace(intent, sent_at=iso(repeat_at - timedelta(seconds=GRACE_S)))])
+            await self._ledger.write([intent._replace(sent_at=iso(repeat_at - timedelta(seconds=GRACE_S)))])
 
     async def _give_up(self, work: TitleWork, post: PlayerPost, reply: Reply) -> None:
         key = player_key(work.title_id, post.number, post.url)

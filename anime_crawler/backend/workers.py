@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from anime_crawler.backend.books import Books, now
 from anime_crawler.backend.client import Kind
@@ -98,7 +98,7 @@ class Worker:
         if reply.outcome is Outcome.DELIVERED:
             self._shop.books.report.count("backend", "players")
             player.title.has_progressed = True
-            self._receipt, self._delivered = replace(intent, state="done"), player.title
+            self._receipt, self._delivered = intent._replace(state="done"), player.title
         elif await self._shop.failures.settled(player, intent, reply):
             await self._shop.settle(player.title)
 

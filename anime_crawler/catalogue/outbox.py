@@ -193,7 +193,7 @@ def record_episodes(
 
 def record_players(conn: Connection, players: Iterable[SentPlayer]) -> None:
     """Write intents (``sending``) and receipts (``done``) in one statement; of one link, the last one counts."""
-    rows = {player[:3]: player for player in players}
+    rows = {player[:3]: tuple(player) for player in players}
     conn.execute(_upsert(conn.dialect.name, delivered_player), {"rows": packed(rows.values())})
 
 

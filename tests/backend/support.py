@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +14,9 @@ from typing import Any
 from anime_crawler.backend.importer import DeliveryResult, Importer, PlannedPosts
 from anime_crawler.backend.reference import Faults, create_app
 from anime_crawler.backend.reference.dump import dump
+from anime_crawler.backend.reference.errors import RefusedError
 from anime_crawler.backend.reference.server import listen, make_server
+from anime_crawler.backend.reference.store import Store
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.store import store_items
 from anime_crawler.config import Config
@@ -186,3 +188,31 @@ def release(
 
 def player_url(title_id: str, number: int, team: str = "610") -> str:
     return f"https://kodikplayer.com/seria/{title_id}{team}{number:04}/0123abcd/720p"
+
+
+def in_world(tmp_path: Path, story: Callable[[World], Coroutine[Any, Any, None]], **settings: Any) -> None:
+    """Run the story, a coroutine function, in a fresh world."""
+
+    async def run() -> None:
+        async with world(tmp_path, **settings) as new:
+            await story(new)
+
+    asyncio.run(run())
+
+
+async def two_titles(w: World) -> None:
+    """Two titles of two episodes each."""
+    for title_id in ("1", "2"):
+        await w.store(anime(title_id), release(title_id, [1, 2]))
+
+
+def refuse(monkeypatch: Any, method: str, is_bad: Callable[[Any], bool], status: int, said: str) -> None:
+    """Let backends that are started from now on refuse some records."""
+    accepting = getattr(Store, method)
+
+    def refusing(self: Store, connection: Any, payload: Any, post: Any) -> Any:
+        if is_bad(payload):
+            raise RefusedError(status, said)
+        return accepting(self, connection, payload, post)
+
+    monkeypatch.setattr(Store, method, refusing)

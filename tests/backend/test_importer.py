@@ -13,17 +13,7 @@ from anime_crawler.backend.payloads import DEMOTED
 from anime_crawler.catalogue.catalogue import CatalogueError
 from anime_crawler.catalogue.tables import dead_letter, delivered_player, title
 from anime_crawler.items import Absent, Titles
-from tests.backend.support import FETCHED, World, anime, player_url, release, world
-
-
-def in_world(tmp_path, story, **settings):
-    """Run the story, a coroutine function, in a fresh world."""
-
-    async def run() -> Any:
-        async with world(tmp_path, **settings) as new:
-            return await story(new)
-
-    return asyncio.run(run())
+from tests.backend.support import FETCHED, World, anime, in_world, player_url, release
 
 
 async def store_titles(w: World, *title_ids: int, episodes: int = 3, teams: tuple[str, ...] = ("610", "7")) -> None:
@@ -287,12 +277,12 @@ def test_without_a_receipt_nothing_more_is_sent(tmp_path):
         write = w.catalogue.write
         calls = 0
 
-        async def full_disk(fn: Any) -> Any:
+        async def full_disk(fn: Any, **options: Any) -> Any:
             nonlocal calls
             calls += 1
             if calls > 5:
                 raise CatalogueError("disk full")
-            return await write(fn)
+            return await write(fn, **options)
 
         w.catalogue.write = full_disk
         with pytest.raises(CatalogueError, match="disk full"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -17,17 +16,7 @@ from anime_crawler.catalogue.outbox import SentPlayer
 from anime_crawler.catalogue.sql import iso
 from anime_crawler.catalogue.tables import delivered_player
 from anime_crawler.catalogue.titles import raise_versions
-from tests.backend.support import World, anime, player_url, release, world
-
-
-def in_world(tmp_path, story, **settings):
-    """Run the story, a coroutine function, in a fresh world."""
-
-    async def run() -> Any:
-        async with world(tmp_path, **settings) as new:
-            return await story(new)
-
-    return asyncio.run(run())
+from tests.backend.support import World, anime, in_world, player_url, release
 
 
 def intent(number: int, age_s: float, title_id: str = "1") -> SentPlayer:
@@ -231,8 +220,4 @@ def test_receipts_survive_in_postgresql_too(tmp_path, postgres_url):
         assert (await w.deliver()).players == 40
         assert (await w.plan()).players == 0
 
-    async def run() -> None:
-        async with world(tmp_path, database_url=postgres_url) as w:
-            await story(w)
-
-    asyncio.run(run())
+    in_world(tmp_path, story, database_url=postgres_url)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from anime_crawler.backend import sender
-from anime_crawler.backend.reference.errors import RefusedError
-from anime_crawler.backend.reference.store import Store
 from anime_crawler.catalogue.tables import dead_letter, delivered_player
 from anime_crawler.catalogue.titles import raise_versions
-from anime_crawler.items import Titles
-from tests.backend.support import World, anime, release, running_backend, world
+from tests.backend.support import World, anime, in_world, refuse, release, two_titles
 
 
 @pytest.fixture(autouse=True)
@@ -26,38 +20,10 @@ def short_waits(monkeypatch):
     monkeypatch.setattr(sender, "DROPPED_PLAYER_S", 0.05)
 
 
-def in_world(tmp_path, story, **settings):
-    """Run the story, a coroutine function, in a fresh world."""
-
-    async def run() -> Any:
-        async with world(tmp_path, **settings) as new:
-            return await story(new)
-
-    return asyncio.run(run())
-
-
-async def two_titles(w: World) -> None:
-    """Two titles of two episodes each."""
-    for title_id in ("1", "2"):
-        await w.store(anime(title_id), release(title_id, [1, 2]))
-
-
 async def letters(w: World) -> dict[tuple[str, str], str]:
     """(kind, key) -> reason of all dead letters."""
     columns = (dead_letter.c.kind, dead_letter.c.key, dead_letter.c.reason)
     return {(kind, key): reason for kind, key, reason in await w.rows(select(*columns))}
-
-
-def refuse(monkeypatch, method: str, is_bad: Callable[[Any], bool], status: int, said: str) -> None:
-    """Let backends that are started from now on refuse some records."""
-    accepting = getattr(Store, method)
-
-    def refusing(self: Store, connection: Any, payload: Any, post: Any) -> Any:
-        if is_bad(payload):
-            raise RefusedError(status, said)
-        return accepting(self, connection, payload, post)
-
-    monkeypatch.setattr(Store, method, refusing)
 
 
 ROUTES = ("anime", "episodes", "video")
@@ -303,143 +269,5 @@ def test_a_refused_payload_of_a_good_backend_is_not_taken_for_a_stripped_token(t
         result = await w.deliver()
         assert (result.anime, result.failed, result.reason) == (1, 1, None)
         assert w.backend.answers("anime") == {"422": 1, "403": 1, "200": 1}
-
-    in_world(tmp_path, story)
-
-
-def test_a_throttled_post_waits_as_long_as_it_is_told(tmp_path):
-    """Retry-After is obeyed by all POSTs, and fewer are in flight afterwards."""
-
-    async def story(w: World) -> None:
-        await two_titles(w)
-        w.backend.fail({"name": "throttled", "route": "video", "times": 1})
-        began = time.monotonic()
-        result = await w.deliver()
-        assert time.monotonic() - began >= 1
-        assert (result.pending, result.failed) == (0, 0)
-        assert w.report.counters["backend"]["429"] == 1
-
-    in_world(tmp_path, story)
-
-
-def test_an_absurd_retry_after_ends_the_delivery(tmp_path):
-    """Nobody waits for a year; what is not delivered stays pending."""
-
-    async def story(w: World) -> None:
-        await two_titles(w)
-        w.backend.fail({"name": "throttled", "headers": {"retry-after": "31536000"}})
-        result = await w.deliver()
-        assert result.reason.startswith("slow_down: ")
-        assert result.pending == 2
-        assert w.backend.posts == {"anime": 1}
-
-    in_world(tmp_path, story)
-
-
-@pytest.mark.parametrize("retries", ["1", "3"])
-def test_one_post_in_five_failing_at_random_loses_nothing(tmp_path, retries):
-    """Failed POSTs wait while others go on; at the end everything is there, in the same order."""
-
-    async def story(w: World) -> None:
-        for title_id in map(str, range(1, 31)):
-            await w.store(anime(title_id, titles=Titles(romaji="Same")), release(title_id, range(1, 11)))
-        w.backend.fail({"name": "unknown", "rate": 0.2}, seed=4)
-        result = await w.deliver()
-        assert (result.failed, result.pending) == (0, 0)
-        assert len(await w.backend.players()) == 300
-        assert w.backend.stats["same_key_in_flight"] == 0
-        if retries == "3":
-            slugs = [
-                row["slug"] for row in sorted((await w.backend.dump())["anime"], key=lambda a: int(a["source_id"]))
-            ]
-            assert slugs == ["same", *(f"same-{n}" for n in range(1, 30))]
-
-    in_world(tmp_path, story, MAX_RETRIES=retries)
-
-
-def test_recycled_workers_and_dropped_connections_are_normal(tmp_path):
-    """Each connection carries 20 POSTs; players are sent again only after a pause."""
-
-    async def story(w: World) -> None:
-        for title_id in map(str, range(1, 6)):
-            await w.store(anime(title_id), release(title_id, range(1, 41)))
-        w.backend.fail(recycle_after=20)
-        result = await w.deliver()
-        assert (result.failed, result.pending) == (0, 0)
-        assert result.retries > 3
-        assert len(await w.backend.players()) == 200
-        assert w.backend.stats["duplicates"] == 0
-
-    in_world(tmp_path, story)
-
-
-def test_a_title_that_always_fails_does_not_stop_the_others(tmp_path, monkeypatch):
-    """It stays pending, the others are delivered."""
-
-    async def story(w: World) -> None:
-        for title_id in map(str, range(1, 6)):
-            await w.store(anime(title_id), release(title_id, [1]))
-        result = await w.deliver()
-        assert (result.anime, result.pending, result.failed) == (4, 1, 0)
-        assert len(await w.backend.players()) == 4
-
-    refuse(monkeypatch, "import_anime", lambda payload: payload.source_id == "2", 500, "nobody has seen this before")
-    in_world(tmp_path, story, MAX_RETRIES="2")
-
-
-def test_a_backend_that_is_down_is_given_up_after_the_deadline(tmp_path):
-    """Few POSTs, a clear reason, everything pending; connections refused outright are given up sooner."""
-
-    async def story(w: World) -> None:
-        await two_titles(w)
-        w.backend.fail("unavailable")
-        began = time.monotonic()
-        result = await w.deliver()
-        assert 0.5 <= time.monotonic() - began < 3
-        assert result.reason.startswith("unavailable: the backend stayed away")
-        assert (result.setting, result.pending, result.failed) == ("BACKEND_BASE_URL", 2, 0)
-        assert w.backend.posts["anime"] <= 10
-
-        began = time.monotonic()
-        result = await w.deliver(BACKEND_BASE_URL="http://127.0.0.1:9")
-        assert time.monotonic() - began < 2
-        assert result.reason.startswith("unreachable: ")
-
-    in_world(tmp_path, story, BACKOFF_MAX_SECONDS="0.4")
-
-
-def test_while_the_crawl_runs_a_backend_is_waited_for_and_everything_is_delivered_on_its_return(tmp_path):
-    """Down time longer than the deadline costs nothing but time."""
-
-    async def story(w: World) -> None:
-        await two_titles(w)
-        w.backend.fail({"name": "unavailable", "lasts_s": 2})
-        ends = time.monotonic() + 2.2
-        result = await w.deliver(more_may_come=lambda: time.monotonic() < ends)
-        assert (result.pending, result.reason) == (0, None)
-        assert len(await w.backend.players()) == 4
-        assert w.backend.answers("anime")["503"] < 30
-
-    in_world(tmp_path, story)
-
-
-def test_a_backend_that_goes_and_comes_back_on_its_port_gets_the_rest(tmp_path):
-    """A restart in the middle: refused connections, then the same database again."""
-
-    async def story(w: World) -> None:
-        for title_id in map(str, range(1, 11)):
-            await w.store(anime(title_id), release(title_id, range(1, 21)))
-        database = f"sqlite:///{tmp_path / 'backend.db'}"
-        async with running_backend(database) as first:
-            w.backend = first
-            running = asyncio.ensure_future(w.deliver(BACKOFF_MAX_SECONDS="16"))
-            while first.posts.get("video", 0) < 50:
-                await asyncio.sleep(0.01)
-        port = int(first.url.rsplit(":", 1)[1])
-        await asyncio.sleep(0.5)
-        async with running_backend(database, port) as second:
-            result = await running
-            assert (result.pending, result.failed) == (0, 0)
-            assert len(await second.players()) == 200
 
     in_world(tmp_path, story)
