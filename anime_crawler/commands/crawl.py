@@ -34,6 +34,8 @@ from anime_crawler.job import BUDGETS, Exit, Job, drift_counts
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import Budgets
 
+logger = logging.getLogger(__name__)
+
 
 class Command(ScrapyCrawl):
     """Scrapy's command, with the run around it."""
@@ -117,8 +119,19 @@ class MainJob:
             except BaseException:
                 delivery.cancel()
                 raise
-            result = await delivery
-        return await self._finish(job, result)
+            result, is_broken = await self._end_of(delivery, job)
+        return await self._finish(job, result, is_broken)
+
+    async def _end_of(self, delivery: asyncio.Future[DeliveryResult | None], job: Job) -> tuple[Any, bool]:
+        """The delivery's result, and whether it broke off by a fault of ours: what it had not sent stays pending."""
+        try:
+            return await delivery, False
+        except CatalogueError:
+            raise
+        except Exception as error:
+            logger.exception("the delivery broke off")
+            job.report.problem("backend", "bug", f"the delivery broke off: {error!r}; see the log")
+            return None, True
 
     async def _crawl(self, job: Job) -> None:
         """Run the spider and its companions side by side; each one's end is known to the others."""
@@ -143,10 +156,10 @@ class MainJob:
     def _crawler(self, job: Job, spider: type[SourceSpider]) -> Crawler:
         settings = self.settings.copy()
         settings.set("DOWNLOAD_TIMEOUT", self.config.http_timeout_seconds, priority="cmdline")
-        jobdir = settings.get("JOBDIR")
-        if jobdir and spider is not self.spiders[0]:
-            settings.set("JOBDIR", str(Path(jobdir) / spider.name), priority="cmdline")
-            settings.set("FEEDS", {}, priority="cmdline")
+        if spider is not self.spiders[0]:
+            settings.set("FEEDS", {}, priority="cmdline")  # two crawlers would overwrite each other's file
+            if jobdir := settings.get("JOBDIR"):
+                settings.set("JOBDIR", str(Path(jobdir) / spider.name), priority="cmdline")
         crawler = Crawler(spider, settings)
         crawler.job = job  # type: ignore[attr-defined]
         return crawler
@@ -166,7 +179,7 @@ class MainJob:
         priority = self.settings.getlist("SOURCE_PRIORITY")
         return Importer(job.catalogue, self.config, job.run_id, job.report, priority, job.budgets)
 
-    async def _finish(self, job: Job, result: DeliveryResult | None) -> int:
+    async def _finish(self, job: Job, result: DeliveryResult | None, is_broken: bool) -> int:
         """Write the run's end and its report; print what a person wants to know."""
         if job.failed:
             print_summary(job.report, None, None)
@@ -177,7 +190,7 @@ class MainJob:
         if job.is_complete:
             await job.catalogue.write(lambda conn: dead_letters.clear_answered(conn, job.run_id))
         letters = await job.catalogue.read(dead_letters.count_open)
-        code = int(job.exit_code(letters, bool(result and result.pending)))
+        code = int(job.exit_code(letters, is_broken or bool(result and result.pending)))
         report = {"run": job.run_id, "exit_code": code, "dead_letters": letters, **job.report.as_dict()}
         await job.catalogue.write(lambda conn: self._record_end(conn, job, code, report))
         write_report(report)

@@ -13,7 +13,8 @@ class PydanticJsonLinesExporter(JsonLinesItemExporter):
 
     def export_item(self, item: Any) -> None:
         if isinstance(item, BaseModel):
-            line = {"item": type(item).__name__, **item.model_dump(mode="json")}
+            version = getattr(item, "schema_version", None)
+            line = {"item": type(item).__name__, "schema_version": version, **item.model_dump(mode="json")}
             self.file.write(self.encoder.encode(line).encode() + b"\n")
         else:
             super().export_item(item)
