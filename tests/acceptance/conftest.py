@@ -1,0 +1,20 @@
+"""Fixtures of the acceptance suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from anime_crawler.sandbox.process import running_sandbox
+from tests.acceptance.support import Day
+from tests.e2e.conftest import new_project as new_project
+from tests.e2e.support import Project
+
+
+@pytest.fixture(scope="session")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
+    """One import of 30 titles that a session's tests share; they look and change nothing."""
+    with running_sandbox(titles=30, limits="off") as sandbox:
+        project = Project(tmp_path_factory.mktemp("day"), sandbox)
+        yield Day(project)

@@ -1,0 +1,200 @@
+"""What the audit of the old parser demands, where no other test shows it. Each test names the row of the checklist."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from anime_crawler import __version__
+from anime_crawler.backend.payloads import player_priorities
+from anime_crawler.catalogue.outbox import LivePlayer
+from anime_crawler.extensions.heartbeat import HEARTBEAT
+from tests.acceptance.support import Day
+from tests.e2e.support import Project
+
+NewProject = Callable[..., Project]
+
+
+def test_every_failure_is_one_event_of_one_schema(day: Day) -> None:
+    """S0-08: two 503 of Kodik and one of the backend, with service, kind, status, attempt and address."""
+    told = [(f.service, f.kind, f.status, f.attempt) for f in day.failures if f.url]
+    assert told == [
+        ("kodik", "server_error", 503, 1),
+        ("kodik", "server_error", 503, 2),
+        ("backend", "unavailable", 503, 1),
+    ]
+
+
+def test_clients_close_themselves(day: Day) -> None:
+    """S0-09: no warning of a connection, socket or transport left open, with all warnings on."""
+    unclosed = [line for line in day.done.stderr.splitlines() if "unclosed" in line.lower()]
+    assert [line for line in unclosed if "unclosed event loop" not in line] == []  # the one Scrapy replaces by uvloop
+    assert "never retrieved" not in day.done.stderr
+
+
+def test_answers_can_be_kept_and_parsed_again(new_project: NewProject) -> None:
+    """S0-21, T3: with HTTPCACHE_ENABLED a second full walk asks Kodik nothing, and the cache holds no token."""
+    project = new_project(titles=12, environment={"BACKEND_BASE_URL": ""})
+    keep = ("-s", "HTTPCACHE_ENABLED=1", "-s", "HTTPCACHE_DIR=cache")
+    assert project.crawl("-a", "mode=full", *keep).returncode == 0
+    first, before = project.exports(), project.requests_to("kodik")
+    (project.directory / "var" / "anime.db").unlink()
+    assert project.crawl("-a", "mode=full", *keep).returncode == 0
+    assert project.requests_to("kodik") == before
+    assert project.exports() == first
+    kept = [path.read_bytes() for path in project.directory.rglob("*") if path.is_file()]
+    assert not [1 for content in kept if project.sandbox.kodik_token.encode() in content]
+
+
+def test_the_same_link_twice_is_one_player_whoever_comes_first() -> None:
+    """S0-23: the same (episode, translation, link) is one player; two links of one translation are two."""
+    team = ("610", "AniDUB", "voice")
+    players = [
+        LivePlayer(1, url, *team) for url in ("https://a.example/1", "https://a.example/1", "https://a.example/2")
+    ]
+    wanted = player_priorities(players, ["voice"])
+    assert wanted == {(1, "https://a.example/1"): 10, (1, "https://a.example/2"): 10}
+    assert player_priorities(players[::-1], ["voice"]) == wanted
+
+
+def test_what_kodik_says_of_a_release_is_kept(day: Day) -> None:
+    """S0-25, S0-47: quality, translation kind, season and times are in the typed item, with its schema version."""
+    releases = [item for item in day.feed if item["item"] == "Release"]
+    assert {r["translation_kind"] for r in releases} == {"voice", "subtitles"}
+    assert all(r["schema_version"] == 1 and r["quality"] and r["created_at"] and r["updated_at"] for r in releases)
+    assert any(player["season_number"] for r in releases for player in r["players"])
+
+
+def test_adult_titles_can_be_left_out(new_project: NewProject) -> None:
+    """S0-32: `--no-adult` leaves out what any source marks, with its episodes and players, and nothing else."""
+    project = new_project(titles=60, environment={"BACKEND_BASE_URL": ""})
+    assert project.crawl().returncode == 0
+    adult = {row["title_id"] for row in project.records("anime") if row["is_adult"]}
+    assert adult - {None}
+    for kind in ("anime", "episodes", "players", "unmatched"):
+        done = project.run("export", "--kind", kind, "--no-adult", "-o", "-")
+        assert done.returncode == 0, done.stderr
+        left = done.stdout.encode().splitlines()
+        whole = project.export(kind).splitlines()
+        assert set(left) <= set(whole)
+        if kind in ("episodes", "players"):
+            all_ids, left_ids = ({_title(line) for line in lines} for lines in (whole, left))
+            assert all_ids - left_ids == adult & all_ids - {None}
+
+
+def _title(line: bytes) -> str | None:
+    title_id: str | None = json.loads(line)["title_id"]
+    return title_id
+
+
+def test_a_kill_between_two_players_sends_at_most_those_in_flight_again(new_project: NewProject) -> None:
+    """S0-35, S0-36: kill -9 in the middle of the delivery; at most CONCURRENCY (4) POSTs of each kind came twice."""
+    project = new_project(titles=20)
+    process = project.start("crawl", "kodik", "-s", "JOBDIR=var/jobs/kodik")
+    deadline = time.monotonic() + 60
+    while _posts(project).get("video", 0) < 40 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert project.crawl().returncode == 0
+    dumped = project.dump()
+    assert len(dumped["videos"]) <= _posts(project)["video"] <= len(dumped["videos"]) + 4
+    assert len(dumped["anime"]) <= _posts(project)["anime"] <= len(dumped["anime"]) + 4
+
+
+def _posts(project: Project) -> dict[str, int]:
+    posts: dict[str, int] = project.sandbox.get("/backend/_reference/stats")["posts"]
+    return {"anime": 0, "video": 0, **posts}
+
+
+def test_a_backend_that_was_down_gets_everything_later(new_project: NewProject) -> None:
+    """S0-51, S0-37: exit 4 with the catalogue complete; `deliver` is 4 until the backend is there, then 0."""
+    project = new_project(titles=8)
+    down = {"BACKEND_BASE_URL": "http://127.0.0.1:9", "BACKOFF_MAX_SECONDS": "0.5"}
+    assert project.crawl(**down).returncode == 4
+    assert project.run("deliver", **down).returncode == 4
+    assert _posts(project)["video"] == 0
+    assert project.run("deliver").returncode == 0
+    oracle = {(p["source_episode_id"], p["url"]) for p in project.sandbox.get("/_sandbox/oracle?what=players")}
+    assert {(v["source_episode_id"], v["url"]) for v in project.dump()["videos"]} == oracle
+    project.sandbox.post("/backend/_reference/reset")
+    assert project.crawl().returncode == 0
+    assert not any(_posts(project).values())
+
+
+def test_metrics_have_stable_names(day: Day) -> None:
+    """S0-50: `scrapy status --prometheus` parses, and says what `--json` says."""
+    text = day.project.run("status", "--prometheus").stdout
+    families = {family.name: family.samples for family in text_string_to_metric_families(text)}
+    assert set(families) == {
+        "anime_crawler_catalogue_rows",
+        "anime_crawler_dead_letters",
+        "anime_crawler_to_deliver",
+        "anime_crawler_last_exit_code",
+        "anime_crawler_drift_total",
+    }
+    rows = {sample.labels["kind"]: sample.value for sample in families["anime_crawler_catalogue_rows"]}
+    assert rows == day.status["counts"]
+
+
+def test_a_stalled_loop_is_unhealthy(project: Path, scrapy: Callable[..., object]) -> None:
+    """S0-53: exit 0 without a run and with a fresh heartbeat, 1 when the last one is old."""
+    assert scrapy("health").returncode == 0  # type: ignore[attr-defined]
+    beat = project / HEARTBEAT
+    beat.parent.mkdir()
+    beat.touch()
+    assert scrapy("health").returncode == 0  # type: ignore[attr-defined]
+    os.utime(beat, (time.time() - 60, time.time() - 60))
+    stuck = scrapy("health")
+    assert stuck.returncode == 1  # type: ignore[attr-defined]
+    assert "stuck" in stuck.stdout  # type: ignore[attr-defined]
+
+
+def test_the_heart_beats_while_the_loop_turns_and_stops_with_it(tmp_path: Path, monkeypatch: object) -> None:
+    """S0-53: the sign of life is there inside the block and gone after it."""
+    from anime_crawler.extensions.heartbeat import Heartbeat
+
+    monkeypatch.chdir(tmp_path)  # type: ignore[attr-defined]
+
+    async def block() -> bool:
+        with Heartbeat():
+            await asyncio.sleep(0.05)
+            return HEARTBEAT.exists()
+
+    assert asyncio.run(block())
+    assert not HEARTBEAT.exists()
+
+
+def test_the_version_is_the_packages(day: Day) -> None:
+    """S0-55: `scrapy version` begins with ours."""
+    assert day.project.run("version").stdout.startswith(f"anime_crawler {__version__}\n")
+
+
+def test_airing_titles_say_when_the_next_episode_comes(day: Day) -> None:
+    """S0-61, S0-30: status, episodes aired and next time are in the catalogue and in no payload of the backend."""
+    rows = [row for row in day.project.records("anime") if row["source"] == "shikimori"]
+    assert any(row["episodes_aired"] is not None for row in rows if row["status"] == "ongoing")
+    assert all(row["next_episode_at"] is None for row in rows if row["status"] == "released")
+    assert {"next_episode_at", "duration_min", "score", "rating"}.isdisjoint(day.project.dump()["anime"][0])
+
+
+def test_the_reports_numbers_are_the_sandboxes(day: Day) -> None:
+    """S0-64: requests, retries, bytes and POSTs as the other side counted them; records as the catalogue has them."""
+    counters = day.report["counters"]
+    for service in ("kodik", "shikimori"):
+        assert counters[service]["requests"] == day.stats["requests"][service]
+    assert counters["kodik"]["retries"] == 2
+    posts = day.backend_stats["posts"]
+    assert counters["backend"]["anime"] == posts["anime"]
+    assert counters["backend"]["players"] == posts["video"] - 1  # the 503
+    assert counters["player"]["new"] == day.status["counts"]["players"]
+    assert counters["release"]["new"] == day.status["counts"]["releases"]
+    assert "records" in day.done.stderr
+    assert f"Run {day.report['run']}: exit code 0" in day.done.stderr

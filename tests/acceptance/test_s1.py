@@ -1,0 +1,158 @@
+"""What the parser service has to do, where no other test shows it. Each test names the row of the checklist."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.support import Day, cursors, failures_in
+from tests.e2e.support import Project
+
+NewProject = Callable[..., Project]
+
+
+@pytest.mark.parametrize("missing", ["KODIK_API_TOKEN", "INTERNAL_TOKEN"])
+def test_a_missing_token_is_named_and_nothing_is_asked(day: Day, missing: str) -> None:
+    """S1-17, S1-18: exit 2, "… is required", and no further request at the sandbox."""
+    before = day.project.sandbox.get("/_sandbox/stats")["requests"]["kodik"]
+    done = day.project.run("crawl", "kodik", **{missing: ""})
+    assert done.returncode == 2
+    assert f"{missing} is required" in done.stderr
+    assert day.project.sandbox.get("/_sandbox/stats")["requests"]["kodik"] == before
+
+
+def test_max_pages_reads_so_many_pages_and_the_next_run_goes_on(new_project: NewProject) -> None:
+    """S1-25, S0-01, S0-60: exactly 2 list requests; the next run goes on with page 3, no page is read twice."""
+    project = new_project(titles=60, environment={"BACKEND_BASE_URL": ""})
+    assert project.crawl("-a", "max_pages=2").returncode == 0
+    assert len(cursors(project.sandbox.get("/_sandbox/log?service=kodik"))) == 2
+    project.wipe_jobdir()
+    assert project.crawl().returncode == 0
+    asked = cursors(project.sandbox.get("/_sandbox/log?service=kodik"))
+    assert asked[0] is None
+    assert None not in asked[1:]
+    assert len(set(asked)) == len(asked) == -(-project.sandbox.get("/_sandbox/")["materials"] // 100)
+
+
+def test_a_killed_walk_does_not_read_again_what_is_stored(new_project: NewProject) -> None:
+    """S0-01: killed while page 3 is silent; pages 1 and 2 are not asked for again, though there is no job directory."""
+    project = new_project(titles=60, environment={"BACKEND_BASE_URL": ""})
+    project.fault("kodik", "silence", count=1, skip=2)
+    process = project.start("crawl", "kodik")
+    deadline = time.monotonic() + 60
+    while project.requests_to("kodik") < 3 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(2)  # pages 1 and 2 may still be on their way into the catalogue
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    asked = cursors(project.sandbox.get("/_sandbox/log?service=kodik"))
+    assert project.crawl().returncode == 0
+    again = cursors(project.sandbox.get("/_sandbox/log?service=kodik"))[3:]
+    assert again
+    assert not set(asked[:2]) & set(again)
+
+
+def test_debug_shows_every_component_and_no_secret(day: Day) -> None:
+    """S1-26, T3: DEBUG lines of ours and Scrapy's; no token in the log or in any file that is left."""
+    assert " DEBUG: " in day.done.stderr
+    tokens = (day.project.sandbox.kodik_token, day.project.sandbox.internal_token)
+    files = [path.read_bytes() for path in day.project.directory.rglob("*") if path.is_file()]
+    for token in tokens:
+        assert token not in day.done.stderr + day.done.stdout
+        assert not [1 for content in files if token.encode() in content]
+
+
+def test_a_full_run_notices_what_is_gone_and_an_incremental_one_does_not(new_project: NewProject) -> None:
+    """S1-27, S0-54: mode=incremental posts nothing for a removed material; mode=full demotes its links."""
+    project = new_project(titles=12)
+    assert project.crawl().returncode == 0
+    gone = project.sandbox.post("/_sandbox/mutate", {"op": "remove_material"})["material"]
+    project.sandbox.post("/backend/_reference/reset")
+    assert project.crawl("-a", "mode=incremental").returncode == 0
+    assert not any(project.sandbox.get("/backend/_reference/stats")["posts"].values())
+    assert project.crawl("-a", "mode=full").returncode == 0
+    players = project.records("players")
+    left = {(row["title_id"], row["number"], row["url"]) for row in players if not row["gone"]}
+    links = {(row["title_id"], row["number"], row["url"]) for row in players if row["release_id"] == gone}
+    demoted = {
+        (*video["source_episode_id"].split(":"), video["url"])
+        for video in project.dump()["videos"]
+        if video["priority"] == -1000
+    }
+    assert {(title_id, str(number), url) for title_id, number, url in links - left} == demoted
+    available = {e["source_episode_id"]: e["is_available"] for e in project.dump()["episodes"]}
+    alive = {f"{title_id}:{number}" for title_id, number, _ in left}
+    assert {key for key, is_available in available.items() if is_available} == alive & set(available)
+
+
+@pytest.mark.parametrize("op", ["change_link", "change_host"])
+def test_a_link_that_changes_is_posted_anew_and_its_old_one_demoted(new_project: NewProject, op: str) -> None:
+    """S1-14, S0-40: as many new links as demotions, no other POST but those."""
+    project = new_project(titles=12)
+    assert project.crawl().returncode == 0
+    before = {(video["source_episode_id"], video["url"]) for video in project.dump()["videos"]}
+    project.sandbox.post("/_sandbox/mutate", {"op": op})
+    project.sandbox.post("/backend/_reference/reset")
+    assert project.crawl().returncode == 0
+    videos = project.dump()["videos"]
+    new = [video for video in videos if (video["source_episode_id"], video["url"]) not in before]
+    demoted = [video for video in videos if video["priority"] == -1000]
+    assert [v["source_episode_id"] for v in new] == [v["source_episode_id"] for v in demoted]
+    posts = project.sandbox.get("/backend/_reference/stats")["posts"]
+    assert {name: count for name, count in posts.items() if count} in ({"video": 2 * len(new)}, {})
+
+
+def test_shikimori_alone_takes_ids_and_what_changed(new_project: NewProject) -> None:
+    """S1-32: ids=… asks once for those; mode=incremental then stores only what is new to it; both exit 0."""
+    project = new_project(titles=12)
+    project.environment["BACKEND_BASE_URL"] = ""
+    assert project.run("crawl", "shikimori", "-a", "ids=1,2,5").returncode == 0
+    assert project.requests_to("shikimori") == 1
+    known = {row["title_id"] for row in project.records("anime")}
+    assert known
+    assert known <= {"1", "2", "5"}
+    assert project.run("crawl", "shikimori", "-a", "mode=incremental").returncode == 0
+    assert len(project.records("anime")) > len(known)
+    assert project.run("crawl", "shikimori", "-a", "ids=none-such").returncode == 2
+
+
+def test_single_titles_can_be_asked_for(new_project: NewProject) -> None:
+    """S1-32: shikimori_ids=… reads those two titles, and the walk's checkpoint stays where it was."""
+    project = new_project(titles=12)
+    wanted = sorted({row["title_id"] for row in project.sandbox.get("/_sandbox/oracle?what=players")})[:2]
+    assert project.crawl("-a", f"shikimori_ids={','.join(wanted)}").returncode == 0
+    assert {row["title_id"] for row in project.records("players")} == set(wanted)
+    assert json.loads(project.run("status", "--json").stdout)["watermarks"] == []
+    assert project.requests_to("kodik") == 2
+
+
+def test_the_state_can_be_read(day: Day) -> None:
+    """S1-30: the cursor and watermark, counts of what is processed, and the last run with its times."""
+    (watermark,) = [w for w in day.status["watermarks"] if w["spider"] == "kodik"]
+    assert watermark["state"]["complete"]
+    assert watermark["state"]["watermark"]
+    assert day.status["counts"]["titles"] == len(day.project.dump()["anime"])
+    assert day.status["runs"][0]["exit_code"] == 0
+    assert day.status["runs"][0]["finished_at"] > day.status["runs"][0]["started_at"]
+
+
+def test_levels_tell_progress_trouble_and_failure(day: Day, new_project: NewProject) -> None:
+    """S1-33, S1-34: INFO for the course, WARNING for what is tried again, ERROR with the setting for a run's end."""
+    assert " INFO: Spider opened" in day.done.stderr
+    assert ' WARNING: failure {"service":"kodik"' in day.done.stderr
+    assert " ERROR: " not in day.done.stderr
+    project = new_project(titles=3)
+    refused = project.crawl(KODIK_API_TOKEN="no-such-token")
+    assert refused.returncode == 3
+    assert "ERROR: kodik: token_refused" in refused.stderr
+    assert "Set KODIK_API_TOKEN" in refused.stderr
+    assert project.requests_to("kodik") <= 2
+    wrong = project.crawl(INTERNAL_TOKEN="no-such-token")
+    assert wrong.returncode == 4
+    assert "INTERNAL_TOKEN" in wrong.stderr
+    assert {f.kind for f in failures_in(wrong.stderr)} == {"token_refused"}
+    assert project.crawl().returncode == 0
