@@ -89,7 +89,7 @@ def test_other_kinds_of_request_send_the_same(request_):
         {"meta": {1: "one"}},
         {"callback": lambda response: None},
     ],
-    ids=str,
+    ids=["date", "tuple", "set", "not a number", "bytes", "object", "number as key", "lambda"],
 )
 def test_what_would_not_come_back_is_an_error_that_names_the_request(parts):
     """Never kept in memory silently, never changed silently."""
