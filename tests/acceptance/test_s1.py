@@ -38,6 +38,19 @@ def test_max_pages_reads_so_many_pages_and_the_next_run_goes_on(new_project: New
     assert len(set(asked)) == len(asked) == -(-project.sandbox.get("/_sandbox/")["materials"] // 100)
 
 
+def test_a_full_walk_in_pieces_comes_to_its_end(new_project: NewProject) -> None:
+    """S1-25, S1-27: mode=full with max_pages goes on with the full walk that is under way."""
+    project = new_project(titles=30, environment={"BACKEND_BASE_URL": ""})
+    pages = -(-project.sandbox.get("/_sandbox/")["materials"] // 100)
+    assert pages > 1
+    for _ in range(pages):
+        assert project.crawl("-a", "mode=full", "-a", "max_pages=1").returncode == 0
+    asked = cursors(project.sandbox.get("/_sandbox/log?service=kodik"))
+    assert len(set(asked)) == len(asked) == pages
+    assert project.crawl("-a", "mode=full", "-a", "max_pages=1").returncode == 0
+    assert cursors(project.sandbox.get("/_sandbox/log?service=kodik"))[-1] is None
+
+
 def test_a_killed_walk_does_not_read_again_what_is_stored(new_project: NewProject) -> None:
     """S0-01: killed while page 3 is silent; pages 1 and 2 are not asked for again, though there is no job directory."""
     project = new_project(titles=60, environment={"BACKEND_BASE_URL": ""})

@@ -173,9 +173,10 @@ class KodikSpider(SourceSpider):
         return bool(getattr(self.crawler.engine.scheduler, "resumed", False))
 
     def _begin(self, stored: dict[str, Any] | None) -> Walk:
-        if stored is None or (self.mode == "full" and stored.get("full_since") != self.run.id):
+        walk = Walk.model_validate(stored) if stored else None
+        is_wanted = self.mode == "full" and not (walk and walk.full_since == self.run.id)
+        if walk is None or (is_wanted and (walk.complete or not walk.full)):
             return Walk(full=True, full_since=self.run.id)
-        walk = Walk.model_validate(stored)
         return walk.again() if walk.complete else walk
 
     def _list_request(
