@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,11 @@ class Project:
 
     def log(self) -> str:
         return (self.directory / "log.txt").read_text() if (self.directory / "log.txt").exists() else ""
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+    """Wait for something to happen."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import Project
+from tests.e2e.support import Project, until
 
 Exports = dict[str, bytes]
 NewProject = Callable[..., Project]
@@ -188,11 +188,3 @@ def test_a_host_that_refuses_connections_is_named_as_such(quick_project: Project
     assert done.returncode == 3, done.stderr
     assert ("kodik", "connection_refused") in quick_project.problems()
     finish(quick_project, clean)
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
-    """Wait for something to happen."""
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
