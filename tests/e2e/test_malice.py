@@ -51,7 +51,7 @@ def hostile(value: Any) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project after a run that got the corpus in all titles of Shikimori's and all materials of Kodik's first page."""
+    """A project after a run that got the corpus in all titles of Shikimori's and a page of Kodik's materials."""
     with running_sandbox(titles=30, limits="off", faults=["kodik.malice:count=1", "shikimori.malice"]) as sandbox:
         project = Project(tmp_path_factory.mktemp("attacked"), sandbox)
         project.first = project.crawl("-O", "feed.jsonl", "-L", "DEBUG")  # type: ignore[attr-defined]
