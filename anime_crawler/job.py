@@ -161,8 +161,8 @@ class SpiderRun:
 
 def describe(verdict: Verdict) -> str:
     """One sentence for a person, naming the setting that mends it."""
-    hint = f" Set {verdict.setting}." if verdict.setting else ""
-    return f"{verdict.kind}: {verdict.message}{hint}"
+    hint = f". Set {verdict.setting}" if verdict.setting else ""
+    return f"{verdict.kind}: {verdict.message.rstrip('.')}{hint}."
 
 
 def drift_counts(report: RunReport) -> Sequence[tuple[str, str, str, int]]:

@@ -54,7 +54,7 @@ def store_items(
     store_releases(batch, kinds[Release])
     order = dict.fromkeys(batch.title_of(item) for item in items if isinstance(item, Anime | Release))
     batch.counts["title", "new"] += store_titles(conn, run_id, (t for t in order if t), batch.touched)
-    store_answers(batch, kinds[Anime], kinds[Absent])
+    store_answers(batch, kinds[Anime], kinds[Absent], kinds[Rejected])
     dead_letters.clear_understood(conn, [*kinds[Anime], *kinds[Release], *kinds[Absent]])
     dead_letters.put_rejected(conn, run_id, kinds[Rejected])
     batch.counts.update((rejected.kind, "failed") for rejected in kinds[Rejected])

@@ -48,7 +48,11 @@ title = Table(
     Column("version", Integer, nullable=False, comment="raised whenever anything below the title changes"),
     Column("delivered_version", Integer, nullable=False, server_default="0"),
     Column("changed_in", Integer, nullable=False, comment="run that last changed a release of it"),
-    Column("metadata_state", Text, comment="known | unknown: what the identity source said; null: not asked yet"),
+    Column(
+        "metadata_state",
+        Text,
+        comment="known | unknown | failed: the identity source's answer; null: not asked yet",
+    ),
     Column("metadata_in", Integer, comment="run that last asked the identity source"),
     Column("metadata_at", Text),
     Column("due_at", Text, comment="when to ask again"),

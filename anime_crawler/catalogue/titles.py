@@ -55,8 +55,13 @@ def raise_versions(conn: Connection, title_ids: Iterable[str]) -> None:
         conn.execute(_raise(conn.dialect.name), {"ids": packed_ids(ids)})
 
 
+def raise_all_versions(conn: Connection) -> None:
+    """Tell the importer to look at every title again: what it sends depends on settings too."""
+    conn.execute(update(title).values(version=title.c.version + 1))
+
+
 def note_answers(conn: Connection, run_id: int, answers: Iterable[tuple[str, str, str, str]]) -> None:
-    """Note what the identity source said: (title id, known or unknown, when, when to ask again)."""
+    """Note what the identity source said: (title id, known, unknown or failed, when, when to ask again)."""
     if rows := list(answers):
         conn.execute(_answers(conn.dialect.name), {"rows": packed(rows), "run": run_id})
 

@@ -15,6 +15,7 @@ from anime_crawler.backend.importer import DeliveryResult, Importer
 from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.lock import LockHeld, catalogue_lock
+from anime_crawler.catalogue.titles import raise_all_versions
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.report import RunReport
@@ -31,6 +32,17 @@ class Command(ScrapyCommand):
     def short_desc(self) -> str:
         return "Send what is stored and not yet delivered (after the backend was down, after a fix)"
 
+    def syntax(self) -> str:
+        return "[--recheck]"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument(
+            "--recheck",
+            action="store_true",
+            help="look at every title again, after TITLE_LANGUAGES or TRANSLATION_PRIORITY has changed",
+        )
+
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
         try:
@@ -42,20 +54,22 @@ class Command(ScrapyCommand):
             secrets.install(config)
             configure_logging(self.settings)
             with catalogue_lock(config.database_url, "deliver"):
-                self.exitcode = uvloop.run(deliver(config, self.settings))
+                self.exitcode = uvloop.run(deliver(config, self.settings, opts.recheck))
         except (ConfigError, CatalogueError) as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
         except LockHeld as error:
             self.exitcode = complain(error, Exit.LOCKED)
 
 
-async def deliver(config: Config, settings: BaseSettings) -> int:
-    """Exit code of one delivery of everything pending."""
+async def deliver(config: Config, settings: BaseSettings, recheck: bool) -> int:
+    """Exit code of one delivery of everything pending; with `recheck`, of every title compared again."""
     dry_run = settings.getbool("DRY_RUN")
     catalogue = await Catalogue.open(config.database_url, dry_run=dry_run)
     try:
         report = RunReport()
         run_id, _ = await catalogue.write(lambda conn: runs.begin_run(conn, "deliver", {}, "deliver"))
+        if recheck:
+            await catalogue.write(raise_all_versions)
         budgets = Budgets(BUDGETS)
         importer = Importer(catalogue, config, run_id, report, settings.getlist("SOURCE_PRIORITY"), budgets)
         if dry_run:

@@ -22,8 +22,10 @@ def print_summary(report: RunReport, run: dict[str, Any] | None, delivery: Any) 
     if delivery is not None:
         console.print(f"Delivery: {delivery}")
     for problem in report.problems:
-        hint = f" Set {problem['setting']}." if problem["setting"] else ""
-        console.print(f"! {problem['service']}: {problem['kind']}: {problem['message']}{hint}", markup=False)
+        hint = f". Set {problem['setting']}." if problem["setting"] else ""
+        console.print(
+            f"! {problem['service']}: {problem['kind']}: {(problem['message'] or '').rstrip('.')}{hint}", markup=False
+        )
     if run is not None:
         letters = f", {run['dead_letters']} dead letters (scrapy deadletters list)" if run["dead_letters"] else ""
         console.print(

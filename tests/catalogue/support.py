@@ -51,8 +51,8 @@ def absent(source_id: str = "20") -> Absent:
 
 def rejected(source_id: str | None = "serial-1", **fields: Any) -> Rejected:
     """A record that was not understood."""
-    known = {"kind": "material", "reason": "kind: unknown", "raw": '{"id": 1}', "fetched_at": NOW}
-    return Rejected(source="kodik", source_id=source_id, **{**known, **fields})
+    known = {"source": "kodik", "kind": "material", "reason": "kind: unknown", "raw": '{"id": 1}', "fetched_at": NOW}
+    return Rejected(source_id=source_id, **{**known, **fields})
 
 
 class Tables:

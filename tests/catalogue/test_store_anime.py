@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from anime_crawler.catalogue import tables as t
 from anime_crawler.items import Titles
-from tests.catalogue.support import NOW, absent, anime, release
+from tests.catalogue.support import NOW, absent, anime, rejected, release
 
 
 def version(tables, title_id="20"):
@@ -112,6 +112,13 @@ def test_a_title_unknown_to_the_identity_source_is_noted_and_keeps_what_it_has(t
     tables.store(release())
     assert tables.store(absent(), run=2) == {("anime", "absent"): 1}
     assert answers(tables) == [("20", "unknown", 2, "2026-03-31T12:00:00.000000Z")]
+
+
+def test_a_title_whose_answer_is_not_understood_is_asked_for_again_the_next_day(tables):
+    """It counts as asked in this run, so that a title that can never be shown does not cost a request in every run."""
+    tables.store(release())
+    tables.store(rejected("20", source="shikimori", kind="anime"), run=2)
+    assert answers(tables) == [("20", "failed", 2, "2026-03-02T12:00:00.000000Z")]
 
 
 def test_an_absent_anime_makes_no_title(tables):

@@ -71,7 +71,11 @@ class ShikimoriSpider(SourceSpider):
         "ids": "only these titles: 1,5,z20",
         "mode": "incremental: everything that changed at Shikimori since the last such run",
     }
-    custom_settings = {"CONCURRENT_REQUESTS": AT_ONCE, "CONCURRENT_REQUESTS_PER_DOMAIN": AT_ONCE}
+    custom_settings = {
+        "CONCURRENT_REQUESTS": AT_ONCE,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": AT_ONCE,
+        "CONCURRENT_ITEMS": BATCH,
+    }
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
         super().__init__(name, **kwargs)
