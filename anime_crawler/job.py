@@ -48,12 +48,14 @@ class Exit(IntEnum):
 class Job:
     """State that the parts of one run share. Everything durable is in the catalogue; this dies with the process."""
 
-    def __init__(self, config: Config, catalogue: Catalogue, budgets: Budgets, run_id: int, is_new: bool) -> None:
+    def __init__(
+        self, config: Config, catalogue: Catalogue, budgets: Budgets, run_id: int, run_key: str, is_new: bool
+    ) -> None:
         self.config = config
         self.catalogue = catalogue
         self.budgets = budgets
         self.run_id = run_id
-        self.run_key = str(run_id)
+        self.run_key = run_key
         self.is_new = is_new
         self.report = RunReport()
         self.full_listing = False
@@ -75,7 +77,7 @@ class Job:
         """Stop the whole run: it cannot go on in this process, and a person must act."""
         if self.fatal_code is None:
             self.fatal_code = exit_code
-            self.report.problem("catalogue", "fatal", message)
+            self.report.problem("run", "fatal", message)
             logger.error(message)
             self.stop()
 

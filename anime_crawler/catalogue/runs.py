@@ -14,7 +14,9 @@ from anime_crawler.items import Checkpoint, utc_now
 
 
 def begin_run(conn: Connection, spider: str, arguments: Mapping[str, str], mode: str) -> tuple[int, bool]:
-    """A new run, or the interrupted one that had the same arguments.
+    """A new run, or the interrupted one that had the same arguments, when nothing was crawled since.
+
+    Run numbers say what came after what: a run that went on under a lower number than another's would hide changes.
 
     Args:
         spider: name of the main spider, or the command.
@@ -25,13 +27,21 @@ def begin_run(conn: Connection, spider: str, arguments: Mapping[str, str], mode:
         Its number, and whether it is new.
     """
     text = _text(arguments)
-    newest = select(func.max(run.c.id)).where(run.c.spider == spider, run.c.arguments == text).scalar_subquery()
-    same = (run.c.id == newest) & (run.c.state == "running")
-    continued = conn.execute(update(run).where(same).values(starts=run.c.starts + 1).returning(run.c.id)).scalar()
+    newest = select(func.max(run.c.id)).where((run.c.spider == spider) | (run.c.spider != "deliver")).scalar_subquery()
+    same = (run.c.spider == spider) & (run.c.arguments == text) & (run.c.state == "running")
+    continued = conn.execute(
+        update(run).where(same, run.c.id == newest).values(starts=run.c.starts + 1).returning(run.c.id)
+    ).scalar()
     if continued is not None:
         return continued, False
     values = {"spider": spider, "arguments": text, "mode": mode, "state": "running", "started_at": iso(utc_now())}
     return conn.execute(insert(run).values(values).returning(run.c.id)).scalar_one(), True
+
+
+def run_key(conn: Connection, run_id: int) -> str:
+    """What tells the run from any other, also of a catalogue that was deleted: its number and when it began."""
+    started_at = conn.execute(select(run.c.started_at).where(run.c.id == run_id)).scalar_one()
+    return f"{run_id} {started_at}"
 
 
 def finish_run(conn: Connection, run_id: int, exit_code: int, report: Mapping[str, Any], finished: bool) -> None:

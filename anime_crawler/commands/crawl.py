@@ -31,6 +31,7 @@ from anime_crawler.extensions.progress import ProgressDisplay
 from anime_crawler.extensions.summary import print_summary, write_report
 from anime_crawler.frontier.store import FrontierError, JobDirHeld
 from anime_crawler.job import BUDGETS, Exit, Job, drift_counts
+from anime_crawler.pipelines.feed import end_if_feed_failed
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import Budgets
 
@@ -108,8 +109,8 @@ class MainJob:
     async def _begin(self, catalogue: Catalogue) -> Job:
         name, mode = self.spiders[0].name, self.arguments.get("mode", "")
         run_id, is_new = await catalogue.write(lambda conn: runs.begin_run(conn, name, self.arguments, mode))
-        budgets = Budgets(BUDGETS)
-        return Job(self.config, catalogue, budgets, run_id, is_new)
+        run_key = await catalogue.read(lambda conn: runs.run_key(conn, run_id))
+        return Job(self.config, catalogue, Budgets(BUDGETS), run_id, run_key, is_new)
 
     async def _crawl_and_deliver(self, job: Job) -> int:
         with ProgressDisplay(job, self.spiders):
@@ -146,6 +147,7 @@ class MainJob:
         began = time.monotonic()
         try:
             await crawler.crawl_async(**arguments)
+            end_if_feed_failed(crawler)
             if crawler.stats.get_value("spider_exceptions/count") or crawler.stats.get_value("log_count/CRITICAL"):
                 job.report.problem(name, "bug", "the spider raised an exception; see the log")
                 job.upstream_failed = True
@@ -156,6 +158,8 @@ class MainJob:
     def _crawler(self, job: Job, spider: type[SourceSpider]) -> Crawler:
         settings = self.settings.copy()
         settings.set("DOWNLOAD_TIMEOUT", self.config.http_timeout_seconds, priority="cmdline")
+        if self.dry_run:
+            settings.set("JOBDIR", None, priority="cmdline")  # what is rolled back must not count as done there
         if spider is not self.spiders[0]:
             settings.set("FEEDS", {}, priority="cmdline")  # two crawlers would overwrite each other's file
             if jobdir := settings.get("JOBDIR"):
@@ -193,7 +197,11 @@ class MainJob:
         code = int(job.exit_code(letters, is_broken or bool(result and result.pending)))
         report = {"run": job.run_id, "exit_code": code, "dead_letters": letters, **job.report.as_dict()}
         await job.catalogue.write(lambda conn: self._record_end(conn, job, code, report))
-        write_report(report)
+        try:
+            write_report(report)
+        except OSError as error:
+            message = f"the run report cannot be written: {error}. Make room if the disk is full; the catalogue has it"
+            code = report["exit_code"] = complain(RuntimeError(message), Exit.CONFIGURATION)
         print_summary(job.report, report, result)
         return code
 

@@ -20,6 +20,21 @@ def test_an_interrupted_run_is_continued_by_the_same_arguments(tables):
     assert tables.rows(t.run, "id", "starts") == [(1, 2), (2, 1), (3, 1)]
 
 
+def test_a_run_is_not_continued_when_another_crawled_since_but_a_delivery_does_no_harm(tables):
+    """Under its lower number its changes would look older than what the other run asked for."""
+    tables.run(runs.begin_run, "kodik", {}, "full")
+    tables.run(runs.begin_run, "deliver", {}, "deliver")
+    assert tables.run(runs.begin_run, "kodik", {}, "full") == (1, False)
+    tables.run(runs.begin_run, "shikimori", {}, "ids")
+    assert tables.run(runs.begin_run, "kodik", {}, "full") == (4, True)
+
+
+def test_two_runs_never_have_the_same_key(tables):
+    """Not even when the catalogue was deleted and its numbers begin anew, but a job directory was kept."""
+    run_id, _ = tables.run(runs.begin_run, "kodik", {}, "full")
+    assert tables.run(runs.run_key, run_id) == f"1 {tables.rows(t.run, 'started_at')[0][0]}"
+
+
 def test_after_a_finished_run_a_new_one_begins(tables):
     """The report and the exit code are kept; an unfinished end leaves the run open."""
     tables.run(runs.begin_run, "kodik", {}, "full")

@@ -135,6 +135,24 @@ def test_a_stop_signal_ends_the_run_within_ten_seconds_and_the_next_run_complete
     assert_nothing_went_twice(stopped)
 
 
+def test_a_job_directory_of_a_deleted_catalogue_or_of_a_dry_run_hides_nothing(new_project: NewProject) -> None:
+    """Interrupted on its second page, dry or with a catalogue that is then deleted: the next run reads all pages."""
+    clean = new_project("clean", titles=30)
+    finish(clean)
+    project = new_project("project", titles=30)
+    for arguments in ((*CRAWL, "-s", "DRY_RUN=1"), CRAWL):
+        project.sandbox.post("/_sandbox/faults", {"service": "kodik", "kind": "silence", "skip": 1})
+        process = project.start_and_wait(*arguments)
+        time.sleep(1.5)
+        process.kill()
+        process.wait()
+        project.sandbox.delete("/_sandbox/faults")
+        for file in project.directory.glob("var/anime.db*"):
+            file.unlink()
+    finish(project)
+    assert project.exports() == clean.exports()
+
+
 def test_a_second_signal_ends_the_run_within_a_second(new_project: NewProject) -> None:
     """Exit code 130 at once, although answers are still under way, and the next run completes."""
     project = new_project(titles=30)
