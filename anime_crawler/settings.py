@@ -65,6 +65,8 @@ LOG_LEVEL = "INFO"
 STATS_DUMP = False  # the summary has the numbers that people ask for
 LOG_FORMATTER = "anime_crawler.extensions.log_formatter.QuietLogFormatter"
 EXTENSIONS = {
+    "scrapy.extensions.feedexport.FeedExporter": None,
+    "anime_crawler.pipelines.feed.FeedExporter": 0,  # works with -o and -O only
     "scrapy.extensions.logstats.LogStats": None,  # the progress extension says more
     "scrapy.extensions.memusage.MemoryUsage": None,
     "scrapy.extensions.spiderstate.SpiderState": None,  # it unpickles a file of the job directory

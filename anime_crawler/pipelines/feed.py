@@ -1,15 +1,54 @@
-"""Feed lines of pydantic items: exactly the model's JSON, ten times faster than the stock exporter."""
+"""Feeds (``-O feed.jsonl``): lines that are exactly the model's JSON; a run ends where one cannot be written."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel
+from scrapy import Spider
+from scrapy.crawler import Crawler
 from scrapy.exporters import JsonLinesItemExporter
+from scrapy.extensions.feedexport import FeedExporter as ScrapyFeedExporter
+
+FATAL_EXIT_CODE = 2  # a feed that cannot be written is a matter of configuration
+
+
+class FeedExporter(ScrapyFeedExporter):
+    """Scrapy's says for each item that it could not be written, goes on, and ends as if all was well."""
+
+    def item_scraped(self, item: Any, spider: Spider) -> None:
+        try:
+            super().item_scraped(item, spider)
+        except OSError as error:
+            self.crawler.job.fatal(feed_problem(str(error)), FATAL_EXIT_CODE)  # type: ignore[attr-defined]
+            self._give_up()
+
+    def _give_up(self) -> None:
+        for slot in self.slots:
+            with suppress(OSError):  # what its buffer holds cannot be written either
+                if slot.file:
+                    slot.file.close()
+        self.slots = []
+
+
+def end_if_feed_failed(crawler: Crawler) -> None:
+    """End the run where a feed's last lines could not be written; Scrapy only counts that."""
+    stats = crawler.stats.get_stats() if crawler.stats else {}
+    if any(name.startswith("feedexport/failed_count/") for name in stats):
+        crawler.job.fatal(feed_problem("its end is missing"), FATAL_EXIT_CODE)  # type: ignore[attr-defined]
+
+
+def feed_problem(what: str) -> str:
+    """One sentence for a person."""
+    return (
+        f"the feed cannot be written: {what}. Make room if the disk is full, or write it elsewhere; "
+        "nothing is lost: `scrapy export` gives everything that is in the catalogue"
+    )
 
 
 class PydanticJsonLinesExporter(JsonLinesItemExporter):
-    """One JSON object a line, UTF-8; other items than pydantic models go the stock way."""
+    """One JSON object a line, UTF-8, ten times faster than the stock exporter, which other items go through."""
 
     def export_item(self, item: Any) -> None:
         if isinstance(item, BaseModel):
