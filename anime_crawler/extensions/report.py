@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import resource
-import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -58,6 +59,11 @@ class RunReport:
 
 
 def peak_memory_mb() -> float:
-    """Largest resident size of this process so far, in MiB. getrusage counts KiB on Linux and bytes on macOS."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    """Largest resident size of this process so far, in MiB.
+
+    Linux: VmHWM, because ru_maxrss there starts at the size of the process that started this one.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 2**10  # type: ignore[index]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes
