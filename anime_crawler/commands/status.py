@@ -51,7 +51,7 @@ class Command(ScrapyCommand):
         elif opts.prometheus:
             print(metrics_text(status), end="")
         else:
-            show(status)
+            show(status, has_backend=bool(config.backend_base_url))
 
     async def _status(self, config: Config) -> dict[str, Any]:
         catalogue = await Catalogue.open(config.database_url)
@@ -70,19 +70,35 @@ class Command(ScrapyCommand):
         return {card.name: budgets.used(card.name, limits_of(config, card)) for card in cards}
 
 
-def show(status: dict[str, Any]) -> None:
+def show(status: dict[str, Any], has_backend: bool) -> None:
     """Print the status as tables; values are data from the net and shown as plain text."""
     console = Console(highlight=False, markup=False)
+    to_deliver = "Still to deliver" if has_backend else "Would be delivered if BACKEND_BASE_URL were set"
+    runs = ("id", "spider", "arguments", "state", "started_at", "starts", "exit_code")
     for heading, rows in (
         ("Catalogue", [{"what": name, "count": n} for name, n in status["counts"].items()]),
-        ("Runs (newest first)", status["runs"]),
-        ("Watermarks", status["watermarks"]),
-        ("Still to deliver", [{"what": name, "count": n} for name, n in status["to_deliver"].items()]),
+        ("Runs (newest first)", [_run({name: run[name] for name in runs}) for run in status["runs"]]),
+        ("Watermarks", [_watermark(row) for row in status["watermarks"]]),
+        (to_deliver, [{"what": name, "count": n} for name, n in status["to_deliver"].items()]),
         ("Dead letters (scrapy deadletters list)", status["dead_letters"]),
         ("Drift: the upstream's words no longer match the schema", status["drift"]),
-        ("Budgets used", [{"upstream": name, "used": used} for name, used in status["budgets"].items()]),
+        ("Budgets used", [_budget(name, used) for name, used in status["budgets"].items()]),
     ):
         console.print(_table(heading, rows) if rows else f"{heading}: none")
+
+
+def _run(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "started_at": row["started_at"][:16].replace("T", " ")}
+
+
+def _budget(upstream: str, used: dict[str, int]) -> dict[str, Any]:
+    return {"upstream": upstream, "sent": ", ".join(f"{count} of {window}" for window, count in used.items())}
+
+
+def _watermark(row: dict[str, Any]) -> dict[str, Any]:
+    """How far a spider's walk is; the cursor itself says nothing to people."""
+    state = row["state"]
+    return {"spider": row["spider"], "up to": state.get("watermark"), "complete": state.get("complete")}
 
 
 def _table(heading: str, rows: list[dict[str, Any]]) -> Table:
