@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.clock import SystemClock
 from anime_crawler.politeness.limits import Limits, parse_limits
 
 LATENCY_S = 0.3  # an answer of a real upstream, generously
@@ -20,18 +21,35 @@ def violations(times: list[float], limits: Limits) -> int:
     return broken
 
 
+class SimulatedClock(SystemClock):
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def wall(self) -> float:
+        return self.now
+
+    def steady(self) -> float:
+        return self.now
+
+    def boot(self) -> str:
+        return "one"
+
+
 def upstream_seconds(name: str, limits: Limits, count: int, parallel: int) -> tuple[float, int]:
     """(seconds until the last answer, violations) for `count` requests, at most `parallel` in flight."""
-    now = 1_700_000_000.0
-    began, sent, in_flight = now, [], []
+    clock = SimulatedClock()
+    began, sent, in_flight = clock.now, [], []
     with TemporaryDirectory() as directory:
-        budgets = Budgets(Path(directory) / "budgets.sqlite", clock=lambda: now)
+        budgets = Budgets(Path(directory) / "budgets.sqlite", clock=clock)
         for _ in range(count):
             if len(in_flight) == parallel:
-                now = max(now, in_flight.pop(0))
-            now = max(now, budgets.reserve(name, limits))
-            sent.append(now)
-            in_flight.append(now + LATENCY_S)
+                clock.now = max(clock.now, in_flight.pop(0))
+            while wait := budgets.reserve(name, limits):
+                clock.now += wait.seconds
+            sent.append(clock.now)
+            in_flight.append(clock.now + LATENCY_S)
     return max(in_flight) - began, violations(sent, limits)
 
 

@@ -12,16 +12,22 @@ from tests.e2e.support import Project
 Exports = dict[str, bytes]
 SERVICES = ("kodik", "shikimori")
 
-UNREADABLE: dict[str, tuple[str, dict[str, Any], str]] = {
+REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "half of the JSON": ("truncated", {}, "not_json"),
     "HTML with 200": ("html", {}, "not_json"),
     "null": ("body", {"body": "null"}, "wrong_shape"),
     "a list": ("body", {"body": "[]"}, "wrong_shape"),
     "an empty body": ("body", {"body": ""}, "not_json"),
     "nested 5,000 deep": ("nested", {"depth": 5_000}, "not_json"),
+    "100 MB": ("oversized", {"mb": 100}, "too_large"),
+    "500 MB in half a megabyte of gzip": ("bomb", {"mb": 500}, "too_large"),
+    "a challenge with 403": ("challenge", {"status": 403}, ""),
+    "a challenge with 200": ("challenge", {"status": 200}, ""),
+    "moved": ("redirect", {"location": "https://moved.example.org/"}, "moved"),
 }
-"""Name -> kind of fault, its options, kind of verdict."""
-TOO_LARGE = {"100 MB": ("oversized", {"mb": 100}), "500 MB in half a megabyte of gzip": ("bomb", {"mb": 500})}
+"""Name -> kind of fault, its options, kind of verdict (empty: each service has its own)."""
+KEPT = ("not_json", "wrong_shape")
+"""Verdicts on answers that came and are kept as dead letters."""
 MEMORY_MB = 250
 """The most that a run may use, see README; a body that is unpacked whole would need twice as much."""
 
@@ -44,30 +50,53 @@ def letters(project: Project) -> str:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-@pytest.mark.parametrize("name", UNREADABLE)
-def test_an_unreadable_answer_is_retried_kept_and_completed_by_the_next_run(
-    quick_project: Project, clean: Exports, service: str, name: str
+def test_answers_that_stay_bad_end_each_run_and_cost_nothing(
+    quick_project: Project, clean: Exports, service: str
 ) -> None:
-    """Every attempt fails: exit 3, one dead letter of the page; then the same command ends like a clean run."""
-    fault, options, kind = UNREADABLE[name]
-    quick_project.fault(service, fault, **options)
-    done = quick_project.crawl()
-    assert done.returncode == 3, done.stderr
-    report = quick_project.report()
-    assert (service, kind) in quick_project.problems()
-    assert report["counters"][service][f"failed {kind}"] >= 2
-    assert report["dead_letters"] == 1
+    """Run after run another one: exit 3, said, retried where that can help, unreadable ones kept as a dead letter,
+    never unpacked beyond the source card's limit. Then the same command ends like a clean run, nothing set aside.
+    """
+    for name, (fault, options, kind) in REFUSED.items():
+        quick_project.calm()
+        quick_project.forget_waiting()
+        quick_project.fault(service, fault, **options)
+        done = quick_project.crawl()
+        report = quick_project.report()
+        assert done.returncode == 3, (name, done.stderr)
+        assert [p for p in report["problems"] if p["service"] == service and kind in ("", p["kind"])], name
+        assert report["peak_memory_mb"] < MEMORY_MB, name
+        if kind in KEPT:
+            assert report["counters"][service][f"failed {kind}"] >= 2, name
+            assert report["dead_letters"] == 1, name
+    assert "moved.example.org" in done.stderr
+    assert f"{service.upper()}_BASE_URL" in done.stderr
     finish(quick_project, clean)
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_one_unreadable_answer_is_outlasted(quick_project: Project, clean: Exports, service: str) -> None:
-    """The next attempt is good: exit 0, nothing set aside."""
-    quick_project.fault(service, "truncated", count=1)
+@pytest.mark.parametrize("kind", ["truncated", "drop", "cut"])
+def test_one_bad_answer_is_outlasted(quick_project: Project, clean: Exports, kind: str) -> None:
+    """Half of the JSON, a connection cut before the first byte or in the body: asked again, nothing set aside."""
+    for service in SERVICES:
+        quick_project.fault(service, kind, count=1)
     done = quick_project.crawl()
     assert done.returncode == 0, done.stderr
-    assert quick_project.report()["dead_letters"] == 0
+    report = quick_project.report()
+    assert [report["counters"][service]["retries"] for service in SERVICES] == [1, 1]
+    assert report["dead_letters"] == 0
     assert quick_project.exports() == clean
+
+
+def test_a_cache_keeps_no_unreadable_answer(quick_project: Project, clean: Exports) -> None:
+    """With HTTPCACHE_ENABLED the further attempt goes to the upstream, and later runs meet the good answer only."""
+    cached = ("-s", "HTTPCACHE_ENABLED=1")
+    quick_project.fault("kodik", "truncated", count=1)
+    quick_project.fault("shikimori", "status", status=503, count=1)
+    done = quick_project.crawl(*cached)
+    assert done.returncode == 0, done.stderr
+    assert quick_project.exports() == clean
+    quick_project.calm()
+    assert quick_project.crawl(*cached, "-a", "mode=full").returncode == 0
+    assert quick_project.requests_to("kodik") == 0
 
 
 @pytest.mark.parametrize(
@@ -88,57 +117,6 @@ def test_a_wrong_shape_on_a_later_page_keeps_what_came_before(
     shown = quick_project.run("deadletters", "show", listed.split()[0]).stdout
     assert "wrong_shape" in shown
     assert quick_project.sandbox.kodik_token not in shown
-    finish(quick_project, clean)
-
-
-@pytest.mark.parametrize("service", SERVICES)
-@pytest.mark.parametrize("kind", ["drop", "cut"])
-def test_a_cut_connection_is_tried_again(quick_project: Project, clean: Exports, service: str, kind: str) -> None:
-    """Before the first byte and in the middle of the body."""
-    quick_project.fault(service, kind, count=1)
-    done = quick_project.crawl()
-    assert done.returncode == 0, done.stderr
-    assert quick_project.report()["counters"][service]["retries"] == 1
-    assert quick_project.exports() == clean
-
-
-@pytest.mark.parametrize("service", SERVICES)
-@pytest.mark.parametrize("name", TOO_LARGE)
-def test_a_body_beyond_the_source_cards_limit_is_refused_in_bounded_memory(
-    quick_project: Project, clean: Exports, service: str, name: str
-) -> None:
-    """Announced in the header or hidden in gzip: exit 3, said, and never unpacked whole."""
-    kind, options = TOO_LARGE[name]
-    quick_project.fault(service, kind, **options)
-    done = quick_project.crawl()
-    assert done.returncode == 3, done.stderr
-    assert (service, "too_large") in quick_project.problems()
-    assert quick_project.report()["peak_memory_mb"] < MEMORY_MB
-    finish(quick_project, clean)
-
-
-@pytest.mark.parametrize("status", [200, 403])
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_challenge_page_ends_the_run_resumable(
-    quick_project: Project, clean: Exports, service: str, status: int
-) -> None:
-    """DDoS-Guard's page instead of the API: exit 3, said."""
-    quick_project.fault(service, "challenge", status=status)
-    done = quick_project.crawl()
-    assert done.returncode == 3, done.stderr
-    assert {problem for problem in quick_project.problems() if problem[0] == service}
-    finish(quick_project, clean)
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_an_upstream_that_moved_is_named_and_not_followed(quick_project: Project, clean: Exports, service: str) -> None:
-    """301: exit 3, the new host and the setting are said, nothing is sent there."""
-    quick_project.fault(service, "redirect", location="https://moved.example.org/")
-    done = quick_project.crawl()
-    assert done.returncode == 3, done.stderr
-    problem = next(p for p in quick_project.report()["problems"] if p["service"] == service)
-    assert (problem["kind"], problem["setting"]) == ("moved", f"{service.upper()}_BASE_URL")
-    assert "moved.example.org" in problem["message"]
     finish(quick_project, clean)
 
 
@@ -168,24 +146,24 @@ def test_a_wrong_record_is_set_aside_and_its_page_goes_on(quick_project: Project
 
 
 @pytest.mark.parametrize(
-    ("service", "path", "value"),
+    ("at_kodik", "at_shikimori"),
     [
-        ("kodik", "seasons", "x"),
-        ("kodik", "translation", None),
-        ("kodik", "link", 5),
-        ("kodik", "updated_at", "yesterday"),
-        ("shikimori", "name", None),
-        ("shikimori", "status", "tv_99"),
-        ("shikimori", "genres", {"a": 1}),
-        ("shikimori", "airedOn", {"year": 2020, "month": 13, "day": 1}),
+        (("seasons", "x"), ("name", None)),
+        (("translation", None), ("status", "tv_99")),
+        (("link", 5), ("genres", {"a": 1})),
+        (("updated_at", "yesterday"), ("airedOn", {"year": 2020, "month": 13, "day": 1})),
     ],
 )
-def test_one_wrong_type_costs_one_record(quick_project: Project, service: str, path: str, value: Any) -> None:
-    """Exit 1, one dead letter whose reason names the field, everything else of the page stored."""
-    quick_project.fault(service, "replaced", path=path, value=value, record=0, count=1)
+def test_a_wrong_type_costs_one_record(
+    quick_project: Project, at_kodik: tuple[str, Any], at_shikimori: tuple[str, Any]
+) -> None:
+    """Exit 1, one dead letter for each whose reason names the field, everything else of the pages stored."""
+    for service, (path, value) in zip(SERVICES, (at_kodik, at_shikimori), strict=True):
+        quick_project.fault(service, "replaced", path=path, value=value, record=0, count=1)
     done = quick_project.crawl()
     assert done.returncode == 1, done.stderr
     listed = letters(quick_project)
-    assert "1 dead letters" in listed
-    assert path in listed
+    assert "2 dead letters" in listed
+    assert at_kodik[0] in listed
+    assert at_shikimori[0] in listed
     assert len(quick_project.records("players")) > 100

@@ -36,7 +36,6 @@ def finish(project: Project, clean: Exports) -> None:
     assert project.exports() == clean
 
 
-@pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize(
     ("answer", "least_s"),
     [
@@ -48,14 +47,16 @@ def finish(project: Project, clean: Exports) -> None:
     ids=["seconds", "a date", "no header", "no sense"],
 )
 def test_a_429_is_waited_for_as_long_as_it_says(
-    quick_project: Project, clean: Exports, service: str, answer: dict[str, Any], least_s: float
+    quick_project: Project, clean: Exports, answer: dict[str, Any], least_s: float
 ) -> None:
     """Seconds and dates are kept; without a usable header the back-off holds; nothing is missing in the end."""
-    quick_project.fault(service, "too_many", count=1, **answer)
+    for service in SERVICES:
+        quick_project.fault(service, "too_many", count=1, **answer)
     done = quick_project.crawl()
     assert done.returncode == 0, done.stderr
-    assert gaps_s(quick_project, service)[0] >= least_s
-    assert quick_project.report()["counters"][service]["429"] == 1
+    for service in SERVICES:
+        assert gaps_s(quick_project, service)[0] >= least_s
+        assert quick_project.report()["counters"][service]["429"] == 1
     assert quick_project.exports() == clean
 
 
@@ -76,16 +77,14 @@ def test_an_absurd_retry_after_is_said_and_cut_to_a_quarter_of_an_hour(quick_pro
     finish(quick_project, clean)
 
 
-@pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("status", [503, 520])
-def test_a_burst_of_server_errors_is_outlasted(
-    quick_project: Project, clean: Exports, service: str, status: int
-) -> None:
+def test_a_burst_of_server_errors_is_outlasted(quick_project: Project, clean: Exports, status: int) -> None:
     """Three failures in a row with MAX_RETRIES=3: exit 0 and nothing missing."""
-    quick_project.fault(service, "status", status=status, count=3)
+    for service in SERVICES:
+        quick_project.fault(service, "status", status=status, count=3)
     done = quick_project.crawl(MAX_RETRIES="3")
     assert done.returncode == 0, done.stderr
-    assert quick_project.report()["counters"][service]["retries"] == 3
+    assert [quick_project.report()["counters"][service]["retries"] for service in SERVICES] == [3, 3]
     assert quick_project.exports() == clean
 
 
@@ -141,14 +140,14 @@ def test_an_open_breaker_lets_one_probe_through_in_a_rest(quick_project: Project
     finish(quick_project, clean)
 
 
-@pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("kind", ["silence", "slow_start", "slow_body"])
-def test_silence_is_a_timeout(quick_project: Project, clean: Exports, service: str, kind: str) -> None:
+def test_silence_is_a_timeout(quick_project: Project, clean: Exports, kind: str) -> None:
     """Before the first byte and between bytes, each cut after HTTP_TIMEOUT_SECONDS; outlasted where it passes."""
-    quick_project.fault(service, kind, count=1)
+    for service in SERVICES:
+        quick_project.fault(service, kind, count=1)
     done = quick_project.crawl(HTTP_TIMEOUT_SECONDS="1")
     assert done.returncode == 0, done.stderr
-    assert quick_project.report()["counters"][service]["failed timeout"] == 1
+    assert [quick_project.report()["counters"][service]["failed timeout"] for service in SERVICES] == [1, 1]
     assert quick_project.exports() == clean
 
 
