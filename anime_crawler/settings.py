@@ -60,6 +60,7 @@ FEED_EXPORT_ENCODING = "utf-8"
 
 # --- loop and logs ------------------------------------------------------------------------------
 TWISTED_REACTOR = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
+WARN_ON_GENERATOR_RETURN_VALUE = False  # it parses a callback's source again for each response
 ASYNCIO_EVENT_LOOP = "uvloop.Loop"
 LOG_LEVEL = "INFO"
 STATS_DUMP = False  # the summary has the numbers that people ask for

@@ -41,6 +41,9 @@ class FrontierScheduler(BaseScheduler):
         self._durable: Store = SqliteStore(Path(directory) if directory else None)
         self._derived: Store = SqliteStore()
         self._held: dict[int, tuple[Store, Lease, Request]] = {}
+        # One more than are downloaded at once: the next page is fetched while this one is stored. A kill costs what is
+        # leased, so there is no queue of fetched pages that wait for a slow disk.
+        self._most_held = crawler.settings.getint("CONCURRENT_REQUESTS") + 1
         self._failed = False
         self.resumed = False
         """Whether requests of an interrupted run were pending at open: the spider then starts none of its own."""
@@ -82,7 +85,7 @@ class FrontierScheduler(BaseScheduler):
             return False
 
     def next_request(self) -> Request | None:
-        if self._failed:
+        if self._failed or len(self._held) >= self._most_held:
             return None
         active = {name: len(slot.active) for name, slot in self._crawler.engine.downloader.slots.items()}
         try:

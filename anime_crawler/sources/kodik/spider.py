@@ -142,8 +142,6 @@ class KodikSpider(SourceSpider):
     custom_settings = {
         "CONCURRENT_REQUESTS": 1,  # a cursor comes with the page before it
         "CONCURRENT_ITEMS": 256,  # a page's 100 anime, 100 releases and the checkpoint in one transaction
-        # The next page is asked for when this one is stored: a kill then costs one page, never a queue of them.
-        "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 1,
     }
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
