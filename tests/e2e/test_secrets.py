@@ -93,12 +93,12 @@ def test_a_good_run_leaves_no_secret(project: Project) -> None:
 def test_runs_whose_pages_are_kept_as_dead_letters_leave_no_secret(project: Project) -> None:
     """Kodik's page states the token in its `next_page`; the dead letter of the page does not."""
     faults: list[tuple[str, dict[str, Any], int]] = [
-        ("wrong_shape", {"path": "results", "value": "x"}, 3),
-        ("truncated", {}, 3),
         ("cut", {}, 3),
         ("foreign_next", {}, 3),
         ("repeated_cursor", {}, 3),
         ("replaced", {"path": "title", "value": {"token": KODIK_TOKEN}, "record": 1}, 1),
+        ("wrong_shape", {"path": "results", "value": "x"}, 3),
+        ("truncated", {}, 3),
     ]
     outputs = []
     for fault, options, code in faults:
@@ -110,8 +110,10 @@ def test_runs_whose_pages_are_kept_as_dead_letters_leave_no_secret(project: Proj
         outputs += [done.stdout, done.stderr]
         assert_clean(project, *outputs)
     listed = project.run("deadletters", "list")
-    assert "kodik release" in listed.stdout
-    shown = [project.run("deadletters", "show", str(number)).stdout for number in (1, 2)]
+    assert "kodik material" in listed.stdout
+    assert "kodik page" in listed.stdout
+    numbers = [line.split()[0] for line in listed.stdout.splitlines() if "parse" in line]
+    shown = [project.run("deadletters", "show", number).stdout for number in numbers]
     assert_clean(project, listed.stdout, *shown)
 
 
