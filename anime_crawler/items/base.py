@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import blake2b
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
 
@@ -44,9 +46,20 @@ class Item(BaseModel):
         """Canonical JSON of everything but the volatile fields; the same bytes on every machine."""
         return self.__pydantic_serializer__.to_json(self, exclude=set(self.volatile))
 
+    @cached_property
+    def digest(self) -> str:
+        """`checksum`, computed once: the pipelines and the catalogue both ask for it."""
+        return blake2b(self.content(), digest_size=16).hexdigest()
+
     def checksum(self) -> str:
         """32 hex digits over `content`: equal if and only if nothing but the time of fetching differs."""
-        return blake2b(self.content(), digest_size=16).hexdigest()
+        return self.digest
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values; its checksum is its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("digest", None)
+        return copied
 
 
 def utc_now() -> datetime:
