@@ -82,23 +82,28 @@ def requests_of_small_import() -> Iterator[Row]:
 
 
 def large_import() -> Iterator[Row]:
-    """7,000 titles without limits: requests, speed beside the bare spider, memory beside 700 titles."""
+    """7,000 titles without limits: requests, and memory beside 700 titles."""
     with project(LARGE // 10) as small:
         little = crawl(small)
     with project(LARGE) as place:
-        bare = bare_spider(place)
-        place.sandbox.post("/_sandbox/reset", {})
         report = crawl(place)
         count = players(place)
         yield (f"{LARGE:,} titles: requests Kodik / Shikimori", requests(place), OLD_7000, "<= 420 / <= 150")
-        walk_s = report["walk_s"]["kodik"]
-        rate, bare_rate = bare["pages"] / walk_s, bare["pages"] / bare["seconds"]
-        yield ("players/s, page to catalogue", f"{count / walk_s:,.0f}", f"{count:,} players", ">= 15,000")
-        ratio = f"{rate:.0f} pages/s = {rate / bare_rate:.0%}"
-        yield ("beside a bare Scrapy spider", ratio, f"{bare_rate:.0f} pages/s", ">= 20 %")
     peak, small_peak = report["peak_memory_mb"], little["peak_memory_mb"]
     yield (f"peak memory, {count:,} players", f"{peak:.0f} MB", f"700 titles: {small_peak:.0f} MB", "<= 250 MB")
     yield ("its growth with ten times the titles", f"{peak / small_peak:.2f}x", "1x", "<= 1.3x")
+
+
+def walk_speed() -> Iterator[Row]:
+    """The pages of 7,000 titles into the catalogue, beside a spider that only fetches and parses the same pages."""
+    with project(LARGE) as place:
+        bare = bare_spider(place)
+        walk_s = crawl(place, "-s", "COMPANIONS={}")["walk_s"]["kodik"]
+        count = players(place)
+    rate, bare_rate = bare["pages"] / walk_s, bare["pages"] / bare["seconds"]
+    yield ("players/s, page to catalogue", f"{count / walk_s:,.0f}", f"{count:,} players", ">= 15,000")
+    ratio = f"{rate:.0f} pages/s = {rate / bare_rate:.0%}"
+    yield ("beside a bare Scrapy spider", ratio, f"{bare_rate:.0f} pages/s", ">= 20 %")
 
 
 def bare_spider(place: Project) -> dict[str, float]:
@@ -130,7 +135,13 @@ def delivery() -> Iterator[Row]:
             yield (f"players/s delivered, CONCURRENCY={concurrency}", f"{rate:,.0f}", "300 (real backend)", ">= 2,500")
 
 
-FIGURES: tuple[Callable[[], Iterator[Row]], ...] = (requests_of_small_import, large_import, limited_import, delivery)
+FIGURES: tuple[Callable[[], Iterator[Row]], ...] = (
+    requests_of_small_import,
+    large_import,
+    walk_speed,
+    limited_import,
+    delivery,
+)
 
 
 def main() -> None:
