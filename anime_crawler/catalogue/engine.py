@@ -144,5 +144,8 @@ def _begin(conn: Connection) -> None:
     # A writer must say so at once: a read transaction that turns writer fails without waiting when another wrote.
     options = conn.get_execution_options()
     # FULL is durable over a power cut too, for an fsync a commit; NORMAL over the death of the process.
-    conn.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if options.get('durable', True) else 'NORMAL'}")
+    synchronous = "FULL" if options.get("durable", True) else "NORMAL"
+    if conn.info.get("synchronous") != synchronous:
+        conn.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
+        conn.info["synchronous"] = synchronous
     conn.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")

@@ -12,10 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, MutableMapping
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
 
 from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, parse_json, set_aside, shape_of
@@ -25,7 +23,7 @@ from anime_crawler.normalize.date import full_date, season_of
 from anime_crawler.normalize.ids import normalize_shikimori_id
 from anime_crawler.normalize.text import normalize_line, unique
 from anime_crawler.normalize.url import is_public_host, normalize_https_url
-from anime_crawler.sources.kodik.schema import Material, MaterialData, page_from_document
+from anime_crawler.sources.kodik.schema import Material, MaterialData, description_digest, page_from_document
 
 SOURCE = "kodik"
 
@@ -61,13 +59,6 @@ OLDEST_NEXT_EPISODE = timedelta(days=1)
 """A next episode further in the past is a leftover, as at Shikimori, where the value comes from."""
 
 
-DESCRIBES = (
-    *("title", "title_orig", "other_title", "year", "material_data"),
-    *("kinopoisk_id", "imdb_id", "mdl_id", "worldart_link", "shikimori_id"),
-)
-"""Fields of a material that its anime is made of; the others are its release's."""
-
-
 def items_from_results(
     results: list[Any], fetched_at: datetime, described: MutableMapping[str, bytes] | None = None
 ) -> Iterator[Item | Rejected]:
@@ -78,7 +69,7 @@ def items_from_results(
         described: anime id -> digest of what last described it, kept from page to page; an anime that is described in
             the same words again is not yielded again (four of five are: it comes with each of its translations).
     """
-    described = {} if described is None else described
+    described = described if described is not None else {}
     rejected, understood = [], []
     for record in results:
         try:
@@ -88,7 +79,7 @@ def items_from_results(
     newest = {release.anime_id: release.source_id for _, _, release in sorted(understood, key=_recency)}
     for record, material, release in understood:
         if newest[release.anime_id] == release.source_id:
-            description = _digest(record)
+            description = description_digest(record)
             if description is None or described.get(release.anime_id) != description:
                 try:
                     yield anime_from_material(material, release, fetched_at)
@@ -97,15 +88,6 @@ def items_from_results(
                 described[release.anime_id] = description or b""
         yield release
     yield from rejected
-
-
-def _digest(record: dict[str, Any]) -> bytes | None:
-    """Digest of what describes the anime; ``None``: nested too deep to be written again, so never the same."""
-    try:
-        words = orjson.dumps([record.get(name) for name in DESCRIBES])
-    except orjson.JSONEncodeError:
-        return None
-    return blake2b(words, digest_size=16).digest()
 
 
 def _read(record: Any, fetched_at: datetime) -> tuple[Any, Material, Release]:
@@ -254,21 +236,12 @@ def player_link(link: Any, path: str) -> tuple[str, str]:
     Raises:
         RecordError: another scheme, a host no viewer can reach, or a path that no player has (a dummy).
     """
-    url, kind = _player_url(link)
-    if kind is None:
-        raise RecordError(f"{path}: {url}")
-    return url, kind
-
-
-def _player_url(link: Any) -> tuple[str, str | None]:
-    """(canonical link, its kind), or (what is wrong, None)."""
     match = PLAYER_LINK.fullmatch(link) if isinstance(link, str) else None
     if match is None:
-        return "not a player link of a known form", None
+        raise RecordError(f"{path}: not a player link of a known form")
     host, address, kind = match.groups()
-    host = host.lower()
-    if not is_public_host(host):
-        return "its host is not a public name", None
+    if not is_public_host(host := host.lower()):
+        raise RecordError(f"{path}: its host is not a public name")
     return f"https://{host}{address}", kind
 
 
@@ -338,9 +311,7 @@ def _player(season: int, source_number: int, number: int, episode: Any) -> dict[
         title, episode = episode.get("title"), episode.get("link")
         if title is not None and not isinstance(title, str):
             raise RecordError(f"seasons.{season}.episodes.{source_number}.title: not a text")
-    url, kind = _player_url(episode)
-    if kind is None:
-        raise RecordError(f"seasons.{season}.episodes.{source_number}: {url}")
+    url, _ = player_link(episode, f"seasons.{season}.episodes.{source_number}")
     return {
         "season_number": season,
         "source_number": source_number,

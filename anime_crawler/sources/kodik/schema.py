@@ -5,9 +5,11 @@ Source: Kodik API ``/list`` and ``/search`` as transcribed and recorded 2024-12 
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
+import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from anime_crawler.base_spiders import Drift, ResponseError, count_unknown, count_vanished, explain, shape_of
@@ -166,6 +168,22 @@ def updates_of(results: list[Any]) -> list[str]:
     """``updated_at`` of a page's records in their order, in one spelling, so that they compare as text."""
     stamps = (utc_stamp(record.get("updated_at")) for record in results if isinstance(record, dict))
     return [stamp for stamp in stamps if stamp]
+
+
+DESCRIBES = (
+    *("title", "title_orig", "other_title", "year", "material_data"),
+    *("kinopoisk_id", "imdb_id", "mdl_id", "worldart_link", "shikimori_id"),
+)
+"""Fields of a material that its anime is made of; the others are its release's."""
+
+
+def description_digest(record: dict[str, Any]) -> bytes | None:
+    """Digest of what describes the anime; ``None``: nested too deep to be written again, so never the same."""
+    try:
+        words = orjson.dumps([record.get(name) for name in DESCRIBES])
+    except orjson.JSONEncodeError:
+        return None
+    return blake2b(words, digest_size=16).digest()
 
 
 def drift(document: dict[str, Any]) -> Drift:
