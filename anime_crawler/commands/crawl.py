@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -66,6 +67,7 @@ class Command(ScrapyCrawl):
         spiders[0](**arguments)  # a wrong argument stops here, before anything is opened
         secrets.install(config)
         quiet_libraries(self.settings["LOG_LEVEL"])
+        spare_the_garbage_collector()
         with ExitStack() as locks:
             for lock in [*(f"crawl-{n}" for n in names), "deliver"]:
                 locks.enter_context(catalogue_lock(config.database_url, lock))
@@ -215,6 +217,15 @@ def quiet_libraries(level: str) -> None:
     if level != "DEBUG":
         for name in ("alembic", "scrapy.addons", "scrapy.crawler", "scrapy.middleware", "scrapy.statscollectors"):
             logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def spare_the_garbage_collector() -> None:
+    """Pages are parsed into some 30,000 objects without cycles: searching them, and all modules, finds nothing.
+
+    With Python's default of 700 new objects between two searches, a page takes a third longer.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def require_secrets(spider: type[SourceSpider], config: Config) -> None:
