@@ -16,6 +16,7 @@ from scrapy.http import TextResponse
 
 from anime_crawler.base_spiders import ArgumentError
 from anime_crawler.items import Absent, Anime
+from anime_crawler.sources.shikimori import spider as shikimori_spider
 from anime_crawler.sources.shikimori.spider import ShikimoriSpider
 from tests.sources.driving import RecordingRun, drive, json_response, outcome_of
 
@@ -169,16 +170,17 @@ def accompany(run: RecordingRun, shikimori: FakeShikimori, story: Callable[[int,
 
 
 async def _accompany(run: RecordingRun, shikimori: FakeShikimori, story: Any) -> list[int]:
-    spider, ticks, real_sleep = ShikimoriSpider(), iter(range(500)), asyncio.sleep
+    spider, ticks = ShikimoriSpider(), iter(range(500))
     spider.run = run
     spider.crawler = SimpleNamespace(engine=SimpleNamespace(scheduler=SimpleNamespace(resumed=False)))  # type: ignore
 
     async def sleep(seconds: float) -> None:
         story(next(ticks), spider)
-        await real_sleep(0)
+        await asyncio.sleep(0)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asyncio, "sleep", sleep)
+        # The spider's own name for it: servers in other threads of this process sleep, too.
+        patch.setattr(shikimori_spider, "asyncio", SimpleNamespace(sleep=sleep))
         sizes = []
         async for request in spider.start():
             assert request.meta["derived"]

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from anime_crawler.backend.reference import Faults, create_app
 from anime_crawler.backend.reference.server import listen, make_server
 
+END_S = 30
 TOKEN = "correct-horse-battery-staple"
 IMPORT = "/api/v1/internal/import"
 SOURCE = "kodik-shikimori"
@@ -113,13 +114,15 @@ def serving(app: ASGIApp) -> Iterator[str]:
     """The address of an application that a thread serves."""
     with listen("127.0.0.1", 0) as listener:
         server = make_server(app, log_level="error")
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        # A daemon: should it ever hang, its tests fail, and the process still ends.
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join()
+            thread.join(END_S)
+            assert not thread.is_alive(), "the server did not end"
 
 
 @contextmanager
