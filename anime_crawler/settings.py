@@ -48,6 +48,14 @@ DOWNLOADER_MIDDLEWARES = {
     "anime_crawler.politeness.middleware.PolitenessMiddleware": 950,  # nearest the downloader: it sees what is sent
 }
 
+SPIDER_MIDDLEWARES = {
+    # Each is one generator more around every item; none has anything to say here: addresses are ours, not found on
+    # pages, and no upstream needs to know which of them led to which.
+    "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
+    "scrapy.spidermiddlewares.referer.RefererMiddleware": None,
+    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
+}
+
 # --- items --------------------------------------------------------------------------------------
 CONCURRENT_ITEMS = 256  # a whole page is in the pipelines at once, so that it is stored in one transaction
 ITEM_PIPELINES = {
@@ -66,6 +74,7 @@ LOG_LEVEL = "INFO"
 STATS_DUMP = False  # the summary has the numbers that people ask for
 LOG_FORMATTER = "anime_crawler.extensions.log_formatter.QuietLogFormatter"
 EXTENSIONS = {
+    "scrapy.extensions.corestats.CoreStats": None,  # two signals for each item; the run report has its numbers
     "scrapy.extensions.feedexport.FeedExporter": None,
     "anime_crawler.pipelines.feed.FeedExporter": 0,  # works with -o and -O only
     "scrapy.extensions.logstats.LogStats": None,  # the progress extension says more

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from operator import ge
 from typing import Any
 
 from scrapy.exceptions import DropItem
@@ -80,18 +80,17 @@ def _of_release(item: Release) -> Iterator[str]:
 
 def _of_players(players: tuple[Player, ...]) -> Iterator[str]:
     numbers = [player.number for player in players]
-    if any(one >= other for one, other in pairwise(numbers)):
+    if any(map(ge, numbers, numbers[1:])):
         yield "players: their numbers must rise"
-    if any(max(player.source_number, player.season_number or 0) > INTEGER_MAX for player in players):
+    if any(player.source_number > INTEGER_MAX or (player.season_number or 0) > INTEGER_MAX for player in players):
         yield f"players: a season or number above {INTEGER_MAX}"
     # The model has made sure of https://host; a whole release is on one host or two.
-    hosts = {player.url[len("https://") :].partition("/")[0] for player in players}
-    for host in sorted(hosts):
+    for host in sorted({player.url.split("/", 3)[2] for player in players}):
         if not is_public_host(host.partition(":")[0].lower()):
             yield f"players.url: {host} is not a public name"
-    yield from _control_characters("players.title", (player.title for player in players))
+    yield from _control_characters("players.title", [player.title for player in players])
 
 
 def _control_characters(where: str, texts: Iterable[str | None]) -> Iterator[str]:
-    if CONTROL.search("".join(text for text in texts if text)):
+    if CONTROL.search("".join(filter(None, texts))):
         yield f"{where}: holds a control character"
