@@ -95,9 +95,13 @@ def large_import() -> Iterator[Row]:
 
 
 def walk_speed() -> Iterator[Row]:
-    """The pages of 7,000 titles into the catalogue, beside a spider that only fetches and parses the same pages."""
+    """The pages of 7,000 titles into the catalogue, beside a spider that only fetches and parses the same pages.
+
+    Each has a sandbox of its own: one that has made its pages before is nearly twice as fast.
+    """
     with project(LARGE) as place:
         bare = bare_spider(place)
+    with project(LARGE) as place:
         walk_s = crawl(place, "-s", "COMPANIONS={}")["walk_s"]["kodik"]
         count = players(place)
     rate, bare_rate = bare["pages"] / walk_s, bare["pages"] / bare["seconds"]
