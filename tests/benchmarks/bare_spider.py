@@ -1,4 +1,4 @@
-"""The baseline: a Scrapy spider with Scrapy's own settings that fetches the same pages, parses them with orjson and stores nothing."""
+"""The baseline: Scrapy with its own settings; fetches the same pages, parses them with orjson, stores nothing."""
 
 from __future__ import annotations
 
