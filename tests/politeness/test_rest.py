@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
+
 from aiohttp import web
 
+from anime_crawler.politeness.budget import Budgets
 from tests.politeness.crawl import crawl, result_of, start
 
 
@@ -31,3 +35,16 @@ def test_two_processes_share_a_quota(server, plan):
     outcomes = [kind for process in crawls for kind, _ in result_of(process).outcomes.values()]
     assert sorted(outcomes) == ["ok"] * 5 + ["resting"] * 5
     assert len(server.arrivals) == 5
+
+
+def test_status_says_who_rests_and_until_when(scrapy, project):
+    """As a table and as JSON; a penalty that is over is gone."""
+    budgets = Budgets(project / "var" / "politeness.sqlite")
+    budgets.penalize("shikimori", 86400, "banned by the upstream")
+    budgets.penalize("kodik", -1, "long over")
+    budgets.close()
+    (resting,) = json.loads(scrapy("status", "--json").stdout)["resting"]
+    assert (resting["upstream"], resting["why"]) == ("shikimori", "banned by the upstream")
+    left = datetime.fromisoformat(resting["until"]) - datetime.now(UTC)
+    assert timedelta(hours=23) < left <= timedelta(hours=24)
+    assert "banned by the upstream" in scrapy("status").stdout
