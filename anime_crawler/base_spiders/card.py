@@ -19,6 +19,8 @@ class Secret:
     """Name of that field or header."""
     how_to_get: str
     """One sentence for the person who has none."""
+    prefix: str = ""
+    """What stands before the value where it is sent: ``Bearer ``."""
     example: str = "0123456789abcdef0123456789abcdef"
     """What one looks like; refused when it is left in."""
     is_required: bool = True

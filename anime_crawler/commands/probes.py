@@ -85,7 +85,7 @@ def source_request(card: SourceCard, config: Config, user_agent: str) -> tuple[s
     form, headers = dict(card.probe.form or {}), {"User-Agent": user_agent}
     for secret in card.secrets:
         if value := config.value(secret.setting):
-            (form if secret.placement == "form" else headers)[secret.name] = value.get_secret_value()
+            (form if secret.placement == "form" else headers)[secret.name] = secret.prefix + value.get_secret_value()
     method = "GET" if card.probe.form is None and card.probe.json is None else "POST"
     return (
         method,

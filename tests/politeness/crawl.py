@@ -109,6 +109,10 @@ class FakeJob(SimpleNamespace):
         self.ending = [asyncio.ensure_future(stop_crawler(crawler)) for crawler in self.crawlers]
 
 
+def secret(where: Any) -> Secret:
+    return Secret("KODIK_API_TOKEN", where, "token", "", prefix="Bearer " if where == "header" else "")
+
+
 def card_of(plan: Plan) -> SourceCard:
     return SourceCard(
         name="upstream",
@@ -118,7 +122,7 @@ def card_of(plan: Plan) -> SourceCard:
         limits=plan.limits,
         limits_origin="a test's own",
         item_kinds=(),
-        secrets=tuple(Secret("KODIK_API_TOKEN", where, "token", "") for where in plan.secrets),  # type: ignore[arg-type]
+        secrets=tuple(secret(where) for where in plan.secrets),
         max_body_bytes=plan.max_body_bytes,
         obeys_robots=plan.obeys_robots,
     )
