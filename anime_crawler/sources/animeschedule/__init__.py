@@ -9,9 +9,7 @@ History:
     2026-09  Descriptions, removed in API 1.17 and back in 1.20, are optional.
 
 Quirks:
-    The documentation wants ``Authorization: Bearer <token>``. A `Secret` in a header goes out as its setting has it,
-        and a setting cannot hold a blank: the scheme ``Bearer`` is not sent. Without a good token timetables answer 401
-        (sample ``error__token``).
+    Without a good token timetables answer 401 (sample ``error__token``).
     A search without hits and a page past the end answer 500 with the text ``Something went wrong``. It is asked once
         more, since an outage looks the same, and is then the end of the list (sample ``error__no_hits``).
     ``totalAmount`` and 18 rows a page say where the list ends. A list that breaks off before is not taken for whole:
@@ -58,6 +56,7 @@ CARD = SourceCard(
             setting="ANIMESCHEDULE_TOKEN",
             placement="header",
             name="Authorization",
+            prefix="Bearer ",
             how_to_get="Create an application in the settings of your AnimeSchedule account; its token is shown there.",
         ),
     ),
