@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -28,6 +28,7 @@ def store_items(
     items: Sequence[Storable],
     *,
     identity_source: str,
+    source_priority: Collection[str],
     listing_is_full: bool = False,
     refresh_ongoing_hours: float = 24,
     refresh_released_days: float = 30,
@@ -37,6 +38,8 @@ def store_items(
     Args:
         items: in the order they were yielded; a record may come more than once, its newest version counts.
         identity_source: the source whose ids are the titles' ids.
+        source_priority: the sources whose anime are delivered. Those of others are kept under their title, but make
+            none and do not raise its version: the backend would get nothing new.
         listing_is_full: the walk lists everything, so each release is noted as seen.
         refresh_ongoing_hours: age at which an airing title's metadata is due again.
         refresh_released_days: the same for every other title.
@@ -48,7 +51,7 @@ def store_items(
         TypeError: an item of a kind that has no table.
     """
     refresh = timedelta(hours=refresh_ongoing_hours), timedelta(days=refresh_released_days)
-    batch = Batch(conn, run_id, identity_source, listing_is_full, *refresh)
+    batch = Batch(conn, run_id, identity_source, source_priority, listing_is_full, *refresh)
     kinds = _by_kind(items)
     store_anime(batch, kinds[Anime])
     store_releases(batch, kinds[Release])

@@ -15,6 +15,7 @@ from anime_crawler.catalogue.store import store_items
 from anime_crawler.items import Absent, Anime, Player, Rejected, Release, Titles
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SOURCES = {"identity_source": "shikimori", "source_priority": ("shikimori", "kodik")}
 
 
 def anime(source_id: str = "20", source: str = "shikimori", title: str = "Наруто", **fields: Any) -> Anime:
@@ -64,7 +65,7 @@ class Tables:
     def store(self, *items: Any, run: int = 1, **options: Any) -> Counter[tuple[str, str]]:
         """Store one batch, committed."""
         with self.conn.begin():
-            return store_items(self.conn, run, items, **{"identity_source": "shikimori", **options})
+            return store_items(self.conn, run, items, **{**SOURCES, **options})
 
     def run(self, fn: Any, *args: Any, **options: Any) -> Any:
         """Run a function of the catalogue in a transaction of its own."""
