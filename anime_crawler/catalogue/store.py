@@ -13,12 +13,13 @@ from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.answers import store_answers
 from anime_crawler.catalogue.batch import Batch
 from anime_crawler.catalogue.store_anime import store_anime
+from anime_crawler.catalogue.store_metadata import FORMS, store_metadata
 from anime_crawler.catalogue.store_releases import store_releases
 from anime_crawler.catalogue.titles import store_titles
 from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, Release
 
 Storable = Item | Checkpoint | Rejected
-KINDS = (Anime, Release, Absent, Rejected, Checkpoint)
+KINDS: tuple[type, ...] = (Anime, Release, *FORMS, Absent, Rejected, Checkpoint)
 """What has a table."""
 
 
@@ -46,6 +47,7 @@ def store_items(
 
     Returns:
         (kind, outcome) -> how many. Outcome is new, changed, unchanged, failed; a player may be gone, an anime absent.
+        Kinds are the items' and what they hold: player, appearance, title.
 
     Raises:
         TypeError: an item of a kind that has no table.
@@ -55,10 +57,11 @@ def store_items(
     kinds = _by_kind(items)
     store_anime(batch, kinds[Anime])
     store_releases(batch, kinds[Release])
+    store_metadata(batch, kinds)
     order = dict.fromkeys(batch.title_of(item) for item in items if isinstance(item, Anime | Release))
     batch.counts["title", "new"] += store_titles(conn, run_id, (t for t in order if t), batch.touched)
     store_answers(batch, kinds[Anime], kinds[Absent], kinds[Rejected])
-    dead_letters.clear_understood(conn, [*kinds[Anime], *kinds[Release], *kinds[Absent]])
+    dead_letters.clear_understood(conn, [item for item in items if isinstance(item, Item)])
     dead_letters.put_rejected(conn, run_id, kinds[Rejected])
     batch.counts.update((rejected.kind, "failed") for rejected in kinds[Rejected])
     for checkpoint in kinds[Checkpoint]:
