@@ -281,7 +281,7 @@ class AnilistSpider(SourceSpider):
             AIRINGS if walk.slices[0].sort == "TIME" else TITLES,
             {"page": walk.page, **walk.slices[0].variables()},
             callback=self.parse_page,
-            cb_kwargs={"mode": mode, "state": state.model_dump(), "stored": stored, "last": last},
+            cb_kwargs={"mode": mode, "state": state.model_dump(mode="json"), "stored": stored, "last": last},
         )
 
     def parse_page(
@@ -301,9 +301,9 @@ class AnilistSpider(SourceSpider):
             return
         self.run.progress(walk.listed, None)
         there = here.after(mode, walk)
-        yield Checkpoint(source=CARD.name, previous=stored, state=there.model_dump())
+        yield Checkpoint(source=CARD.name, previous=stored, state=there.model_dump(mode="json"))
         if walk.slices:
-            yield self._page_request(mode, there, there.model_dump(), digest)
+            yield self._page_request(mode, there, there.model_dump(mode="json"), digest)
 
     def _records(self, response: Response) -> tuple[list[Any], bool]:
         """What a page lists, and whether there is a next one."""
