@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hypothesis import strategies as st
 from scrapy import Request
 from scrapy.http import TextResponse
 
 from tests.sources.driving import json_response
 
 PER_PAGE = 50
+DATES = st.one_of(
+    st.none(),
+    st.builds(
+        lambda y, m, d: y * 10_000 + m * 100 + (d if m else 0),
+        st.integers(1907, 2030),
+        st.integers(0, 12),
+        st.integers(0, 28),
+    ),
+)
+"""Dates as AniList writes them, known in part or not at all."""
 NULL_DATE = {"year": None, "month": None, "day": None}
 
 
