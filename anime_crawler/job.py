@@ -72,6 +72,7 @@ class Job:
         spider.run = SpiderRun(self, spider)
         if spider.card.base_url_setting:
             spider.base_url = self.config.value(spider.card.base_url_setting)
+        spider.own = {setting.name: self.config.value(setting.name) for setting in spider.card.settings}
 
     def fatal(self, message: str, exit_code: int) -> None:
         """Stop the whole run: it cannot go on in this process, and a person must act."""

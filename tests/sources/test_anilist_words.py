@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scrapy.http import TextResponse
-from scrapy.settings import Settings
 from scrapy.utils.test import get_crawler
 
 from anime_crawler.base_spiders import ArgumentError
@@ -81,13 +80,21 @@ def test_a_wrong_argument_is_refused_and_the_message_helps(arguments):
 
 def test_the_whole_catalogue_wants_a_setting_because_the_terms_forbid_mass_collection():
     """Without it an error that says so; the other modes need none."""
-    bare = SimpleNamespace(settings=Settings())
     with pytest.raises(ArgumentError, match=r"terms forbid mass collection.*ANILIST_MASS_COLLECTION"):
-        AnilistSpider.from_crawler(bare, mode="full")  # type: ignore[arg-type]
-    for setting, mode in (("1", "full"), ("0", "incremental")):
-        crawler = get_crawler(AnilistSpider, {"ANILIST_MASS_COLLECTION": setting})
-        crawler.job = SimpleNamespace(attach=lambda spider: None)  # type: ignore[attr-defined]
-        assert AnilistSpider.from_crawler(crawler, mode=mode).mode == mode
+        started(False, "full")
+    assert started(True, "full").mode == "full"
+    assert started(False, "incremental").mode == "incremental"
+
+
+def started(may_collect: bool, mode: str) -> AnilistSpider:
+    """The spider as a job with this setting makes it."""
+
+    def attach(spider: AnilistSpider) -> None:
+        spider.own = {"ANILIST_MASS_COLLECTION": may_collect}
+
+    crawler = get_crawler(AnilistSpider)
+    crawler.job = SimpleNamespace(attach=attach)  # type: ignore[attr-defined]
+    return AnilistSpider.from_crawler(crawler, mode=mode)
 
 
 @given(date=DATES.filter(bool))

@@ -33,7 +33,7 @@ Quirks:
     Studios that are not main are producers and licensors (sample ``media__studios``).
 """
 
-from anime_crawler.base_spiders import Probe, SourceCard
+from anime_crawler.base_spiders import Probe, SourceCard, SourceSetting
 
 CARD = SourceCard(
     name="anilist",
@@ -45,6 +45,14 @@ CARD = SourceCard(
     limits_setting="ANILIST_LIMITS",
     limits_origin="its documentation: 90 a minute, 30 while degraded (since 2024-09), few at once; two are our margin",
     item_kinds=("Anime", "Character", "Airing", "Absent"),
+    settings=(
+        SourceSetting(
+            "ANILIST_MASS_COLLECTION",
+            default=False,
+            description="Allows `mode=full` of AniList, which its terms forbid to most: set it only where you may.",
+            example="true",
+        ),
+    ),
     # 50 titles with everything we select are 400 KB; a title with 65 relations and all its links is 30 KB.
     max_body_bytes=8 * 2**20,
     probe=Probe("/", json={"query": "{ Media(id: 1, type: ANIME) { id } }"}),

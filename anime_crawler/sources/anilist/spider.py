@@ -175,12 +175,13 @@ class AnilistSpider(SourceSpider):
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
-        if kwargs.get("mode") == "full" and not crawler.settings.getbool("ANILIST_MASS_COLLECTION"):
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        if spider.args.get("mode") == "full" and not spider.own["ANILIST_MASS_COLLECTION"]:
             raise ArgumentError(
                 "mode=full: AniList's terms forbid mass collection. Where you may do it all the same, set "
                 "ANILIST_MASS_COLLECTION=1; without it there are mode=incremental, ids=1,20 and titles=…"
             )
-        return super().from_crawler(crawler, *args, **kwargs)
+        return spider
 
     async def start(self) -> AsyncIterator[Any]:
         assert self.crawler.engine is not None
