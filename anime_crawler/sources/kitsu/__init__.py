@@ -5,13 +5,14 @@ Reading needs no login; without one, titles rated R18 do not exist.
 History:
     2023-10  Last change of its public API documentation.
     2024-10  Last public change of its server; cross-ids, includes and page sizes are as read there.
-    2025-05  Moved from ``kitsu.io`` to ``kitsu.app``; pictures at ``media.kitsu.io`` are gone.
+    2025-05  Answers name ``kitsu.app``, formerly ``kitsu.io``; pictures at ``media.kitsu.io`` are gone.
 
 Quirks:
     A page has 10 rows unless asked for more, and at most 20; more is refused with 400 (sample ``error__page_limit``).
     ``included`` is missing when nothing is included (sample ``anime__no_included``); what is included is there once,
         however many rows refer to it (sample ``list_page__shared_includes``).
-    ``links.last`` overlaps the page before it and is not used. Rows that vanish during a walk shift the rest: each
+    ``links.last`` overlaps the page before it and is not used; ``links.next`` says that there is more and is not
+        followed, so that nothing is asked of another host. Rows that vanish during a walk shift the rest: each
         page begins with the last row of the one before, and where it does not, the walk steps back (``spider``).
     ``updatedAt`` is of today for all rows, because ranks are written daily. It is no version and no watermark.
     An id it does not know is left out of a list with 200 (sample ``list_page__no_hit``): we yield `Absent`.
