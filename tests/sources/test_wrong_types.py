@@ -15,6 +15,7 @@ from anime_crawler.base_spiders import ResponseError
 from anime_crawler.commands.source_checks import read
 from anime_crawler.items import Item, Rejected
 from anime_crawler.sources.anilist import schema as anilist_schema
+from anime_crawler.sources.kitsu import schema as kitsu_schema
 from anime_crawler.sources.kodik import schema as kodik_schema
 from anime_crawler.sources.shikimori import schema as shikimori_schema
 from tests.test_source_contract import SAMPLES
@@ -25,6 +26,7 @@ ACCEPTED = [s for s in SAMPLES if read(s, "expected.json")["verdict"] == "ok" an
 ONE_OF_A_KIND = [s for s in ACCEPTED if not s.name.startswith(("kind__", "status__", "translation_kind__"))]
 DRIFTS = {
     "anilist": anilist_schema.drift,
+    "kitsu": kitsu_schema.drift,
     "kodik": kodik_schema.drift,
     "shikimori": lambda document: shikimori_schema.drift(document["data"]["animes"]),
 }
