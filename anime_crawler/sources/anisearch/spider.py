@@ -203,7 +203,6 @@ class AniSearchSpider(SourceSpider):
         elif here.mode == "full" and not there.todo and index.last_page and here.page < index.last_page:
             self._stop(response, "repeated_page", "AniSearch's index repeats its pages before its end")
         else:
-            self._odd_pages = 0
             self.run.progress(there.done, there.total)
             yield from self._go_on(there, stored)
 
@@ -244,17 +243,16 @@ class AniSearchSpider(SourceSpider):
         self, path: str, parts: list[str], walk: Walk, stored: dict[str, Any] | None
     ) -> Iterator[Checkpoint | Request]:
         if parts:
-            more = {"path": path, "parts": parts[1:]}
-            yield self._page(f"{path}/{parts[0]}", self.parse_part, walk, stored, **more)
+            yield self._page(f"{path}/{parts[0]}", self.parse_part, walk, stored, anime=path, parts=parts[1:])
         else:
             yield from self._go_on(walk, stored)
 
     def parse_part(
-        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, path: str, parts: list[str]
+        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, anime: str, parts: list[str]
     ) -> Iterator[Item | Rejected | Checkpoint | Request]:
         """The characters or the episodes of an anime."""
         yield from items_from_root(root_of(response.body), utc_now())
-        yield from self._parts(path, parts, Walk.model_validate(walk), stored)
+        yield from self._parts(anime, parts, Walk.model_validate(walk), stored)
 
     # What does not come.
 
@@ -287,7 +285,7 @@ class AniSearchSpider(SourceSpider):
         """Leave out this page: an anime, or its characters or episodes."""
         kwargs = request.cb_kwargs
         if "parts" in kwargs:
-            yield from self._parts(kwargs["path"], kwargs["parts"], walk, kwargs["stored"])
+            yield from self._parts(kwargs["anime"], kwargs["parts"], walk, kwargs["stored"])
             return
         if not is_unfinished:
             yield Absent(source=SOURCE, source_id=str(walk.todo[0]), fetched_at=utc_now())
