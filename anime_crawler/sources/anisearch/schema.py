@@ -121,7 +121,7 @@ def root_of(body: bytes) -> Any:
         if is_challenge(body):
             raise ResponseError("a page that blocks us instead of AniSearch's")
         raise ResponseError("not a page of AniSearch: it has no content-outer")
-    return Selector(text=body.decode("utf-8", "replace")).root
+    return Selector(body=body, encoding="utf-8").root
 
 
 def frame_of(root: Any) -> Any:
@@ -159,7 +159,7 @@ def detail_from_root(root: Any) -> Detail:
     own = frame.get("data-id") or ""
     if frame.get("data-type") != "anime" or not NUMBER.fullmatch(own):
         raise ResponseError("not a page about an anime")
-    metas = {meta.get("property"): meta.get("content") for meta in root.iter("meta")}
+    metas = {meta.get("property"): meta.get("content") for meta in inside(root.find("head"), "meta")}
     sections = {section.get("id"): section for section in frame.iter("section")}
     items = infoblock(sections.get("information"))
     lines = lines_of(items)
