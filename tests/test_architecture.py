@@ -103,15 +103,6 @@ def test_a_source_knows_only_itself_and_what_all_sources_share(source):
                 assert first in OUTSIDE | sys.stdlib_module_names, f"{module.name} imports {imported}"
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
-def test_every_source_has_the_same_files(source):
-    """Who knows one source folder knows all."""
-    files = {path.name for path in source.iterdir() if path.name != "__pycache__"}
-    assert files == {"__init__.py", "schema.py", "parse.py", "spider.py", "samples"}
-    for sample in (source / "samples").iterdir():
-        assert {path.stem for path in sample.iterdir()} == {"response", "expected", "meta"}, sample
-
-
 def test_parsing_is_pure():
     """What turns answers into items does no input or output and knows no request."""
     for source in SOURCES:

@@ -12,10 +12,11 @@ import orjson
 import pytest
 
 from anime_crawler.base_spiders import ResponseError
+from anime_crawler.commands.source_checks import read
 from anime_crawler.items import Item, Rejected
 from anime_crawler.sources.kodik import schema as kodik_schema
 from anime_crawler.sources.shikimori import schema as shikimori_schema
-from tests.test_source_contract import SAMPLES, read
+from tests.test_source_contract import SAMPLES
 
 NOW = datetime(2026, 5, 3, tzinfo=UTC)
 WRONG: list[Any] = [None, True, -1, 10**25, 1.5, "", "x\x00", [], ["x", None, 5], {"x": {"y": []}}]
