@@ -49,12 +49,14 @@ API = "http://api.anidb.net:9001"
 DUMP_PATH = "/api/anime-titles.xml.gz"
 ONCE_IN = timedelta(hours=24)
 """Before this time the dump, or the same anime, is not asked for again: either is a reason for a ban (wiki)."""
-QUOTA = 200
-"""Details in a day, the card's longest window: what the catalogue wants is asked for until then, not waited for."""
+QUOTA = 190
+"""Wanted details in a day; what the card's 200 leave is for the dump and for anime that people name."""
 SPACING_S = 4.0
 """Between two requests: two seconds are the wiki's floor, four to six what long runs go unbanned with."""
 BAN = timedelta(hours=24)
 """Bans last 6 to 24 hours, seldom longer, and begin anew with each request."""
+PAUSE_S = 900.0
+"""After an overload, or a block in front of AniDB; a lower bound."""
 FEW, MOST_VANISHED = 20, 0.1
 """How many, or which part, of the known anime a dump may lack: AniDB deletes a few a week."""
 
@@ -155,7 +157,9 @@ class AnidbSpider(SourceSpider):
             yield self._dump_request()
             return
         if due and not self.ids:
-            self.logger.info("AniDB gives its titles once a day; the next may be had at %s", due.isoformat(" ", "minutes"))
+            self.logger.info(
+                "AniDB gives its titles once a day; the next may be had at %s", due.isoformat(" ", "minutes")
+            )
         async for request in self._first_details():
             yield request
 
@@ -340,9 +344,8 @@ def _judge_error(code: str, text: str) -> Verdict:
 
 
 def _blocked(what: str) -> Verdict:
-    until = utc_now() + BAN
-    message = f"{what}; each request makes it longer, so ask nothing before {until:%Y-%m-%d %H:%M} UTC"
-    return Verdict(Action.GIVE_UP, "blocked", message)
+    message = f"{what}; each request makes it longer, so nothing is asked before {utc_now() + BAN:%Y-%m-%d %H:%M} UTC"
+    return Verdict(Action.GIVE_UP, "blocked", message, rest_s=BAN.total_seconds())
 
 
 def _judge_root(root: Element) -> Verdict:
@@ -373,8 +376,8 @@ def _judge_status(response: Response) -> Verdict:
     if status == 403:
         return _blocked("AniDB refuses this address or its user agent (status 403)")
     if status == 429 or status >= 500:
-        message = f"status {status}: AniDB wants a long pause; run again in a quarter of an hour or later"
-        return Verdict(Action.GIVE_UP, "overloaded", message, is_upstream_trouble=True)
+        message = f"status {status}: AniDB wants a pause of a quarter of an hour at least"
+        return Verdict(Action.GIVE_UP, "overloaded", message, is_upstream_trouble=True, rest_s=PAUSE_S)
     if 300 <= status < 400:
         host = urlsplit((response.headers.get("Location") or b"").decode("latin-1")).hostname
         return Verdict(Action.GIVE_UP, "moved", f"AniDB redirects to {host}", "ANIDB_BASE_URL")
