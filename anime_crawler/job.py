@@ -140,6 +140,8 @@ class SpiderRun:
         return await self._job.catalogue.read(lambda conn: runs.load_checkpoint(conn, self._spider.card.name))
 
     async def wanted(self, limit: int, exclude: frozenset[str]) -> list[str]:
+        if self._spider.card.name != self._spider.settings["IDENTITY_SOURCE"]:
+            return []  # titles are known by the identity source's ids, which mean other anime elsewhere
         now = datetime.now(UTC)
         return await self._job.catalogue.read(lambda conn: wanted(conn, self.id, now, limit, exclude))
 

@@ -73,6 +73,8 @@ class SourceCard:
     """Setting that replaces `base_url`."""
     limits_setting: str | None = None
     """Setting that replaces `limits`."""
+    other_urls: tuple[str, ...] = ()
+    """Addresses of further hosts that it is asked at, as long as `base_url` is not replaced by a setting."""
     base_url_suffix: str = ""
     """What people write at the end of the address and we do not: ``/api``."""
     secrets: tuple[Secret, ...] = ()

@@ -46,7 +46,7 @@ def parse_limits(text: str) -> Limits:
     """The limits that `text` states.
 
     Args:
-        text: ``5/s,90/min`` or ``off``.
+        text: ``5/s,90/min`` or ``off``; ``1/4s`` is one in four seconds.
 
     Raises:
         ValueError: naming the part that is not of the form count/unit.
@@ -55,12 +55,12 @@ def parse_limits(text: str) -> Limits:
         return Limits()
     windows = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*/\s*([a-z]+)\s*", part.lower())
-        if not match or match[2] not in UNITS_S or int(match[1]) < 1:
+        match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d*)\s*([a-z]+)\s*", part.lower())
+        if not match or match[3] not in UNITS_S or int(match[1]) < 1 or match[2] == "0":
             raise ValueError(
                 f"{part.strip()!r} is not a limit: a count, a slash and s, min, h or day are wanted, or `off` for none"
             )
-        windows.append(Window(int(match[1]), UNITS_S[match[2]]))
+        windows.append(Window(int(match[1]), int(match[2] or 1) * UNITS_S[match[3]]))
     return Limits(tuple(windows))
 
 

@@ -54,7 +54,8 @@ class Upstream:
 
     def check_address(self, request: Request) -> None:
         """Raises ForeignHost where scheme, host or port are not the configured ones."""
-        if origin(request.url) != origin(self.base_url):
+        others = self.card.other_urls if self.base_url == self.card.base_url else ()
+        if origin(request.url) not in map(origin, (self.base_url, *others)):
             raise ForeignHost(f"{request.url} is not on {self.base_url}; it was not requested")
 
     def is_stopping(self) -> bool:

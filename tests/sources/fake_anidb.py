@@ -13,7 +13,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from scrapy import Request
 from scrapy.http import Response
-from scrapy.settings import Settings
 from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import Action, GivenUp
@@ -89,7 +88,8 @@ def crawl(
     spider = AnidbSpider(**arguments)
     spider.run, spider.base_url = run, base_url
     engine = SimpleNamespace(scheduler=SimpleNamespace(resumed=False))
-    spider.crawler = SimpleNamespace(engine=engine, settings=Settings(CLIENT if settings is None else settings))  # type: ignore[assignment]
+    spider.crawler = SimpleNamespace(engine=engine)  # type: ignore[assignment]
+    spider.own = CLIENT if settings is None else settings
     return asyncio.run(_crawl(spider, upstream, run, kill_after))
 
 

@@ -39,6 +39,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
     return go_on
 
 
+NO_CLIENT = {"ANIDB_CLIENT": None, "ANIDB_CLIENTVER": 1}
+
+
 def ids(run: RecordingRun, kind: type[Item] = Anime) -> list[str]:
     return [item.source_id for item in run.items if type(item) is kind]
 
@@ -147,10 +150,10 @@ def test_without_a_client_there_are_titles_and_no_details(clock):
     """The dump needs none; who names anime is told how to get one."""
     anidb, run = FakeAnidb({1: "One"}), RecordingRun()
     run.wanted = wants(["1"])  # type: ignore[method-assign]
-    crawl(anidb, run, settings={})
+    crawl(anidb, run, settings=NO_CLIENT)
     assert (ids(run), anidb.asked) == (["1"], [])
     crawler = SimpleNamespace(settings=Settings(), signals=SimpleNamespace(connect=lambda *_, **__: None))
-    crawler.job = SimpleNamespace(attach=lambda _: None)
+    crawler.job = SimpleNamespace(attach=lambda spider: setattr(spider, "own", NO_CLIENT))
     with pytest.raises(ArgumentError, match="ANIDB_CLIENT"):
         AnidbSpider.from_crawler(crawler, ids="1")  # type: ignore[arg-type]
 

@@ -39,7 +39,8 @@ CARD = SourceCard(
     # Of the dump. The API has a host of its own; an address that is set replaces both (see `spider`).
     base_url="https://anidb.net",
     base_url_setting="ANIDB_BASE_URL",
-    limits="15/min,200/day",
+    other_urls=("http://api.anidb.net:9001",),
+    limits="1/4s,200/day",
     limits_setting="ANIDB_LIMITS",
     limits_origin=(
         "Wiki: one page every two seconds at most, and a daily budget that is not published; ShokoServer (2026-08) and"

@@ -44,15 +44,11 @@ from anime_crawler.sources.anidb.schema import (
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-API = "http://api.anidb.net:9001"
-"""The API's own host, used unless another address than the card's is set: that then serves dump and API."""
 DUMP_PATH = "/api/anime-titles.xml.gz"
 ONCE_IN = timedelta(hours=24)
 """Before this time the dump, or the same anime, is not asked for again: either is a reason for a ban (wiki)."""
 QUOTA = 190
 """Wanted details in a day; what the card's 200 leave is for the dump and for anime that people name."""
-SPACING_S = 4.0
-"""Between two requests: two seconds are the wiki's floor, four to six what long runs go unbanned with."""
 BAN = timedelta(hours=24)
 """Bans last 6 to 24 hours, seldom longer, and begin anew with each request."""
 PAUSE_S = 900.0
@@ -104,7 +100,6 @@ class AnidbSpider(SourceSpider):
     custom_settings = {
         "CONCURRENT_REQUESTS": 1,
         "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
-        "DOWNLOAD_DELAY": SPACING_S,
     }
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
@@ -140,7 +135,7 @@ class AnidbSpider(SourceSpider):
     @property
     def client(self) -> str:
         """Name of the registered client; empty: there is none."""
-        return str(self.crawler.settings.get("ANIDB_CLIENT") or "")
+        return str(self.own["ANIDB_CLIENT"] or "")
 
     async def start(self) -> AsyncIterator[Any]:
         self._stored = await self.run.checkpoint()
@@ -255,9 +250,14 @@ class AnidbSpider(SourceSpider):
         """The request for the first of `aids`, if there is one; the others follow it."""
         if not aids:
             return
-        version = self.crawler.settings.getint("ANIDB_CLIENTVER", 1)
-        query = {"request": "anime", "client": self.client, "clientver": version, "protover": 1, "aid": aids[0]}
-        api = API if self.base_url == CARD.base_url else self.base_url
+        query = {
+            "request": "anime",
+            "client": self.client,
+            "clientver": self.own["ANIDB_CLIENTVER"],
+            "protover": 1,
+            "aid": aids[0],
+        }
+        api = CARD.other_urls[0] if self.base_url == CARD.base_url else self.base_url
         yield Request(
             f"{api}/httpapi?{urlencode(query)}",
             callback=self.parse_anime,

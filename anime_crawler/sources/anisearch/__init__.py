@@ -37,8 +37,7 @@ CARD = SourceCard(
     documentation="unofficial, pages observed 2023-04 to 2026-06; API keys on request: https://www.anisearch.com/faq/support",
     base_url="https://www.anisearch.com",
     base_url_setting="ANISEARCH_BASE_URL",
-    # One request in three seconds on average; the first window spreads them within the minute.
-    limits="1/s,20/min",
+    limits="1/3s",
     limits_setting="ANISEARCH_LIMITS",
     limits_origin="AniSearch states none; modb-app reads it all weekly at 2 to 3 s a page; one a second was shut out",
     item_kinds=("Anime", "Character", "Episode", "Absent"),
