@@ -220,7 +220,7 @@ class JikanSpider(SourceSpider):
             yield self._walk_request(mode, there, there.model_dump(), ids if then.listing == walk.listing else [])
 
     def _is_end(self, kind: str, page: int, listed: schema.ListPage) -> bool:
-        if page < MOST_PAGES[kind]:
+        if kind == "full" or page < MOST_PAGES[kind]:
             return not listed.has_more(page, PAGE_SIZE)
         self.logger.warning("a list was left after %d pages; it goes on", page)
         return True
