@@ -1,6 +1,7 @@
 """The settings a user sets, read once from environment and ``.env`` (environment wins), checked before anything runs.
 
-README's table and ``.env.example`` are generated from `Config`: a field's description is its documentation.
+README's table and ``.env.example`` are generated from `Config`: a field's description is its documentation. The
+settings of a source stand on its card; a new source brings its own.
 """
 
 from __future__ import annotations
@@ -8,24 +9,26 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, create_model
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from anime_crawler.base_spiders.card import SourceCard
 from anime_crawler.politeness.limits import Limits, parse_limits
+from anime_crawler.sources import cards
 
-EXAMPLE_KODIK_TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105
 EXAMPLE_INTERNAL_TOKEN = "a-long-random-string-shared-with-the-backend"  # noqa: S105
 PLACEHOLDERS = frozenset(
     {
         *("changeme", "change_me", "your_token", "your_token_here", "your_api_token", "token", "secret"),
         *("paste_your_token_here", "xxx", "test", "todo", "placeholder"),
-        *(EXAMPLE_KODIK_TOKEN, EXAMPLE_INTERNAL_TOKEN.replace("-", "_")),
+        *(secret.example.replace("-", "_") for card in cards().values() for secret in card.secrets),
+        EXAMPLE_INTERNAL_TOKEN.replace("-", "_"),
     }
 )
 """Values people leave in from examples; a run with one would fail later and less clearly."""
@@ -57,10 +60,6 @@ def _http_url(value: str) -> str:
         raise ValueError("has a user name, a password, a query or a fragment in it")
     parts.port  # noqa: B018  raises ValueError with a message of its own
     return value.rstrip("/")
-
-
-def _api_root(value: str) -> str:
-    return re.sub(r"/api$", "", value)
 
 
 def _database_url(value: str) -> str:
@@ -116,8 +115,8 @@ Token = Annotated[Annotated[SecretStr, AfterValidator(_token)] | None, BeforeVal
 LimitText = Annotated[Limits | None, BeforeValidator(_limits)]
 
 
-class Config(BaseSettings):
-    """Every setting of the project. Field ``kodik_api_token`` is variable ``KODIK_API_TOKEN``."""
+class ProjectConfig(BaseSettings):
+    """The settings that do not belong to a source. Field ``database_url`` is variable ``DATABASE_URL``."""
 
     model_config = SettingsConfigDict(
         env_file=ENV_FILE,
@@ -130,21 +129,6 @@ class Config(BaseSettings):
 
     _origins: dict[str, Origin] = PrivateAttr(default_factory=dict)
 
-    kodik_api_token: Token = Field(
-        None,
-        description="Kodik's API token, needed to crawl the real Kodik. Ask Kodik's support for one, naming your site.",
-        examples=[EXAMPLE_KODIK_TOKEN],
-    )
-    kodik_base_url: Url = Field(
-        "https://kodik-api.com",
-        description="Address of the Kodik API. The old kodikapi.com is not Kodik any more.",
-        examples=["https://kodik-api.com"],
-    )
-    shikimori_base_url: Annotated[Url, AfterValidator(_api_root)] = Field(
-        "https://shikimori.io",
-        description="Address of Shikimori, with or without a trailing /api.",
-        examples=["https://shikimori.io"],
-    )
     backend_base_url: Annotated[Url | None, BeforeValidator(_blank_is_unset)] = Field(
         None,
         description="Backend to import into. Unset: the catalogue is the only target.",
@@ -190,14 +174,6 @@ class Config(BaseSettings):
         le=1000,
         description="When set: at most this many requests a second to each upstream, on top of its own limits.",
         examples=["2"],
-    )
-    kodik_limits: LimitText = Field(
-        None,
-        description="Replaces the limits on Kodik's source card; `off` for none.",
-        examples=["2/s,30/min"],
-    )
-    shikimori_limits: LimitText = Field(
-        None, description="Replaces the limits on Shikimori's source card.", examples=["5/s,90/min"]
     )
     backend_limits: LimitText = Field(None, description="Limit for the backend; none by default.", examples=["100/s"])
     title_languages: Annotated[list[str], BeforeValidator(_names), AfterValidator(_languages)] = Field(
@@ -251,13 +227,17 @@ class Config(BaseSettings):
         config._origins.update(_origins(cls, given))
         return config
 
+    def value(self, name: str) -> Any:
+        """The value of the setting of this upper-case name; for those that a card names."""
+        return getattr(self, name.lower())
+
     def origin_of(self, name: str) -> Origin:
         """Where the setting's value comes from; the order is command line, environment, ``.env``, default."""
         return self._origins.get(name.lower(), "default")
 
     def shown(self, name: str) -> str:
         """The setting's value as people may see it: tokens and passwords masked, empty text when unset."""
-        value = getattr(self, name.lower())
+        value = self.value(name)
         if value is None:
             return ""
         if isinstance(value, SecretStr):
@@ -267,12 +247,48 @@ class Config(BaseSettings):
         return _masked(",".join(value) if isinstance(value, list) else str(value))
 
 
+def _source_fields(card: SourceCard) -> dict[str, Any]:
+    """What `create_model` wants to know of the settings on a card: credentials, address, limits, and its own."""
+    fields: dict[str, Any] = {}
+    for secret in card.secrets:
+        need = "needed to crawl" if secret.is_required else "optional for"
+        description = f"Credential {need} the real {card.title}. {secret.how_to_get}"
+        fields[secret.setting] = Token, Field(None, description=description, examples=[secret.example])
+    if card.base_url_setting:
+        ending = f", with or without a trailing {card.base_url_suffix}" if card.base_url_suffix else ""
+        description, examples = f"Address of {card.title}{ending}.", [card.base_url]
+        url = Annotated[Url, AfterValidator(lambda value: value.removesuffix(card.base_url_suffix))]
+        fields[card.base_url_setting] = url, Field(card.base_url, description=description, examples=examples)
+    for own in card.settings:
+        kind = Annotated[str | None, BeforeValidator(_blank_is_unset)] if own.default is None else type(own.default)
+        fields[own.name] = kind, Field(own.default, description=own.description, examples=[own.example])
+    if card.limits_setting:
+        description = f"Replaces the limits on {card.title}'s source card; `off` for none."
+        fields[card.limits_setting] = LimitText, Field(None, description=description, examples=[card.limits])
+    return {name.lower(): field for name, field in fields.items()}
+
+
+if TYPE_CHECKING:
+
+    class Config(ProjectConfig):
+        """Every setting of the project and of its sources; those of sources are had by `value`."""
+
+else:
+    Config = create_model(
+        "Config",
+        __base__=ProjectConfig,
+        __module__=__name__,
+        **{name: field for card in cards().values() for name, field in _source_fields(card).items()},
+    )
+
+
 def is_secret(name: str) -> bool:
     """Whether the setting's value must never be shown."""
-    return name.upper().endswith("_TOKEN")
+    credentials = {secret.setting for card in cards().values() for secret in card.secrets}
+    return name.upper() in credentials | {"INTERNAL_TOKEN"}
 
 
-def _origins(model: type[Config], overrides: Mapping[str, Any]) -> dict[str, Origin]:
+def _origins(model: type[ProjectConfig], overrides: Mapping[str, Any]) -> dict[str, Origin]:
     """Origin of each setting that something sets; the strongest is written last."""
     origins: dict[str, Origin] = {}
     given: tuple[tuple[Origin, Mapping[str, Any]], ...] = (
@@ -290,7 +306,7 @@ def _masked(text: str) -> str:
     return re.sub(r"(://[^:/@\s]*):.*@", r"\1:***@", text)
 
 
-def _explain(model: type[Config], error: Any) -> str:
+def _explain(model: type[ProjectConfig], error: Any) -> str:
     name = str(error["loc"][0])
     example = model.model_fields[name].examples or [""]
     read = "a secret value, not shown" if is_secret(name) else _masked(repr(error["input"]))

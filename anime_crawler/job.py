@@ -71,7 +71,8 @@ class Job:
         """Give the spider its run and its upstream's address."""
         spider.run = SpiderRun(self, spider)
         if spider.card.base_url_setting:
-            spider.base_url = getattr(self.config, spider.card.base_url_setting.lower())
+            spider.base_url = self.config.value(spider.card.base_url_setting)
+        spider.own = {setting.name: self.config.value(setting.name) for setting in spider.card.settings}
 
     def fatal(self, message: str, exit_code: int) -> None:
         """Stop the whole run: it cannot go on in this process, and a person must act."""

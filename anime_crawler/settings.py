@@ -42,6 +42,8 @@ DOWNLOAD_HANDLERS = {
 }
 DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
+    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+    "anime_crawler.politeness.robots.RobotsTxtMiddleware": 100,  # works for cards that say obeys_robots
     "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,
     "anime_crawler.politeness.cache.HttpCacheMiddleware": 900,  # works with HTTPCACHE_ENABLED only
     "anime_crawler.politeness.retry.RetryMiddleware": 550,

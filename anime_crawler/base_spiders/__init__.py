@@ -1,7 +1,7 @@
 """What sources build on: the card, the base spider, verdicts and errors."""
 
 from anime_crawler.base_spiders.body import json_body, parse_json
-from anime_crawler.base_spiders.card import Probe, Secret, SourceCard
+from anime_crawler.base_spiders.card import Probe, Secret, SourceCard, SourceSetting
 from anime_crawler.base_spiders.errors import RecordError, ResponseError, SourceError
 from anime_crawler.base_spiders.record import (
     Drift,
@@ -28,6 +28,7 @@ __all__ = [
     "Secret",
     "SourceCard",
     "SourceError",
+    "SourceSetting",
     "SourceSpider",
     "Verdict",
     "count_unknown",

@@ -19,6 +19,24 @@ class Secret:
     """Name of that field or header."""
     how_to_get: str
     """One sentence for the person who has none."""
+    prefix: str = ""
+    """What stands before the value where it is sent: ``Bearer ``."""
+    example: str = "0123456789abcdef0123456789abcdef"
+    """What one looks like; refused when it is left in."""
+    is_required: bool = True
+    """Whether the upstream answers nothing without it."""
+
+
+@dataclass(frozen=True)
+class SourceSetting:
+    """A setting that only this source has."""
+
+    name: str
+    """Of the environment variable; begins with the source's: ``ANILIST_MASS_COLLECTION``."""
+    default: bool | int | str | None
+    """Its type is the setting's; ``None``: a text that is unset."""
+    description: str
+    example: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +73,10 @@ class SourceCard:
     """Setting that replaces `base_url`."""
     limits_setting: str | None = None
     """Setting that replaces `limits`."""
+    base_url_suffix: str = ""
+    """What people write at the end of the address and we do not: ``/api``."""
     secrets: tuple[Secret, ...] = ()
+    settings: tuple[SourceSetting, ...] = ()
     obeys_robots: bool = False
     """True for crawled web sites; APIs are used by their own rules."""
     max_body_bytes: int = 16 * 2**20

@@ -67,6 +67,9 @@ class SourceSpider(Spider):
     base_url: str
     """The upstream's address: the setting on the card, else the card's default; no trailing slash."""
 
+    own: Mapping[str, Any] = {}
+    """Values of the settings that only this source has, by the names on its card."""
+
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
         unknown = sorted(set(kwargs) - set(self.arguments))
         if unknown:

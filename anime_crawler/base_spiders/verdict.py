@@ -33,6 +33,8 @@ class Verdict:
     """The setting that mends it, where there is one."""
     is_upstream_trouble: bool = False
     """True when it says something about the upstream's health and so counts for the circuit breaker."""
+    rest_s: float = 0.0
+    """Seconds for which nobody on this machine asks the upstream again, whatever is started: a ban or a block."""
 
 
 ACCEPT = Verdict(Action.ACCEPT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import groupby
@@ -25,6 +25,7 @@ class Batch:
     conn: Connection
     run_id: int
     identity_source: str
+    source_priority: Collection[str]
     listing_is_full: bool
     refresh_ongoing: timedelta
     refresh_released: timedelta
@@ -35,6 +36,10 @@ class Batch:
     def dialect(self) -> str:
         """``sqlite`` or ``postgresql``."""
         return self.conn.dialect.name
+
+    def shapes_titles(self, source: str) -> bool:
+        """Whether titles are made of what this source says of anime, and delivered anew when that changes."""
+        return source == self.identity_source or source in self.source_priority
 
     def title_of(self, item: Anime | Release) -> str | None:
         """The title an item belongs to; ``None``: unmatched."""

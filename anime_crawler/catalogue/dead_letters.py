@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -18,6 +19,8 @@ from anime_crawler.items import Item, Rejected, utc_now
 
 Stage = Literal["parse", "validate", "deliver"]
 IDENTITY = ("stage", "source", "kind", "key")
+METADATA = ("episode", "character", "airing", "snapshot")
+"""Kinds whose ids say nothing of an anime's or a release's: character 20 is not in anime 20."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ def letter_of(rejected: Rejected) -> Letter:
     )
 
 
+def key_of(item: Item) -> str:
+    """The key of an item's letter: its identity at its source. An episode's own id need not be unique there."""
+    return ":".join(item.key[1:])
+
+
 def is_of(row: Row[Any], rejected: Rejected) -> bool:
     """Whether `row` is the dead letter of this record."""
     letter = letter_of(rejected)
@@ -79,26 +87,27 @@ def is_of(row: Row[Any], rejected: Rejected) -> bool:
 def clear_understood(conn: Connection, items: Sequence[Item]) -> None:
     """Drop the letters of records that are understood now.
 
-    A parser's letter is of the whole record, whatever it was to become; the validation's is of one kind of item.
+    A parser's letter is of the whole record, whatever it was to become; the validation's is of one kind of item, and so
+    is any letter of the kinds in `METADATA`. Those may be kept under the record's id or under `key_of` the item.
     """
     if not items or not conn.scalar(select(dead_letter.c.id).where(dead_letter.c.stage != "deliver").limit(1)):
         return
     for source, group in by_source(items):
-        kinds = {type(item).__name__.lower() for item in group}
-        for kind in kinds:
-            ids = packed_ids({item.source_id for item in group if type(item).__name__.lower() == kind})
-            conn.execute(_clear(conn.dialect.name), {"source": source, "item_kind": kind, "ids": ids})
+        keys: dict[str, set[str]] = defaultdict(set)
+        for item in group:
+            keys[type(item).__name__.lower()] |= {item.source_id, key_of(item)}
+        for kind, ids in keys.items():
+            statement = _clear(conn.dialect.name, kind in METADATA)
+            conn.execute(statement, {"source": source, "item_kind": kind, "ids": packed_ids(ids)})
 
 
 @cache
-def _clear(dialect: str) -> Delete:
+def _clear(dialect: str, is_metadata: bool) -> Delete:
     ids = rows_of(dialect, "ids", [dead_letter.c.key])
-    its_stage = or_(
-        dead_letter.c.stage == "parse",
-        (dead_letter.c.stage == "validate") & (dead_letter.c.kind == bindparam("item_kind")),
-    )
+    its_kind = (dead_letter.c.stage != "deliver") & (dead_letter.c.kind == bindparam("item_kind"))
+    whole_record = (dead_letter.c.stage == "parse") & dead_letter.c.kind.not_in(METADATA)
     mine = (dead_letter.c.source == bindparam("source")) & dead_letter.c.key.in_(select(ids.c.key))
-    return delete(dead_letter).where(its_stage, mine)
+    return delete(dead_letter).where(its_kind if is_metadata else or_(its_kind, whole_record), mine)
 
 
 def clear_answered(conn: Connection, run_id: int) -> None:

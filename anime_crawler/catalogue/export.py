@@ -11,10 +11,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import orjson
-from sqlalchemy import JSON, Connection, Select, Text, cast, collate, func, select
+from sqlalchemy import JSON, Column, Connection, Select, Table, Text, cast, collate, func, select
 
-from anime_crawler.catalogue.tables import anime, episode, player, release
-from anime_crawler.items import Anime, Release
+from anime_crawler.catalogue.tables import (
+    airing,
+    anime,
+    appearance,
+    character,
+    episode,
+    episode_info,
+    player,
+    release,
+    snapshot,
+)
+from anime_crawler.items import Airing, Anime, Episode, Item, Release, Snapshot
 
 Rows = Iterator[dict[str, Any]]
 
@@ -51,7 +61,8 @@ def _adult(conn: Connection) -> set[Any]:
 
 def _anime_of(row: dict[str, Any]) -> Any:
     """The title a row belongs to; where nobody knows one, the anime at the source, which has its one release's id."""
-    return row.get("title_id") or (row["source"], row.get("source_id") or row["release_id"])
+    names = ("anime_id", "source_id", "release_id")
+    return row.get("title_id") or (row["source"], row[next(name for name in names if name in row)])
 
 
 def write_jsonl(found: Rows, _columns: Iterable[str], file: BinaryIO) -> int:
@@ -110,10 +121,7 @@ def _anime_rows(conn: Connection) -> Rows:
     order = (_bytewise(conn, c) for c in (anime.c.title_id, anime.c.source, anime.c.source_id))
     for title_id, data in _stream(conn, select(anime.c.title_id, anime.c.data).order_by(*order)):
         item = orjson.loads(data)
-        titles = {f"title_{language}": name for language, name in item["titles"].items()}
-        content = {name: value for name, value in item.items() if name not in NOT_CONTENT}
-        row = {"title_id": title_id, **content, **titles}
-        yield {name: row.get(name) for name in COLUMNS["anime"]}
+        yield _row("anime", {"title_id": title_id, **item, **_by_language("title", item["titles"])})
 
 
 def _episode_rows(conn: Connection) -> Rows:
@@ -162,8 +170,40 @@ def _unmatched_rows(conn: Connection) -> Rows:
         .order_by(_bytewise(conn, release.c.source), _bytewise(conn, release.c.source_id))
     )
     for data, count, gone in _stream(conn, statement):
-        row = {**orjson.loads(data), "players": count, "gone": bool(gone)}
-        yield {name: row.get(name) for name in COLUMNS["unmatched"]}
+        yield _row("unmatched", {**orjson.loads(data), "players": count, "gone": bool(gone)})
+
+
+def _metadata_rows(conn: Connection, kind: str, table: Table, anime_id: Column[str]) -> Rows:
+    """Rows of a table that keeps whole items about anime with this id, with the titles of these anime."""
+    its_anime = (anime.c.source == table.c.source) & (anime.c.source_id == anime_id)
+    statement = select(anime.c.title_id, table.c.data).select_from(table.outerjoin(anime, its_anime))
+    order = (_bytewise(conn, c) if isinstance(c.type, Text) else c for c in table.primary_key)
+    for title_id, data in _stream(conn, statement.order_by(*order)):
+        item = orjson.loads(data)
+        yield _row(kind, {"title_id": title_id, **item, **_by_language("title", item.get("titles", {}))})
+
+
+def _character_rows(conn: Connection) -> Rows:
+    """One row for each anime that a character is in; one without an anime where the source told of it alone."""
+    c, a = character.c, appearance.c
+    its_own = (a.source == c.source) & (a.source_id == c.source_id)
+    its_anime = (anime.c.source == a.source) & (anime.c.source_id == a.anime_id)
+    statement = (
+        select(anime.c.title_id, a.anime_id, c.data, a.data)
+        .select_from(character.join(appearance, its_own).outerjoin(anime, its_anime))
+        .order_by(*(_bytewise(conn, column) for column in (c.source, c.source_id, a.anime_id)))
+    )
+    for title_id, anime_id, data, role in _stream(conn, statement):
+        item = {**orjson.loads(data), **orjson.loads(role), "anime_id": anime_id or None}
+        yield _row("characters", {"title_id": title_id, **item, **_by_language("name", item["names"])})
+
+
+def _by_language(what: str, names: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {f"{what}_{language}": name for language, name in names.items()}
+
+
+def _row(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values.get(name) for name in COLUMNS[kind]}
 
 
 KINDS: Mapping[str, Callable[[Connection], Rows]] = {
@@ -171,7 +211,17 @@ KINDS: Mapping[str, Callable[[Connection], Rows]] = {
     "episodes": _episode_rows,
     "players": _player_rows,
     "unmatched": _unmatched_rows,
+    "episode_info": lambda conn: _metadata_rows(conn, "episode_info", episode_info, episode_info.c.anime_id),
+    "characters": _character_rows,
+    "airings": lambda conn: _metadata_rows(conn, "airings", airing, airing.c.anime_id),
+    "snapshots": lambda conn: _metadata_rows(conn, "snapshots", snapshot, snapshot.c.source_id),
 }
+
+
+def _fields(item: type[Item], *elsewhere: str) -> list[str]:
+    return [name for name in item.model_fields if name not in (*elsewhere, *NOT_CONTENT)]
+
+
 TITLES = ("title_ru", "title_en", "title_romaji", "title_native")
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "anime": (
@@ -179,7 +229,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "source",
         "source_id",
         *TITLES,
-        *(name for name in Anime.model_fields if name not in ("source", "source_id", *NOT_CONTENT)),
+        *_fields(Anime, "source", "source_id"),
     ),
     "episodes": ("title_id", "number", "season_number", "title"),
     "players": (
@@ -198,9 +248,22 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "gone",
     ),
     "unmatched": (
-        *(name for name in Release.model_fields if name not in ("players", *NOT_CONTENT)),
+        *_fields(Release, "players"),
         "players",
         "gone",
     ),
+    "episode_info": ("title_id", *_fields(Episode), *TITLES),
+    "characters": (
+        "title_id",
+        "source",
+        "source_id",
+        *(name.replace("title", "name") for name in TITLES),
+        "picture",
+        "anime_id",
+        "role",
+        "voice_actors",
+    ),
+    "airings": ("title_id", *_fields(Airing)),
+    "snapshots": ("title_id", *_fields(Snapshot)),
 }
 """Columns of each kind, in order."""

@@ -9,14 +9,20 @@ from sqlalchemy import Connection, func, select
 
 from anime_crawler.catalogue.drift import list_drift
 from anime_crawler.catalogue.tables import (
+    NO_ANIME,
+    airing,
     anime,
+    appearance,
+    character,
     checkpoint,
     dead_letter,
     delivered_player,
     episode,
+    episode_info,
     player,
     release,
     run,
+    snapshot,
 )
 from anime_crawler.catalogue.tables import title as title_table
 
@@ -47,6 +53,11 @@ def _counts(conn: Connection) -> dict[str, int]:
         "episodes": count(episode),
         "players": count(player.join(release), player.c.gone_at.is_(None), release.c.gone_at.is_(None)),
         "players_gone": count(player.join(release), player.c.gone_at.is_not(None) | release.c.gone_at.is_not(None)),
+        "episode_info": count(episode_info),
+        "characters": count(character),
+        "appearances": count(appearance, appearance.c.anime_id != NO_ANIME),
+        "airings": count(airing),
+        "snapshots": count(snapshot),
         "titles_unknown_to_identity_source": count(title_table, title_table.c.metadata_state == "unknown"),
         "titles_never_asked": count(title_table, title_table.c.metadata_in.is_(None)),
     }

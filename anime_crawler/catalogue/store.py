@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,12 +13,13 @@ from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.answers import store_answers
 from anime_crawler.catalogue.batch import Batch
 from anime_crawler.catalogue.store_anime import store_anime
+from anime_crawler.catalogue.store_metadata import FORMS, store_metadata
 from anime_crawler.catalogue.store_releases import store_releases
 from anime_crawler.catalogue.titles import store_titles
 from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, Release
 
 Storable = Item | Checkpoint | Rejected
-KINDS = (Anime, Release, Absent, Rejected, Checkpoint)
+KINDS: tuple[type, ...] = (Anime, Release, *FORMS, Absent, Rejected, Checkpoint)
 """What has a table."""
 
 
@@ -28,6 +29,7 @@ def store_items(
     items: Sequence[Storable],
     *,
     identity_source: str,
+    source_priority: Collection[str],
     listing_is_full: bool = False,
     refresh_ongoing_hours: float = 24,
     refresh_released_days: float = 30,
@@ -37,25 +39,29 @@ def store_items(
     Args:
         items: in the order they were yielded; a record may come more than once, its newest version counts.
         identity_source: the source whose ids are the titles' ids.
+        source_priority: the sources whose anime are delivered. Those of others are kept under their title, but make
+            none and do not raise its version: the backend would get nothing new.
         listing_is_full: the walk lists everything, so each release is noted as seen.
         refresh_ongoing_hours: age at which an airing title's metadata is due again.
         refresh_released_days: the same for every other title.
 
     Returns:
         (kind, outcome) -> how many. Outcome is new, changed, unchanged, failed; a player may be gone, an anime absent.
+        Kinds are the items' and what they hold: player, appearance, title.
 
     Raises:
         TypeError: an item of a kind that has no table.
     """
     refresh = timedelta(hours=refresh_ongoing_hours), timedelta(days=refresh_released_days)
-    batch = Batch(conn, run_id, identity_source, listing_is_full, *refresh)
+    batch = Batch(conn, run_id, identity_source, source_priority, listing_is_full, *refresh)
     kinds = _by_kind(items)
     store_anime(batch, kinds[Anime])
     store_releases(batch, kinds[Release])
+    store_metadata(batch, kinds)
     order = dict.fromkeys(batch.title_of(item) for item in items if isinstance(item, Anime | Release))
     batch.counts["title", "new"] += store_titles(conn, run_id, (t for t in order if t), batch.touched)
     store_answers(batch, kinds[Anime], kinds[Absent], kinds[Rejected])
-    dead_letters.clear_understood(conn, [*kinds[Anime], *kinds[Release], *kinds[Absent]])
+    dead_letters.clear_understood(conn, [item for item in items if isinstance(item, Item)])
     dead_letters.put_rejected(conn, run_id, kinds[Rejected])
     batch.counts.update((rejected.kind, "failed") for rejected in kinds[Rejected])
     for checkpoint in kinds[Checkpoint]:

@@ -57,7 +57,8 @@ def _store(batch: Batch, source: str, versions: dict[str, Anime]) -> None:
         else:
             batch.counts["anime", "changed" if old else "new"] += 1
             title_id = batch.title_of(item)
-            batch.touched.by_anime |= {t for t in (title_id, old and old.title_id) if t}
+            if batch.shapes_titles(source):
+                batch.touched.by_anime |= {t for t in (title_id, old and old.title_id) if t}
             rows.append(_row(batch, item, title_id, checksum, updated_at))
     if rows:
         batch.conn.execute(_upsert(batch.dialect), {"rows": packed(rows)})

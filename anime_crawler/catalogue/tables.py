@@ -4,15 +4,36 @@ Times are ISO 8601 UTC text, JSON is text: the same bytes in both databases.
 
     title ──< release ──< player          what sources say
       │  └──< anime                       one row per source that describes the title
+      │         ├──< episode_info, airing, snapshot   what metadata sources say, by the source's own anime id
+      │         └──< appearance >── character
       ├──< delivered_anime/_episode/_player   what the backend is known to hold
       └── version > delivered_version     there may be something to deliver
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text, text
 
 metadata = MetaData()
+
+NO_SEASON = -1
+"""In a key, which cannot be null: the source counts no seasons."""
+NO_ANIME = ""
+"""In a key: the source told of a character without naming an anime."""
+
+
+def _version() -> tuple[Column[Any], ...]:
+    """What stands behind the key in a row that keeps the newest version of one item."""
+    return (
+        Column("checksum", Text, nullable=False),
+        Column("schema_version", Integer, nullable=False),
+        Column("fetched_at", Text, nullable=False),
+        Column("changed_in", Integer, nullable=False, comment="run that last changed the row"),
+        Column("data", Text, nullable=False, comment="JSON of the item"),
+    )
+
 
 run = Table(
     "run",
@@ -128,6 +149,63 @@ episode = Table(
     Column("title", Text, comment="first title that any release gave, by release order"),
     Column("first_seen", Text, nullable=False),
     PrimaryKeyConstraint("title_id", "number"),
+    sqlite_with_rowid=False,
+)
+
+episode_info = Table(
+    "episode_info",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("anime_id", Text, nullable=False, comment="source_id of the source's anime, here and below"),
+    Column("season_number", Integer, nullable=False, comment="-1: the source counts no seasons"),
+    Column("number", Integer, nullable=False),
+    *_version(),
+    PrimaryKeyConstraint("source", "anime_id", "season_number", "number"),
+    sqlite_with_rowid=False,
+)
+
+character = Table(
+    "character",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("source_id", Text, nullable=False),
+    *_version(),  # without what belongs to one anime
+    PrimaryKeyConstraint("source", "source_id"),
+    sqlite_with_rowid=False,
+)
+
+appearance = Table(
+    "appearance",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("source_id", Text, nullable=False, comment="of the character"),
+    Column("anime_id", Text, nullable=False, comment="empty: none was named"),
+    *_version(),  # role and voices in this anime
+    PrimaryKeyConstraint("source", "source_id", "anime_id"),
+    sqlite_with_rowid=False,
+)
+
+airing = Table(
+    "airing",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("anime_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("kind", Text, nullable=False, comment="raw | sub | dub"),
+    *_version(),
+    PrimaryKeyConstraint("source", "anime_id", "number", "kind"),
+    sqlite_with_rowid=False,
+)
+
+snapshot = Table(
+    "snapshot",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("source_id", Text, nullable=False, comment="of the source's anime"),
+    Column("snapshot_type", Text, nullable=False),
+    Column("day", Text, nullable=False, comment="YYYY-MM-DD"),
+    *_version(),
+    PrimaryKeyConstraint("source", "source_id", "snapshot_type", "day"),
     sqlite_with_rowid=False,
 )
 

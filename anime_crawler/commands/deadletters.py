@@ -104,6 +104,7 @@ class Command(ScrapyCommand):
             run_id,
             items,
             identity_source=self.settings["IDENTITY_SOURCE"],
+            source_priority=self.settings.getlist("SOURCE_PRIORITY"),
             refresh_ongoing_hours=self.config.refresh_ongoing_hours,
             refresh_released_days=self.config.refresh_released_days,
         )

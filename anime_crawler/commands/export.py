@@ -30,7 +30,7 @@ class Command(ScrapyCommand):
         return f"--kind {'|'.join(KINDS)} --format {'|'.join(WRITERS)} [--no-adult] -o FILE"
 
     def short_desc(self) -> str:
-        return "Write anime, episodes, players or unmatched releases to a file"
+        return "Write anime, episodes, players, characters and more to a file"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import pkgutil
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -50,7 +49,7 @@ class Command(ScrapyCommand):
 
 def source_names() -> list[str]:
     """Folders below ``sources``."""
-    return sorted(module.name for module in pkgutil.iter_modules(sources.__path__) if module.ispkg)
+    return list(sources.cards())
 
 
 def parse_file(source: str, path: Path) -> list[Any]:

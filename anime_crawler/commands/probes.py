@@ -84,8 +84,8 @@ def source_request(card: SourceCard, config: Config, user_agent: str) -> tuple[s
     """Method, address and arguments for `call` of the source's probe, credentials included."""
     form, headers = dict(card.probe.form or {}), {"User-Agent": user_agent}
     for secret in card.secrets:
-        value = getattr(config, secret.setting.lower()).get_secret_value()
-        (form if secret.placement == "form" else headers)[secret.name] = value
+        if value := config.value(secret.setting):
+            (form if secret.placement == "form" else headers)[secret.name] = secret.prefix + value.get_secret_value()
     method = "GET" if card.probe.form is None and card.probe.json is None else "POST"
     return (
         method,
@@ -100,13 +100,13 @@ def source_request(card: SourceCard, config: Config, user_agent: str) -> tuple[s
 
 def address_of(card: SourceCard, config: Config) -> str:
     """The source's base address: the setting on its card, else the card's default."""
-    return getattr(config, card.base_url_setting.lower()) if card.base_url_setting else card.base_url
+    return config.value(card.base_url_setting) if card.base_url_setting else card.base_url
 
 
 def missing_secret(card: SourceCard, config: Config) -> str | None:
-    """What to do about the first credential that is not set; ``None``: all are."""
+    """What to do about the first required credential that is not set; ``None``: all are."""
     for secret in card.secrets:
-        if getattr(config, secret.setting.lower()) is None:
+        if secret.is_required and config.value(secret.setting) is None:
             return f"set {secret.setting}. {secret.how_to_get}"
     return None
 

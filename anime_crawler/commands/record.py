@@ -94,6 +94,6 @@ def about(card: SourceCard, method: str, url: str, answer: Answer) -> dict[str, 
 def without_secrets(body: bytes, card: SourceCard, config: Config) -> bytes:
     """The body with the setting's name in place of each credential: Kodik repeats the token in its page links."""
     for secret in card.secrets:
-        value = getattr(config, secret.setting.lower()).get_secret_value()
+        value = config.value(secret.setting).get_secret_value()
         body = body.replace(value.encode(), f"<{secret.setting}>".encode())
     return body

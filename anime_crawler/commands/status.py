@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from rich.console import Console
@@ -19,7 +20,7 @@ from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.metrics import metrics_text
 from anime_crawler.job import BUDGETS
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.budget import Budgets, Wait
 from anime_crawler.politeness.limits import limits_of
 
 
@@ -59,15 +60,23 @@ class Command(ScrapyCommand):
             status = await catalogue.read(read_status)
         finally:
             await catalogue.close()
-        return {**status, "budgets": self._budgets(config)}
+        return {**status, **self._politeness(config)}
 
-    def _budgets(self, config: Config) -> dict[str, Any]:
-        """Requests in each window of each upstream's limits, by all processes of this machine."""
+    def _politeness(self, config: Config) -> dict[str, Any]:
+        """Requests in each window of each upstream's limits, by all processes of this machine, and who rests."""
         assert self.settings is not None
         loader = SpiderLoader.from_settings(self.settings)
         budgets = Budgets(BUDGETS)
         cards = [cast("type[SourceSpider]", loader.load(name)).card for name in loader.list()]
-        return {card.name: budgets.used(card.name, limits_of(config, card)) for card in cards}
+        return {
+            "budgets": {card.name: budgets.used(card.name, limits_of(config, card)) for card in cards},
+            "resting": [_rest(card.name, wait) for card in cards if (wait := budgets.resting(card.name))],
+        }
+
+
+def _rest(upstream: str, wait: Wait) -> dict[str, Any]:
+    until = datetime.now(UTC) + timedelta(seconds=wait.seconds)
+    return {"upstream": upstream, "until": until.isoformat(timespec="seconds"), "why": wait.reason}
 
 
 def show(status: dict[str, Any], has_backend: bool) -> None:
@@ -82,6 +91,7 @@ def show(status: dict[str, Any], has_backend: bool) -> None:
         (to_deliver, [{"what": name, "count": n} for name, n in status["to_deliver"].items()]),
         ("Dead letters (scrapy deadletters list)", status["dead_letters"]),
         ("Drift: the upstream's words no longer match the schema", status["drift"]),
+        ("Resting: not asked until then", status["resting"]),
         ("Budgets used", [_budget(name, used) for name, used in status["budgets"].items()]),
     ):
         console.print(_table(heading, rows) if rows else f"{heading}: none")

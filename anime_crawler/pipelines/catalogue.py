@@ -30,15 +30,18 @@ FATAL_EXIT_CODE = 2  # a database that cannot be written is a matter of configur
 class CataloguePipeline:
     """Gathers what is yielded while the last batch is being written, and stores it as the next one, in order."""
 
-    def __init__(self, job: Job, identity_source: str) -> None:
+    def __init__(self, job: Job, identity_source: str, source_priority: Sequence[str]) -> None:
         self._job = job
         self._identity_source = identity_source
+        self._source_priority = source_priority
         self._waiting: list[tuple[Storable, asyncio.Future[bool]]] = []
         self._writer: asyncio.Task[None] | None = None
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(crawler.job, crawler.settings["IDENTITY_SOURCE"])  # type: ignore[attr-defined]
+        settings = crawler.settings
+        job: Job = crawler.job  # type: ignore[attr-defined]
+        return cls(job, settings["IDENTITY_SOURCE"], settings.getlist("SOURCE_PRIORITY"))
 
     async def process_item(self, item: Any) -> Any:
         if not await self._stored(item):
@@ -83,6 +86,7 @@ class CataloguePipeline:
             run_id=self._job.run_id,
             items=items,
             identity_source=self._identity_source,
+            source_priority=self._source_priority,
             listing_is_full=self._job.full_listing,
             refresh_ongoing_hours=config.refresh_ongoing_hours,
             refresh_released_days=config.refresh_released_days,

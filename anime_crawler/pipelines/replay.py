@@ -16,10 +16,17 @@ from anime_crawler.base_spiders import SourceError
 from anime_crawler.catalogue import dead_letters
 from anime_crawler.catalogue.store import Storable
 from anime_crawler.catalogue.titles import raise_versions
-from anime_crawler.items import Anime, Item, Rejected, Release
+from anime_crawler.items import Airing, Anime, Character, Episode, Item, Rejected, Release, Snapshot
 from anime_crawler.pipelines.validation import validated
 
-ITEMS: dict[str, type[Item]] = {"anime": Anime, "release": Release}
+ITEMS: dict[str, type[Item]] = {
+    "anime": Anime,
+    "release": Release,
+    "episode": Episode,
+    "character": Character,
+    "airing": Airing,
+    "snapshot": Snapshot,
+}
 """What the validation sets aside, by the kind in its letters."""
 
 Store = Callable[[Connection, Sequence[Storable]], object]

@@ -12,7 +12,20 @@ from typing import Any
 
 from scrapy.exceptions import DropItem
 
-from anime_crawler.items import Anime, Checkpoint, Item, Player, Rejected, Release, cut_raw
+from anime_crawler.catalogue.dead_letters import key_of
+from anime_crawler.items import (
+    Airing,
+    Anime,
+    Character,
+    Checkpoint,
+    Episode,
+    Item,
+    Player,
+    Rejected,
+    Release,
+    Titles,
+    cut_raw,
+)
 from anime_crawler.normalize.url import is_public_host
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -42,11 +55,15 @@ def validated(item: Item) -> Item | Rejected:
 
 def problems(item: Item) -> Iterator[str]:
     """Which field breaks which rule, one sentence each; nothing for a sound item."""
-    yield from _control_characters("source_id", [item.source_id])
+    yield from _control_characters("source_id or identity", [item.source_id, *item.key])
     if isinstance(item, Release):
         yield from _of_release(item)
     elif isinstance(item, Anime):
         yield from _of_anime(item)
+    elif isinstance(item, Episode | Airing):
+        yield from _of_episode(item)
+    elif isinstance(item, Character):
+        yield from _of_character(item)
 
 
 def rejected(item: Item, problem: str) -> Rejected:
@@ -55,7 +72,7 @@ def rejected(item: Item, problem: str) -> Rejected:
         stage="validate",
         source=item.source,
         kind=type(item).__name__.lower(),
-        source_id=item.source_id,
+        source_id=key_of(item),
         reason=problem,
         raw=cut_raw(item.model_dump_json()),
         fetched_at=item.fetched_at,
@@ -63,12 +80,29 @@ def rejected(item: Item, problem: str) -> Rejected:
 
 
 def _of_anime(item: Anime) -> Iterator[str]:
-    titles = item.titles
-    names = (titles.ru, titles.en, titles.romaji, titles.native, *item.alternative_titles, *item.genres, *item.studios)
+    names = (*_names(item.titles), *item.alternative_titles, *item.genres, *item.studios)
     yield from _control_characters("titles, genres or studios", names)
     yield from _control_characters("external_ids", item.external_ids.values())
     if item.description and CONTROL_IN_TEXT.search(item.description):
         yield "description: holds a control character"
+
+
+def _of_episode(item: Episode | Airing) -> Iterator[str]:
+    if item.number > INTEGER_MAX or (isinstance(item, Episode) and (item.season_number or 0) > INTEGER_MAX):
+        yield f"number: a season or number above {INTEGER_MAX}"
+    if isinstance(item, Episode):
+        yield from _control_characters("titles", _names(item.titles))
+
+
+def _of_character(item: Character) -> Iterator[str]:
+    voices = (text for actor in item.voice_actors for text in (actor.name, actor.language))
+    yield from _control_characters(
+        "names, role or voice actors", (*_names(item.names), item.anime_id, item.role, *voices)
+    )
+
+
+def _names(titles: Titles) -> tuple[str | None, ...]:
+    return titles.ru, titles.en, titles.romaji, titles.native
 
 
 def _of_release(item: Release) -> Iterator[str]:

@@ -130,6 +130,11 @@ class Budgets:
         with self._transaction() as now:
             return {str(window): self._count_since(upstream, now - window.seconds) for window in limits.windows}
 
+    def resting(self, upstream: str) -> Wait | None:
+        """The penalty or ban that holds now, if any."""
+        with self._transaction() as now:
+            return _penalty(self._state(upstream), now)
+
     def _is_untroubled(self, upstream: str) -> bool:
         """A read of some microseconds, so that an upstream without limits costs no transaction per request."""
         with self._explained():

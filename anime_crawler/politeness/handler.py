@@ -93,10 +93,10 @@ def is_below(url: str, base_url: str) -> bool:
 
 
 def _with_secret(request: Request, secret: Secret, config: Any) -> Request:
-    value = getattr(config, secret.setting.lower())
+    value = config.value(secret.setting)
     if value is None:
         return request
-    text: str = value.get_secret_value()
+    text = secret.prefix + value.get_secret_value()
     if secret.placement == "header":
         headers = request.headers.copy()
         headers[secret.name] = text

@@ -71,7 +71,7 @@ def limits_of(config: Any, card: Any) -> Limits:
         config: a `Config`; this module is below it.
         card: a `SourceCard`.
     """
-    own: Limits | None = getattr(config, card.limits_setting.lower()) if card.limits_setting else None
+    own: Limits | None = config.value(card.limits_setting) if card.limits_setting else None
     return with_rate(own if own is not None else parse_limits(card.limits), config.rate_limit_rps)
 
 

@@ -12,7 +12,7 @@ from scrapy.http import Response
 
 from anime_crawler.base_spiders import Action, GivenUp, Verdict
 from anime_crawler.politeness.header import rate_limit_reset_s
-from anime_crawler.politeness.upstream import Upstream, attempt_of
+from anime_crawler.politeness.upstream import LONGEST_WAIT_S, Upstream, attempt_of
 
 PROCESS = uuid.uuid4().hex
 """Tells this process from others in what a job directory keeps."""
@@ -67,6 +67,8 @@ class PolitenessMiddleware:
     async def _wait_for_turn(self, request: Request) -> None:
         while wait := self._upstream.reserve(request):
             seconds = wait.seconds
+            if seconds > LONGEST_WAIT_S:
+                raise self._upstream.resting(request, wait)
             if wait.cause == "breaker":
                 seconds = min(seconds, self._time_left(request))
             await self._upstream.pause(request, seconds, wait.reason)

@@ -23,6 +23,7 @@ POLL_S = 0.1  # a stop is noticed within this time
 LONGEST_PENALTY_S = (
     900.0  # an upstream that asks for more is taken to err, and is asked again after a quarter of an hour
 )
+LONGEST_WAIT_S = 3600.0  # an hour's window is waited for; a day's quota or a ban ends the run, which can be resumed
 DEADLINE_S = 90.0  # time that one request may fail for, over all its attempts; limits that are waited for do not count
 FATAL_EXIT_CODE = 2  # a budget file that cannot be written is a matter of configuration
 
@@ -67,6 +68,13 @@ class Upstream:
         verdict = Verdict(Action.GIVE_UP, "stopped", "the run was stopped; the request stays for the next one")
         return GivenUp(verdict, attempt_of(request) - 1)
 
+    def resting(self, request: Request, wait: Wait) -> GivenUp:
+        """The error for a request that would have to wait too long; it stays pending."""
+        request.meta["unfinished"] = True
+        until = datetime.fromtimestamp(time.time() + wait.seconds).strftime("%Y-%m-%d %H:%M")
+        message = f"{self.card.title} rests until {until}: {wait.reason}; run the same command after that"
+        return GivenUp(Verdict(Action.GIVE_UP, "resting", message), attempt_of(request) - 1)
+
     async def pause(self, request: Request, seconds: float, reason: str) -> None:
         """Wait, telling people why and until when.
 
@@ -97,6 +105,10 @@ class Upstream:
             message = f"asked for a pause of {seconds:.0f} s ({why}); {LONGEST_PENALTY_S:.0f} s are kept"
             self._job.report.problem(self.name, "absurd_pause", message)
         self._safely(request, lambda: self._budgets.penalize(self.name, min(seconds, LONGEST_PENALTY_S), why))
+
+    def rest(self, request: Request, seconds: float, why: str) -> None:
+        """The same for a ban, for as long as that lasts."""
+        self._safely(request, lambda: self._budgets.penalize(self.name, seconds, why))
 
     def note_health(self, request: Request, is_trouble: bool) -> None:
         """Tell the breaker how it went."""

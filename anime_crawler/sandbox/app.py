@@ -17,7 +17,7 @@ from anime_crawler.sandbox.services import Options, Services
 
 
 def create_app(options: Options, directory: Path) -> ASGIApp:
-    """The services below ``/kodik``, ``/shikimori``, ``/backend``, and ``/_sandbox``.
+    """Each upstream below its name (``/kodik``, ``/shikimori``, …), ``/backend``, and ``/_sandbox``.
 
     Args:
         directory: where the backend's database goes when the options name none.
@@ -34,12 +34,8 @@ def create_app(options: Options, directory: Path) -> ASGIApp:
         backend.state.backend.store.writer.close()
 
     others = Starlette(routes=[Mount("/_sandbox", Control(services).router())], lifespan=lifespan)
-    # Through lambdas, because making the world anew makes the services anew.
-    gates: dict[str, ASGIApp] = {
-        "kodik": Gate("kodik", lambda call: services.kodik.answer(call), services),
-        "shikimori": Gate("shikimori", lambda call: services.shikimori.answer(call), services),
-        "backend": LoggingGate("backend", backend, services.log),
-    }
+    gates: dict[str, ASGIApp] = {name: Gate(name, services) for name in services.upstreams}
+    gates["backend"] = LoggingGate("backend", backend, services.log)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # By hand: Starlette's own layers would cost each of a backend's POSTs 50 µs more.

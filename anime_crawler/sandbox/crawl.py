@@ -27,7 +27,7 @@ def main() -> int:
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return CONFIGURATION
-    if config.kodik_api_token:
+    if config.value("KODIK_API_TOKEN"):
         return crawl_and_show("var/jobs/kodik", {})
     print(NO_TOKEN, flush=True)
     with running_sandbox(titles=TITLES) as sandbox:

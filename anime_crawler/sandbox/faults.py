@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from anime_crawler.sandbox.damage import DAMAGES
+from anime_crawler.sandbox.limits import LIMITERS
 from anime_crawler.sandbox.wire import Call, Reply
 
 
@@ -21,7 +22,7 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    service: Literal["kodik", "shikimori"]
+    service: str
     """The backend has switches of its own: POST /backend/_reference/faults."""
     kind: str
     """A name in `damage.DAMAGES`."""
@@ -35,6 +36,13 @@ class Fault(BaseModel):
     """``path``: how the path begins. Other names: a parameter's value; ``*`` means any value."""
     seed: int = 1
     hits: int = 0
+
+    @field_validator("service")
+    @classmethod
+    def _simulated(cls, service: str) -> str:
+        if service not in LIMITERS:
+            raise ValueError(f"there is no upstream {service!r}; there are: {', '.join(LIMITERS)}")
+        return service
 
     @field_validator("kind")
     @classmethod

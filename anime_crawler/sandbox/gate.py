@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,9 +15,9 @@ from anime_crawler.sandbox.wire import Call, Reply
 class Gate:
     """ASGI application for a service that answers with plain functions."""
 
-    def __init__(self, service: str, answer: Callable[[Call], Reply], services: Services) -> None:
+    def __init__(self, service: str, services: Services) -> None:
         self.service = service
-        self.answer = answer
+        self.services = services
         self.log = services.log
         self.limiter = services.limiters[service]
         self.faults = services.faults
@@ -41,10 +40,11 @@ class Gate:
         if refusal:
             return refusal
         fault = self.faults.pick(call)
+        upstream = self.services.upstreams[self.service]  # here, because a world made anew has new ones
         if fault is None:
-            return self.answer(call)
+            return upstream.answer(call)
         entry.fault = fault.kind
-        return fault.apply(call, lambda: self.answer(call))
+        return fault.apply(call, lambda: upstream.answer(call))
 
 
 class LoggingGate:

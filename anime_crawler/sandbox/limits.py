@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from anime_crawler.sandbox.wire import Reply
@@ -94,3 +95,10 @@ def kodik_limits(enforced: bool) -> Limiter:
 def shikimori_limits(enforced: bool) -> Limiter:
     """5 a second and 90 a minute, in windows of the clock; never says how long to wait."""
     return Limiter([Window(5, 1, by_clock=True), Window(90, 60, by_clock=True)], enforced, names_wait=False)
+
+
+LIMITERS: dict[str, Callable[[bool], Limiter]] = {
+    "kodik": kodik_limits,
+    "shikimori": shikimori_limits,
+}
+"""The simulated upstreams, by the name of their source."""

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from anime_crawler.backend.reference.server import listen, make_server
 from anime_crawler.sandbox.app import create_app
 from anime_crawler.sandbox.faults import Fault, fault_from_text
+from anime_crawler.sandbox.limits import LIMITERS
 from anime_crawler.sandbox.services import INTERNAL_TOKEN, KODIK_TOKEN, Options
 
 HOST = "127.0.0.1"
@@ -110,8 +111,7 @@ def environment_of(url: str, arguments: argparse.Namespace) -> dict[str, str]:
     return {
         "SANDBOX_URL": url,
         "KODIK_API_TOKEN": arguments.kodik_token,
-        "KODIK_BASE_URL": f"{url}/kodik",
-        "SHIKIMORI_BASE_URL": f"{url}/shikimori",
+        **{f"{name.upper()}_BASE_URL": f"{url}/{name}" for name in LIMITERS},
         "BACKEND_BASE_URL": f"{url}/backend",
         "INTERNAL_TOKEN": arguments.internal_token,
     }

@@ -5,18 +5,27 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from anime_crawler.sandbox.dataset import titles_from
 from anime_crawler.sandbox.faults import Fault, Faults
 from anime_crawler.sandbox.kodik import Kodik
-from anime_crawler.sandbox.limits import kodik_limits, shikimori_limits
+from anime_crawler.sandbox.limits import LIMITERS
 from anime_crawler.sandbox.log import Log
 from anime_crawler.sandbox.mutation import MutationError, Mutator
 from anime_crawler.sandbox.shikimori import Shikimori
+from anime_crawler.sandbox.wire import Call, Reply
 from anime_crawler.sandbox.world import NOW, World
 
 KODIK_TOKEN = "sandbox-kodik-token"  # noqa: S105 - opens nothing but the sandbox
 INTERNAL_TOKEN = "sandbox-internal-token"  # noqa: S105
+
+
+class Upstream(Protocol):
+    """A simulated upstream over one world."""
+
+    def answer(self, call: Call) -> Reply:
+        """What the real one would say; limits and faults come before."""
 
 
 @dataclass
@@ -39,16 +48,16 @@ class Options:
 
 
 class Services:
-    """Kodik and Shikimori over one world, with log, limits, faults and mutations."""
+    """All upstreams over one world, with log, limits, faults and mutations."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.log = Log(("kodik", "shikimori", "backend"), options.log)
+        self.log = Log((*LIMITERS, "backend"), options.log)
         self.faults = Faults()
         self.faults.active += options.faults
         self.per_request = 0
         """Mutations before each list page."""
-        self.limiters = {"kodik": kodik_limits(options.enforced), "shikimori": shikimori_limits(options.enforced)}
+        self.limiters = {name: limiter(options.enforced) for name, limiter in LIMITERS.items()}
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -57,9 +66,12 @@ class Services:
         given = titles_from(options.catalogue, options.titles, options.seed, options.now) if options.catalogue else None
         self.world = World(options.seed, options.titles, options.now, given)
         self.mutator = Mutator(self.world)
-        self.kodik = Kodik(self.world, options.kodik_token)
-        self.kodik.walking = self._mutate_while_walking
-        self.shikimori = Shikimori(self.world)
+        kodik = Kodik(self.world, options.kodik_token)
+        kodik.walking = self._mutate_while_walking
+        self.upstreams: dict[str, Upstream] = {
+            "kodik": kodik,
+            "shikimori": Shikimori(self.world),
+        }
 
     def reset(self) -> None:
         """Forget what was seen. Limits go on: nobody may ask more because somebody looked."""

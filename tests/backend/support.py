@@ -123,7 +123,9 @@ class World:
     async def store(self, *items: Any) -> None:
         """Put items into the catalogue as the crawl does."""
         await self.catalogue.write(
-            lambda conn: store_items(conn, self.run_id, items, identity_source=SOURCE_PRIORITY[0])
+            lambda conn: store_items(
+                conn, self.run_id, items, identity_source=SOURCE_PRIORITY[0], source_priority=SOURCE_PRIORITY
+            )
         )
 
     async def rows(self, statement: Any) -> list[Any]:

@@ -43,7 +43,7 @@ def in_catalogue(url: str, story: Callable[[Connection], Any]) -> Any:
 
 
 def store(conn: Connection, run_id: int, *items: Any) -> None:
-    store_items(conn, run_id, items, identity_source=IDENTITY)
+    store_items(conn, run_id, items, identity_source=IDENTITY, source_priority=(IDENTITY, "kodik"))
 
 
 def ids(conn: Connection, **options: Any) -> list[str]:

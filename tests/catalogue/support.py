@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
 from anime_crawler.catalogue.engine import open_engine
 from anime_crawler.catalogue.store import store_items
-from anime_crawler.items import Absent, Anime, Player, Rejected, Release, Titles
+from anime_crawler.items import (
+    Absent,
+    Airing,
+    Anime,
+    Character,
+    Episode,
+    Player,
+    Rejected,
+    Release,
+    Snapshot,
+    Titles,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SOURCES = {"identity_source": "shikimori", "source_priority": ("shikimori", "kodik")}
 
 
 def anime(source_id: str = "20", source: str = "shikimori", title: str = "Наруто", **fields: Any) -> Anime:
@@ -55,6 +67,34 @@ def rejected(source_id: str | None = "serial-1", **fields: Any) -> Rejected:
     return Rejected(source_id=source_id, **{**known, **fields})
 
 
+def _known(fields: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    return {"source": "jikan", "fetched_at": NOW, **defaults, **fields}
+
+
+def episode(number: int = 1, anime_id: str = "20", **fields: Any) -> Episode:
+    """What a metadata source says of one episode."""
+    return Episode(number=number, anime_id=anime_id, **_known(fields, source_id=str(number)))
+
+
+def character(source_id: str = "17", anime_id: str | None = "20", **fields: Any) -> Character:
+    """A character in one anime."""
+    return Character(anime_id=anime_id, **_known(fields, source_id=source_id, names=Titles(romaji="Naruto Uzumaki")))
+
+
+def airing(number: int = 1, anime_id: str = "20", **fields: Any) -> Airing:
+    """When an episode goes on air."""
+    return Airing(
+        number=number, anime_id=anime_id, **_known(fields, source_id=f"{anime_id}:{number}", kind="raw", airs_at=NOW)
+    )
+
+
+def snapshot(source_id: str = "20", day: int = 1, **fields: Any) -> Snapshot:
+    """An anime's place in a list on a day of March."""
+    return Snapshot(
+        source_id=source_id, day=date(2026, 3, day), **_known(fields, snapshot_type="top", rank=1, score=9.1)
+    )
+
+
 class Tables:
     """An open catalogue, its rows and what writes them."""
 
@@ -64,7 +104,7 @@ class Tables:
     def store(self, *items: Any, run: int = 1, **options: Any) -> Counter[tuple[str, str]]:
         """Store one batch, committed."""
         with self.conn.begin():
-            return store_items(self.conn, run, items, **{"identity_source": "shikimori", **options})
+            return store_items(self.conn, run, items, **{**SOURCES, **options})
 
     def run(self, fn: Any, *args: Any, **options: Any) -> Any:
         """Run a function of the catalogue in a transaction of its own."""

@@ -163,14 +163,17 @@ def test_a_lost_postgresql_connection_is_a_catalogue_error_without_the_password(
 
 FILL = """
 import asyncio, resource, sys
+from functools import partial
 from pathlib import Path
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from tests.catalogue.support import player, release
 from anime_crawler.catalogue.store import store_items
 
+store = partial(store_items, identity_source="shikimori", source_priority=["shikimori"])
+
 async def main(url, path):
     catalogue = await Catalogue.open(url)
-    await catalogue.write(lambda conn: store_items(conn, 1, [release("first")], identity_source="shikimori"))
+    await catalogue.write(lambda conn: store(conn, 1, [release("first")]))
     if sys.argv[2] == "limit":
         size = sum(p.stat().st_size for p in Path(path).parent.iterdir())
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 200_000, size + 200_000))
@@ -178,7 +181,7 @@ async def main(url, path):
     try:
         for page in range(200):
             items = [release(f"{page}-{i}", str(page), range(30)) for i in range(50)]
-            await catalogue.write(lambda conn: store_items(conn, 1, items, identity_source="shikimori"))
+            await catalogue.write(lambda conn: store(conn, 1, items))
             stored += 1
             if sys.argv[2] == "tell":
                 print(stored, flush=True)

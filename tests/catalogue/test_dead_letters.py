@@ -7,7 +7,7 @@ import pytest
 from anime_crawler.catalogue import dead_letters
 from anime_crawler.catalogue import tables as t
 from anime_crawler.catalogue.dead_letters import Letter
-from tests.catalogue.support import anime, rejected, release
+from tests.catalogue.support import airing, anime, character, episode, rejected, release, snapshot
 
 
 def kept(tables, *columns):
@@ -45,6 +45,29 @@ def test_a_letter_of_the_validation_goes_with_its_own_kind_only(tables):
     assert len(kept(tables)) == 1
     tables.store(release())
     assert kept(tables) == []
+
+
+@pytest.mark.parametrize("stage", ["parse", "validate"])
+@pytest.mark.parametrize("item", [episode(3), character(), airing(3), snapshot()])
+def test_a_letter_of_a_metadata_record_goes_with_its_own_kind_only(tables, stage, item):
+    """Character 20 is not in anime 20, and no episode 3 is another anime's."""
+    kind, key = type(item).__name__.lower(), dead_letters.key_of(item)
+    tables.store(rejected(key, source="jikan", kind=kind, stage=stage))
+    others = [anime(key, "jikan"), episode(3, "21"), character("20"), airing(3, "21"), snapshot("21")]
+    tables.store(*others, *(other.model_copy(update={"source": "kitsu"}) for other in (item, *others)))
+    assert kept(tables, "key") == [(key,)]
+    tables.store(item)
+    assert kept(tables) == []
+
+
+def test_a_metadata_record_clears_the_letter_under_its_own_id_but_no_animes(tables):
+    """A parser that refuses a record may know no more than that id."""
+    tables.store(
+        rejected("98123", source="kitsu", kind="episode"),
+        rejected("98123", source="kitsu", kind="anime"),
+    )
+    tables.store(episode(3, source="kitsu", source_id="98123"))
+    assert kept(tables, "kind") == [("anime",)]
 
 
 def test_letters_of_delivery_are_the_importers_business(tables):

@@ -8,16 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import Integer, MetaData, create_engine, select, text
 
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.engine import connect, database, open_engine
 from anime_crawler.catalogue.errors import CatalogueError
-from anime_crawler.catalogue.migrations import revisions
+from anime_crawler.catalogue.migrations import FOLDER, revisions
 from anime_crawler.catalogue.tables import metadata
-from tests.catalogue.support import opened, release
+from tests.catalogue.support import episode, opened, release
 
 
 def test_the_migrations_build_what_the_tables_say(url):
@@ -54,6 +56,29 @@ def test_opening_again_changes_nothing_and_loads_no_migration_code(url):
     assert done.returncode == 0
     with opened(url) as tables:
         assert tables.dump() == before
+
+
+def test_an_older_catalogue_is_brought_up_to_date_and_keeps_what_it_has(url):
+    """From the first schema on: every row stays, and what is new can be stored."""
+    engine = create_engine(database(url))
+    with engine.begin() as conn:
+        config = Config(attributes={"connection": conn})
+        config.set_main_option("script_location", str(FOLDER))
+        command.upgrade(config, "0001")
+        first = MetaData()
+        first.reflect(conn)
+        first.remove(first.tables["alembic_version"])
+        for table in first.sorted_tables:
+            conn.execute(table.insert(), {c.name: 1 if isinstance(c.type, Integer) else "ж" for c in table.c})
+        old = {table.name: list(map(tuple, conn.execute(select(table)))) for table in first.sorted_tables}
+    engine.dispose()
+    with opened(url) as tables:
+        new = tables.dump()
+        assert old == {name: rows for name, rows in new.items() if name in old}
+        assert set(new) - set(old) == {name for name, rows in new.items() if not rows} != set()
+        assert tables.store(episode()) == {("episode", "new"): 1}
+    with opened(url) as tables:
+        assert tables.run(lambda conn: conn.scalar(text("SELECT version_num FROM alembic_version"))) == revisions()[-1]
 
 
 def test_a_database_newer_than_the_program_is_refused(url):

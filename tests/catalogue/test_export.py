@@ -10,8 +10,8 @@ import random
 import pytest
 
 from anime_crawler.catalogue import export
-from anime_crawler.items import Titles
-from tests.catalogue.support import anime, opened, player, release
+from anime_crawler.items import Titles, VoiceActor
+from tests.catalogue.support import airing, anime, character, episode, opened, player, release, snapshot
 
 ITEMS = [
     anime("20", title="Наруто", genres=("Экшен",), score=7.99),
@@ -22,6 +22,17 @@ ITEMS = [
     release("serial-10", "20", numbers=[1, 2]),
     release("movie-1", "9", numbers=[player(1, season_number=None)]),
     release("serial-7", None, year=2001, blocked_countries=("RU",)),
+    anime("1", "jikan", title="Naruto", external_ids={"shikimori": "20"}),
+    episode(10, "1", titles=Titles(en="=1+1", native="再会")),
+    episode(2, "1", season_number=0, is_filler=True),
+    episode(2, "404"),
+    character("17", "1", role="Main", voice_actors=(VoiceActor(name="竹内順子", language="Japanese"),)),
+    character("17", "2", role="Supporting"),
+    character("9", None, picture="https://pictures.example.com/9.jpg"),
+    airing(3, "1", kind="sub", delayed=True),
+    airing(3, "1", kind="raw"),
+    snapshot("1", day=2),
+    snapshot("1", day=1, votes=7),
 ]
 
 
@@ -79,12 +90,13 @@ def test_anime_have_one_row_per_title_and_source(tables):
     rows = rows_of(tables, "anime")
     assert [(r["title_id"], r["source"]) for r in rows] == [
         (None, "kodik"),
+        ("20", "jikan"),
         ("20", "kodik"),
         ("20", "shikimori"),
         ("9", "shikimori"),
     ]
-    assert (rows[2]["title_ru"], rows[2]["genres"], rows[2]["score"]) == ("Наруто", ["Экшен"], 7.99)
-    assert "fetched_at" not in rows[2]
+    assert (rows[3]["title_ru"], rows[3]["genres"], rows[3]["score"]) == ("Наруто", ["Экшен"], 7.99)
+    assert "fetched_at" not in rows[3]
 
 
 def test_unmatched_releases_are_listed(tables):
@@ -103,6 +115,67 @@ def test_episodes_are_listed_by_title_and_number(tables):
         ("20", 10),
         ("9", 1),
     ]
+
+
+def test_what_sources_say_of_episodes_comes_by_their_own_anime_ids(tables):
+    """With the title where the source's anime has one; a source without seasons has none here either."""
+    tables.store(*ITEMS)
+    rows = rows_of(tables, "episode_info")
+    assert [(r["title_id"], r["source"], r["anime_id"], r["season_number"], r["number"]) for r in rows] == [
+        ("20", "jikan", "1", None, 10),
+        ("20", "jikan", "1", 0, 2),
+        (None, "jikan", "404", None, 2),
+    ]
+    assert (rows[0]["title_native"], rows[1]["is_filler"]) == ("再会", True)
+
+
+def test_a_character_has_a_row_for_each_anime_it_is_in(tables):
+    """With its role and voices there."""
+    tables.store(*ITEMS)
+    first, second, third = rows_of(tables, "characters")
+    assert first == {
+        "title_id": "20",
+        "source": "jikan",
+        "source_id": "17",
+        "name_ru": None,
+        "name_en": None,
+        "name_romaji": "Naruto Uzumaki",
+        "name_native": None,
+        "picture": None,
+        "anime_id": "1",
+        "role": "Main",
+        "voice_actors": [{"name": "竹内順子", "language": "Japanese"}],
+    }
+    assert (second["title_id"], second["anime_id"], second["role"]) == (None, "2", "Supporting")
+    assert (third["source_id"], third["anime_id"], third["picture"]) == (
+        "9",
+        None,
+        "https://pictures.example.com/9.jpg",
+    )
+
+
+def test_airings_and_snapshots_are_listed_in_order(tables):
+    """Of number and kind, of type and day."""
+    tables.store(*ITEMS)
+    airings, snapshots = rows_of(tables, "airings"), rows_of(tables, "snapshots")
+    assert [(r["title_id"], r["number"], r["kind"], r["delayed"]) for r in airings] == [
+        ("20", 3, "raw", None),
+        ("20", 3, "sub", True),
+    ]
+    assert [(r["title_id"], r["day"], r["votes"]) for r in snapshots] == [
+        ("20", "2026-03-01", 7),
+        ("20", "2026-03-02", None),
+    ]
+
+
+@pytest.mark.parametrize("kind", export.KINDS)
+def test_what_belongs_to_adult_anime_can_be_left_out(tables, kind):
+    """Whichever source says so; of an anime that nobody else knows, by the source's own id."""
+    tables.store(*ITEMS, anime("20", is_adult=True), anime("404", "jikan", is_adult=True))
+    with tables.conn.begin():
+        kept = list(export.rows(tables.conn, kind, with_adult=False))
+    assert [row for row in kept if row.get("title_id") == "20" or row.get("anime_id") == "404"] == []
+    assert bool(kept) == (kind not in ("episode_info", "airings", "snapshots"))
 
 
 @pytest.mark.parametrize("kind", export.KINDS)

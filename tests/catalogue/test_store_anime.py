@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from anime_crawler.catalogue import tables as t
+from anime_crawler.catalogue.outbox import load_titles, titles_to_deliver
+from anime_crawler.catalogue.wanted import wanted
 from anime_crawler.items import Titles
 from tests.catalogue.support import NOW, absent, anime, rejected, release
 
@@ -133,3 +135,41 @@ def test_texts_come_back_as_they_were(tables):
     tables.store(anime(titles=Titles(ru=text), description=text))
     stored = type(anime()).model_validate_json(tables.rows(t.anime, "data")[0][0])
     assert (stored.titles.ru, stored.description) == (text, text)
+
+
+def of_jikan(title="Naruto", **fields):
+    """An anime of a source that is not delivered, with the identity source's id."""
+    return anime("20", "jikan", title=title, external_ids={"shikimori": "20"}, **fields)
+
+
+def test_a_source_that_is_not_delivered_makes_no_title(tables):
+    """Its anime is kept under the title's id; there is nothing to deliver and nothing to ask about."""
+    assert tables.store(of_jikan()) == {("anime", "new"): 1}
+    assert tables.rows(t.anime, "source", "title_id") == [("jikan", "20")]
+    assert tables.rows(t.title) == []
+    assert tables.run(titles_to_deliver, 10, ready_only=False) == tables.run(wanted, 1, NOW, 10, ()) == []
+
+
+def test_a_source_that_is_not_delivered_does_not_raise_versions(tables):
+    """New, changed or moved to another title: the backend would get what it has."""
+    tables.store(release(), anime())
+    before = tables.rows(t.title)
+    tables.store(of_jikan(), run=2)
+    tables.store(of_jikan("NARUTO"), run=3)
+    tables.store(of_jikan(episodes_total=220), anime("20", "jikan", external_ids={"shikimori": "21"}), run=4)
+    assert tables.rows(t.title) == before
+
+
+def test_a_source_that_is_delivered_raises_the_version(tables):
+    """Named in SOURCE_PRIORITY, its fields may reach the backend."""
+    tables.store(release())
+    tables.store(of_jikan(), source_priority=("shikimori", "jikan"))
+    assert version(tables) == 2
+
+
+def test_a_title_finds_what_was_said_of_it_before_it_was_made(tables):
+    """Its first release comes after the metadata."""
+    tables.store(of_jikan())
+    tables.store(release(), run=2)
+    (state,) = tables.run(load_titles, ["20"])
+    assert (state.version, list(state.anime)) == (1, ["jikan"])

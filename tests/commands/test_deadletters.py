@@ -10,9 +10,9 @@ import pytest
 import anime_crawler.sources
 from anime_crawler.catalogue import dead_letters
 from anime_crawler.catalogue import tables as t
-from anime_crawler.catalogue.dead_letters import Letter
+from anime_crawler.catalogue.dead_letters import Letter, key_of
 from anime_crawler.catalogue.lock import catalogue_lock
-from tests.catalogue.support import opened, player, rejected, release
+from tests.catalogue.support import airing, character, episode, opened, player, rejected, release, snapshot
 
 SAMPLES = Path(anime_crawler.sources.__path__[0]) / "kodik" / "samples"
 
@@ -94,6 +94,15 @@ def test_what_the_validation_set_aside_is_validated_again(scrapy, url, host, cod
     keep(url, rejected(stage="validate", kind="release", raw=item.model_dump_json()))
     assert scrapy("deadletters", "replay").returncode == code
     assert len(letters(url)) == code
+
+
+@pytest.mark.parametrize("item", [episode(), character(), airing(), snapshot()])
+def test_a_metadata_record_is_validated_again_too(scrapy, url, item):
+    """Its kind names its model."""
+    kind = type(item).__name__.lower()
+    keep(url, rejected(key_of(item), source="jikan", stage="validate", kind=kind, raw=item.model_dump_json()))
+    assert scrapy("deadletters", "replay").returncode == 0
+    assert letters(url) == []
 
 
 def test_drop_forgets_one(scrapy, url):

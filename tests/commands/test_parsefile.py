@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.test_source_contract import FOLDERS, read
+from anime_crawler.commands.source_checks import read
+from tests.test_source_contract import FOLDERS
 
 
 def sample(source: str, case: str) -> str:

@@ -7,16 +7,16 @@ from collections.abc import Callable
 
 import pytest
 
+from anime_crawler.base_spiders import SourceCard
+from anime_crawler.config import Config, is_secret
+from anime_crawler.sources import cards
 from tests.e2e.support import Project, until
 
 Exports = dict[str, bytes]
 NewProject = Callable[..., Project]
 CRAWL = ("crawl", "kodik", "-s", "JOBDIR=var/jobs/kodik")
 
-WRONG_SETTINGS = {
-    "KODIK_API_TOKEN": "two words",
-    "KODIK_BASE_URL": "kodik-api.com",
-    "SHIKIMORI_BASE_URL": "ftp://shikimori.io",
+WRONG_OF_PROJECT = {
     "BACKEND_BASE_URL": "http://user:password@localhost",
     "INTERNAL_TOKEN": "changeme",
     "DATABASE_URL": "mysql://localhost/anime",
@@ -26,22 +26,30 @@ WRONG_SETTINGS = {
     "BACKOFF_BASE_SECONDS": "0",
     "BACKOFF_MAX_SECONDS": "nan",
     "RATE_LIMIT_RPS": "fast",
-    "KODIK_LIMITS": "2 per second",
-    "SHIKIMORI_LIMITS": "5/x",
     "BACKEND_LIMITS": "-1/s",
     "TITLE_LANGUAGES": "klingon",
     "TRANSLATION_PRIORITY": " , ",
     "REFRESH_ONGOING_HOURS": "never",
     "REFRESH_RELEASED_DAYS": "0",
 }
-SECRETS = ("KODIK_API_TOKEN", "INTERNAL_TOKEN")
+WRONG_BY_TYPE = {bool: "perhaps", int: "some"}
+
+
+def wrong_of(card: SourceCard) -> dict[str, str]:
+    """A wrong value for each setting on a card that can have one; a text of its own cannot."""
+    own = {s.name: WRONG_BY_TYPE[type(s.default)] for s in card.settings if type(s.default) in WRONG_BY_TYPE}
+    secrets = {secret.setting: "two words" for secret in card.secrets}
+    named = {card.base_url_setting: f"ftp://{card.name}.example", card.limits_setting: "2 per second"}
+    return {**own, **secrets, **{name: value for name, value in named.items() if name}}
+
+
+WRONG_SETTINGS = WRONG_OF_PROJECT | {name: value for card in cards().values() for name, value in wrong_of(card).items()}
 
 
 def test_every_setting_has_its_wrong_value_here() -> None:
-    """A new setting must be added to the table."""
-    from anime_crawler.config import Config
-
-    assert {name.upper() for name in Config.model_fields} == set(WRONG_SETTINGS)
+    """A new setting of the project must be added to the table; those of sources are derived."""
+    texts = {s.name for card in cards().values() for s in card.settings if type(s.default) not in WRONG_BY_TYPE}
+    assert {name.upper() for name in Config.model_fields} == set(WRONG_SETTINGS) | texts
 
 
 def test_wrong_settings_stop_before_the_first_request(quick_project: Project) -> None:
@@ -49,7 +57,7 @@ def test_wrong_settings_stop_before_the_first_request(quick_project: Project) ->
     done = quick_project.crawl(**WRONG_SETTINGS)
     assert done.returncode == 2, done.stderr
     for name, value in WRONG_SETTINGS.items():
-        read = "a secret value, not shown" if name in SECRETS else value.replace("user:password", "user:***")
+        read = "a secret value, not shown" if is_secret(name) else value.replace("user:password", "user:***")
         line = next((line for line in done.stderr.splitlines() if f"{name}: " in line), "")
         assert read in line, name
         assert f"example: {name}=" in line

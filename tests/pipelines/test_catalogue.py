@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from scrapy.exceptions import DropItem
+from scrapy.settings import Settings
 
 from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue import tables as t
@@ -16,6 +17,8 @@ from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import Checkpoint
 from anime_crawler.pipelines.catalogue import CataloguePipeline
 from tests.catalogue.support import absent, anime, opened, rejected, release
+
+PRIORITIES = {"IDENTITY_SOURCE": "shikimori", "SOURCE_PRIORITY": ["shikimori", "kodik"]}
 
 
 class Job:
@@ -35,7 +38,7 @@ def run(url, work):
     async def main():
         catalogue = await Catalogue.open(url)
         job = Job(catalogue)
-        crawler = SimpleNamespace(job=job, settings={"IDENTITY_SOURCE": "shikimori"})
+        crawler = SimpleNamespace(job=job, settings=Settings(PRIORITIES))
         try:
             return await work(CataloguePipeline.from_crawler(crawler), job)
         finally:
@@ -54,6 +57,15 @@ def page(number):
     """100 releases and the checkpoint after them."""
     releases = [release(f"{number}-{i}", str(i)) for i in range(100)]
     return [*releases, Checkpoint(source="kodik", previous={"n": number} if number else None, state={"n": number + 1})]
+
+
+def test_an_anime_of_a_source_that_is_not_delivered_makes_no_title(url):
+    """SOURCE_PRIORITY does not name it."""
+    item = anime("20", "jikan", external_ids={"shikimori": "20"})
+    run(url, lambda pipeline, job: pipeline.process_item(item))
+    with opened(url) as tables:
+        assert tables.rows(t.anime, "title_id") == [("20",)]
+        assert tables.rows(t.title) == []
 
 
 def test_a_data_item_comes_back_when_it_is_stored(url):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from scrapy.exceptions import DropItem
 
-from anime_crawler.items import Checkpoint, Rejected, Titles
+from anime_crawler.items import Checkpoint, Rejected, Titles, VoiceActor
 from anime_crawler.pipelines.validation import ValidationPipeline
-from tests.catalogue.support import absent, anime, player, rejected, release
+from tests.catalogue.support import absent, airing, anime, character, episode, player, rejected, release, snapshot
 
 process = ValidationPipeline().process_item
 
@@ -19,6 +19,10 @@ process = ValidationPipeline().process_item
         release(numbers=[0, 1, 990_001]),
         release(numbers=[]),
         absent(),
+        episode(season_number=0),
+        character(anime_id=None),
+        airing(),
+        snapshot(),
         rejected(),
         Checkpoint(source="kodik", previous=None, state={}),
     ],
@@ -51,13 +55,22 @@ def test_what_is_no_item_of_ours_goes_no_further(thing):
         (release(numbers=[1, 1]), "must rise"),
         (release(numbers=[player(1, source_number=2**31)]), "above 2147483647"),
         (release(numbers=[player(1, season_number=2**40)]), "above 2147483647"),
+        (episode(titles=Titles(en="a\x00b")), "titles"),
+        (episode(2**31), "above 2147483647"),
+        (episode(season_number=2**31), "above 2147483647"),
+        (episode(anime_id="2\x000"), "identity"),
+        (character(names=Titles(native="a\x00b")), "names"),
+        (character(role="\x1b[2J"), "role"),
+        (character(voice_actors=(VoiceActor(name="x", language="a\x00"),)), "voice actors"),
+        (airing(2**31), "above 2147483647"),
+        (snapshot(snapshot_type="top\x00"), "identity"),
     ],
 )
 def test_what_breaks_a_rule_becomes_a_dead_letter_with_the_reason(item, reason):
     """Naming the field; the whole item is kept to be looked at."""
     letter = process(item)
     assert isinstance(letter, Rejected)
-    assert (letter.stage, letter.source, letter.source_id) == ("validate", item.source, item.source_id)
+    assert (letter.stage, letter.source, letter.source_id) == ("validate", item.source, ":".join(item.key[1:]))
     assert reason in letter.reason
     assert type(item).model_validate_json(letter.raw) == item
 

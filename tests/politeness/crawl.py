@@ -20,7 +20,7 @@ from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 
 from anime_crawler import settings as project_settings
-from anime_crawler.base_spiders import GivenUp, Secret, SourceCard, SourceSpider
+from anime_crawler.base_spiders import Action, GivenUp, Secret, SourceCard, SourceSpider, Verdict
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.job import stop_crawler
@@ -52,6 +52,7 @@ class Plan:
     stop_at_start: bool = False
     log_level: str = "WARNING"
     max_body_bytes: int = 2**20
+    obeys_robots: bool = False
 
 
 class PathSpider(SourceSpider):
@@ -72,6 +73,11 @@ class PathSpider(SourceSpider):
         url = self.plan.base_url + path if path.startswith("/") else path
         meta = {"index": index, "path": path, **self.plan.meta}
         return FormRequest(url, formdata={"n": str(index)}, meta=meta, callback=self.done, errback=self.gave_up)
+
+    def judge(self, response):
+        if response.body == b"banned":
+            return Verdict(Action.GIVE_UP, "banned", "banned for two hours", rest_s=7200)
+        return super().judge(response)
 
     def done(self, response):
         yield from self.outcome(response.meta, "ok", response.meta.get("attempt", 1))
@@ -103,6 +109,10 @@ class FakeJob(SimpleNamespace):
         self.ending = [asyncio.ensure_future(stop_crawler(crawler)) for crawler in self.crawlers]
 
 
+def secret(where: Any) -> Secret:
+    return Secret("KODIK_API_TOKEN", where, "token", "", prefix="Bearer " if where == "header" else "")
+
+
 def card_of(plan: Plan) -> SourceCard:
     return SourceCard(
         name="upstream",
@@ -112,8 +122,9 @@ def card_of(plan: Plan) -> SourceCard:
         limits=plan.limits,
         limits_origin="a test's own",
         item_kinds=(),
-        secrets=tuple(Secret("KODIK_API_TOKEN", where, "token", "") for where in plan.secrets),  # type: ignore[arg-type]
+        secrets=tuple(secret(where) for where in plan.secrets),
         max_body_bytes=plan.max_body_bytes,
+        obeys_robots=plan.obeys_robots,
     )
 
 
@@ -174,7 +185,6 @@ def main(plan: Plan, spider_class: type[SourceSpider]) -> None:
         "outcomes": getattr(spider, "outcomes", []),
         "report": job.report.as_dict(),
         "waiting": job.report.waiting,
-        "reason": crawler.stats.get_value("finish_reason"),
         "exit_code": job.exit_code,
     }
     logging.shutdown()
@@ -188,7 +198,6 @@ class Result:
     outcomes: dict[str, tuple[str, int]]
     """Path -> (``ok`` or the kind of the verdict, attempts)."""
     report: dict[str, Any]
-    reason: str
     exit_code: int
     waiting: dict[str, str]
     output: str

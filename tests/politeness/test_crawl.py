@@ -112,7 +112,7 @@ def test_the_token_joins_a_request_when_it_leaves_and_is_left_nowhere(server, pl
     for arrival in server.arrivals:
         below = arrival.path.startswith("/api/")
         assert parse_qs(arrival.body).get("token", []) == ([TOKEN] if below else [])
-        assert arrival.headers.get("Token") == (TOKEN if below else None)
+        assert arrival.headers.get("Token") == (f"Bearer {TOKEN}" if below else None)
     assert {arrival.path for arrival in server.arrivals} == set(server_paths)
     assert (tmp_path / "job" / "frontier.sqlite").exists()
     left = [result.output, *(path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file())]

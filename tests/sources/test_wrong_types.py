@@ -12,18 +12,23 @@ import orjson
 import pytest
 
 from anime_crawler.base_spiders import ResponseError
+from anime_crawler.commands.source_checks import read
 from anime_crawler.items import Item, Rejected
+from anime_crawler.sources.anilist import schema as anilist_schema
 from anime_crawler.sources.jikan import schema as jikan_schema
+from anime_crawler.sources.kitsu import schema as kitsu_schema
 from anime_crawler.sources.kodik import schema as kodik_schema
 from anime_crawler.sources.shikimori import schema as shikimori_schema
-from tests.test_source_contract import SAMPLES, read
+from tests.test_source_contract import SAMPLES
 
 NOW = datetime(2026, 5, 3, tzinfo=UTC)
 WRONG: list[Any] = [None, True, -1, 10**25, 1.5, "", "x\x00", [], ["x", None, 5], {"x": {"y": []}}]
 ACCEPTED = [s for s in SAMPLES if read(s, "expected.json")["verdict"] == "ok" and "unknown" not in s.name]
 ONE_OF_A_KIND = [s for s in ACCEPTED if not s.name.startswith(("kind__", "status__", "translation_kind__"))]
 DRIFTS = {
+    "anilist": anilist_schema.drift,
     "jikan": jikan_schema.drift,
+    "kitsu": kitsu_schema.drift,
     "kodik": kodik_schema.drift,
     "shikimori": lambda document: shikimori_schema.drift(document["data"]["animes"]),
 }

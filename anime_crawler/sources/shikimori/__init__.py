@@ -31,6 +31,7 @@ CARD = SourceCard(
     documentation="https://shikimori.io/api/doc and https://shikimori.io/api/doc/graphql; schema of 2026-07",
     base_url="https://shikimori.io",
     base_url_setting="SHIKIMORI_BASE_URL",
+    base_url_suffix="/api",
     limits="5/s,90/min",
     limits_setting="SHIKIMORI_LIMITS",
     limits_origin="its config/initializers/rack-attack.rb: per address, GraphQL and REST together",

@@ -1,0 +1,33 @@
+"""``scrapy checksources``: what is wrong with the sources, without a network."""
+
+from __future__ import annotations
+
+import argparse
+
+from scrapy.commands import ScrapyCommand
+from scrapy.exceptions import UsageError
+
+from anime_crawler import sources
+from anime_crawler.commands.source_checks import problems, samples_of
+
+
+class Command(ScrapyCommand):
+    requires_project = True
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        return "[NAME …]"
+
+    def short_desc(self) -> str:
+        return "Check cards, files and samples of the sources (for developers)"
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        known = list(sources.cards())
+        if unknown := sorted(set(args) - set(known)):
+            raise UsageError(f"there is no source {', '.join(unknown)}; there are: {', '.join(known)}")
+        found = {name: list(problems(name)) for name in args or known}
+        for name, its in found.items():
+            print(f"{name}: {len(samples_of(name))} samples, {'fine' if not its else f'{len(its)} problems'}")
+            for problem in its:
+                print(f"  {problem}")
+        self.exitcode = int(any(found.values()))

@@ -1,0 +1,69 @@
+"""``scrapy newsource``: the folder of a new source, working and tested from the first minute."""
+
+from __future__ import annotations
+
+import argparse
+import keyword
+import re
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from scrapy.commands import ScrapyCommand
+from scrapy.exceptions import UsageError
+
+from anime_crawler import sources
+
+TEMPLATE = Path(str(files(__package__))) / "templates" / "source"
+NEXT = """\
+{folder} is written: a source whose upstream is a JSON list in pages. Nothing else had to be edited. Now:
+  1. __init__.py: who the upstream is, its limits and who states them
+  2. schema.py, parse.py: its words, and how they become items; a sample for each word (samples/)
+  3. spider.py: what it asks, when it stops
+  scrapy parsefile {name} FILE        shows what a recorded answer gives
+  scrapy checksources {name}          tells what is still missing"""
+
+
+class Command(ScrapyCommand):
+    requires_project = True
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        return "NAME"
+
+    def short_desc(self) -> str:
+        return "Write the folder of a new source (for developers)"
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        if len(args) != 1:
+            raise UsageError("name the source: scrapy newsource my_source")
+        name = args[0]
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+            raise UsageError(f"{name!r} is no name for a folder of Python: small letters, digits and underscores")
+        folder = Path(sources.__path__[0]) / name
+        if folder.exists():
+            raise UsageError(f"there is a source {name} already: {folder}")
+        write(folder, words_of(name))
+        print(NEXT.format(folder=folder, name=name))
+
+
+def words_of(name: str) -> dict[str, str]:
+    """What the templates leave open, for a source of this name."""
+    parts = name.split("_")
+    return {
+        "name": name,
+        "upper": name.upper(),
+        "title": " ".join(part.capitalize() for part in parts),
+        "cls": "".join(part.capitalize() for part in parts),
+        "host": f"{name.replace('_', '-')}.example",
+        "month": datetime.now(UTC).strftime("%Y-%m"),
+    }
+
+
+def write(folder: Path, words: dict[str, str]) -> None:
+    """Fill in every template below the folder."""
+    for template in sorted(TEMPLATE.rglob("*.tmpl")):
+        target = folder / template.relative_to(TEMPLATE).with_suffix("")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(Template(template.read_text(encoding="utf-8")).substitute(words), encoding="utf-8")

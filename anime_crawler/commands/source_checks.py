@@ -1,0 +1,227 @@
+"""What every source must be like. `scrapy checksources` tells people, the test suite holds it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from scrapy.http import Response
+from scrapy.responsetypes import responsetypes
+
+from anime_crawler import items, sources
+from anime_crawler.base_spiders import ResponseError, SourceCard, SourceSpider
+from anime_crawler.config import Config
+from anime_crawler.politeness.limits import parse_limits
+
+FILES = {"__init__.py", "schema.py", "parse.py", "spider.py", "samples"}
+META = {"says", "origin", "endpoint", "status", "fetched_at"}
+SECRET = re.compile(r"token=(?!REDACTED)[^&\"\s]+|\b(?!0123456789abcdef)[0-9a-f]{32}\b")
+"""What looks like a credential. Invented ids of 32 digits begin with those of the documentation."""
+
+Problems = Iterator[str]
+
+
+def folder_of(name: str) -> Path:
+    """Where the source lives."""
+    return Path(sources.__path__[0]) / name
+
+
+def part(name: str, file: str) -> Any:
+    """A module of the source."""
+    return import_module(f"{sources.__name__}.{name}.{file}")
+
+
+def spiders_of(name: str) -> list[type[SourceSpider]]:
+    """The spiders that a source defines."""
+    found = vars(part(name, "spider")).values()
+    return [c for c in found if isinstance(c, type) and issubclass(c, SourceSpider) and c is not SourceSpider]
+
+
+def samples_of(name: str) -> list[Path]:
+    """Folders of its samples, in order."""
+    return sorted((folder_of(name) / "samples").iterdir())
+
+
+def read(sample: Path, file: str) -> Any:
+    """A JSON file of a sample."""
+    return json.loads((sample / file).read_text(encoding="utf-8"))
+
+
+def body_file(sample: Path) -> Path:
+    """The answer as it was received: ``response.json``, ``response.html``, …"""
+    (file,) = sample.glob("response.*")
+    return file
+
+
+def parsed(sample: Path) -> list[Any]:
+    """What the parser gives for a sample.
+
+    Raises:
+        ResponseError: it understands nothing of it.
+    """
+    at = datetime.fromisoformat(read(sample, "meta.json")["fetched_at"])
+    parse = part(sample.parent.parent.name, "parse").parse_file
+    return list(parse(body_file(sample).read_bytes(), sample.name, at))
+
+
+def comparable(item: BaseModel) -> dict[str, Any]:
+    """An item as samples write it down: without the time of fetching, the raw record and what is unknown."""
+    values = item.model_dump(mode="json", exclude={"fetched_at", "raw"})
+    return {"item": type(item).__name__, **{k: v for k, v in values.items() if v not in (None, [], {})}}
+
+
+def files_are_those_of_all(name: str) -> Problems:
+    """Who knows one source folder knows all."""
+    found = {path.name for path in folder_of(name).iterdir() if path.name != "__pycache__"}
+    yield from (f"{file} is missing" for file in sorted(FILES - found))
+    yield from (f"{file} does not belong here" for file in sorted(found - FILES))
+    for sample in samples_of(name):
+        if {path.stem for path in sample.iterdir()} != {"response", "expected", "meta"}:
+            yield f"samples/{sample.name} is to hold a response, expected.json and meta.json"
+
+
+def card_says_who_states_the_limits(name: str) -> Problems:
+    """The card is named after the folder; limits parse, somebody states them; its settings exist."""
+    card: SourceCard = sources.cards()[name]
+    if card.name != name:
+        yield f"the card is named {card.name}"
+    if not parse_limits(card.limits).windows or len(card.limits_origin) <= 20:
+        yield "the card is to state limits, and who says so"
+    if not card.base_url.startswith("https://") or card.base_url.endswith("/"):
+        yield f"{card.base_url} is no https address without a slash at its end"
+    named = [card.base_url_setting, card.limits_setting, *(secret.setting for secret in card.secrets)]
+    yield from (f"no setting {n}" for n in named if n and n.lower() not in Config.model_fields)
+
+
+def docstring_tells_history_and_quirks(name: str) -> Problems:
+    """Dated changes, and each quirk with what we do and the sample that shows it."""
+    text = import_module(f"{sources.__name__}.{name}").__doc__ or ""
+    if not re.search(r"\nHistory:\n    \d{4}-\d{2}  \S", text):
+        yield "the docstring has no History of dated lines"
+    if "\nQuirks:\n    " not in text:
+        yield "the docstring has no Quirks"
+    samples = {sample.name for sample in samples_of(name)}
+    yield from (f"{named} is no sample" for named in re.findall(r"[a-z_]+__[a-z0-9_]+", text) if named not in samples)
+
+
+def spiders_keep_the_card(name: str) -> Problems:
+    """Named after the folder, with the folder's card; item kinds are items of ours; arguments have a line of help."""
+    if not spiders_of(name):
+        yield "spider.py defines no spider"
+    for spider in spiders_of(name):
+        if not re.fullmatch(rf"{name}(_\w+)?", spider.name):
+            yield f"the spider's name {spider.name} does not begin with the folder's"
+        if spider.card is not sources.cards()[name]:
+            yield f"{spider.name} has another card"
+        yield from (f"argument {word} of {spider.name}: no help" for word, h in spider.arguments.items() if len(h) < 10)
+    kinds = sources.cards()[name].item_kinds
+    yield from (f"{kind} is no item" for kind in kinds if not issubclass(getattr(items, kind, str), items.Item))
+
+
+def mapping_tables(name: str) -> dict[str, dict[str, Enum]]:
+    """Tables of a parser that turn the upstream's words into ours, by what they map: ``kind``, ``status``."""
+    tables = {}
+    for constant, value in vars(part(name, "parse")).items():
+        if constant.isupper() and isinstance(value, dict) and all(isinstance(v, Enum) for v in value.values()):
+            tables[re.sub(r"(?<=s)es$|s$", "", constant.lower())] = value
+    return tables
+
+
+def sample_name(table: str, word: str) -> str:
+    """``kind__tv_special`` for ``TV Special``."""
+    return f"{table}__{re.sub(r'[^a-z0-9]+', '_', word.lower()).strip('_')}"
+
+
+def mapped_words_have_samples(name: str) -> Problems:
+    """One sample per key of each mapping table, and one for an unknown word, which is set aside."""
+    tables, samples = mapping_tables(name), {sample.name: sample for sample in samples_of(name)}
+    if not tables:
+        yield "parse.py maps no words"
+    for table, words in tables.items():
+        wanted = {sample_name(table, word) for word in [*words, "unknown"]}
+        yield from (f"no sample {one}" for one in sorted(wanted - samples.keys()))
+        unknown = samples.get(f"{table}__unknown")
+        if unknown and not any(isinstance(i, items.Rejected) and "unknown value" in i.reason for i in parsed(unknown)):
+            yield f"samples/{table}__unknown: the word is not refused"
+
+
+def sample_gives_what_is_expected(sample: Path) -> Problems:
+    """The spider's judgement of the answer, and the items of one that is accepted."""
+    expected = read(sample, "expected.json")
+    if expected.get("judged", True):  # not what the spider never asks for, and only `parsefile` understands
+        kind = spiders_of(sample.parent.parent.name)[0]().judge(_response(sample)).kind
+        if kind != expected["verdict"]:
+            yield f"judged {kind}, not {expected['verdict']}"
+    if expected["verdict"] == "ok":
+        try:
+            found = [comparable(item) for item in parsed(sample)]
+        except ResponseError as error:
+            yield f"not understood: {error}"
+            return
+        if len(found) != len(expected["items"]):
+            yield f"{len(found)} items, not {len(expected['items'])}"
+        for item, wanted in zip(found, expected["items"], strict=False):
+            differ = sorted(n for n in {*item, *wanted} if item.get(n) != wanted.get(n))
+            yield from (f"{n}: {item.get(n)!r}, not {wanted.get(n)!r}" for n in differ)
+
+
+def _response(sample: Path) -> Response:
+    meta, file = read(sample, "meta.json"), body_file(sample)
+    url = f"https://x.test{meta['endpoint'].split()[1]}"
+    kind: type[Response] = responsetypes.from_args(url=url, filename=file.name)
+    return kind(url, status=meta["status"], body=file.read_bytes())
+
+
+def items_survive_a_round_trip(sample: Path) -> Problems:
+    """Their JSON gives the same item again, with the same checksum; keys are unique."""
+    try:
+        found = parsed(sample) if read(sample, "expected.json")["verdict"] == "ok" else []
+    except ResponseError:  # said by the check above
+        return
+    for item in found:
+        again = type(item).model_validate_json(item.model_dump_json())
+        if again != item or (isinstance(item, items.Item) and again.checksum() != item.checksum()):
+            yield f"{comparable(item)} is another one when read from its JSON"
+    keys = [(type(item), item.key) for item in found if isinstance(item, items.Item)]
+    if len(keys) != len(set(keys)):
+        yield "two items have one key"
+
+
+def sample_is_documented(sample: Path) -> Problems:
+    """Invented or recorded, what it shows, and a placeholder where a credential was."""
+    meta = read(sample, "meta.json")
+    if meta.keys() != META or len(meta["says"]) <= 5:
+        yield f"meta.json is to have {', '.join(sorted(META))}"
+    for path in sample.iterdir():
+        if match := SECRET.search(path.read_text(encoding="utf-8")):
+            yield f"{path.name}: {match[0][:12]}… looks like a secret"
+
+
+CHECKS: tuple[Callable[[str], Problems], ...] = (
+    files_are_those_of_all,
+    card_says_who_states_the_limits,
+    docstring_tells_history_and_quirks,
+    spiders_keep_the_card,
+    mapped_words_have_samples,
+)
+SAMPLE_CHECKS: tuple[Callable[[Path], Problems], ...] = (
+    sample_gives_what_is_expected,
+    items_survive_a_round_trip,
+    sample_is_documented,
+)
+
+
+def problems(name: str) -> Problems:
+    """Everything that is wrong with a source, one sentence each."""
+    for check in CHECKS:
+        yield from check(name)
+    for sample in samples_of(name):
+        for sample_check in SAMPLE_CHECKS:
+            yield from (f"samples/{sample.name}: {problem}" for problem in sample_check(sample))

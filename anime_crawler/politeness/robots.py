@@ -1,0 +1,60 @@
+"""robots.txt as RFC 9309 has it: what cannot be read forbids everything, and what it forbids is said."""
+
+from __future__ import annotations
+
+from typing import cast
+from urllib.parse import urlsplit
+
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.downloadermiddlewares import robotstxt
+from scrapy.robotstxt import RobotParser
+
+from anime_crawler.base_spiders import Action, GivenUp, Verdict
+from anime_crawler.politeness.upstream import attempt_of
+
+ROBOTS = "dont_obey_robotstxt"
+"""Request meta by which Scrapy marks its own request for robots.txt."""
+
+
+class RobotsTxtMiddleware(robotstxt.RobotsTxtMiddleware):
+    """Scrapy's takes a robots.txt that failed for one that allows all, and drops what is forbidden in silence."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self._unread: dict[str, Exception] = {}
+
+    async def robot_parser(self, request: Request) -> RobotParser | None:
+        """``None``: there is no robots.txt.
+
+        Raises:
+            GivenUp: it could not be read, or the run is being stopped.
+        """
+        netloc = urlsplit(request.url).netloc
+        await super().robot_parser(request)
+        if error := self._unread.get(netloc):
+            raise _unread(request, error)
+        # Not what was awaited: of several that wait for one Deferred, Scrapy gives the parser to the first only.
+        return cast("RobotParser | None", self._parsers[netloc])
+
+    def process_request_2(self, rp: RobotParser | None, request: Request) -> None:
+        """Raises: GivenUp for what robots.txt forbids."""
+        if rp is not None and not rp.allowed(request.url, self._default_useragent):
+            parts = urlsplit(request.url)
+            message = f"robots.txt of {parts.hostname} forbids {parts.path}; it is not asked for"
+            raise GivenUp(Verdict(Action.GIVE_UP, "robots_forbid", message), attempt_of(request) - 1)
+
+    def _robots_error(self, exc: Exception, netloc: str) -> None:
+        if not (isinstance(exc, GivenUp) and exc.verdict.kind.startswith("status_4")):  # 4xx: there is none
+            self._unread[netloc] = exc
+        super()._robots_error(exc, netloc)
+
+
+def _unread(request: Request, error: Exception) -> GivenUp:
+    if isinstance(error, GivenUp) and error.verdict.kind in ("stopped", "resting"):
+        request.meta["unfinished"] = True
+        return GivenUp(error.verdict, attempt_of(request) - 1)
+    host = urlsplit(request.url).hostname
+    why = error.verdict.message if isinstance(error, GivenUp) else type(error).__name__
+    message = f"robots.txt of {host} could not be read ({why}); without it nothing is asked there"
+    return GivenUp(Verdict(Action.GIVE_UP, "robots_unread", message), attempt_of(request) - 1)

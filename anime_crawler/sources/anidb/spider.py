@@ -1,0 +1,398 @@
+"""Takes AniDB's titles once a day, and the details of few anime: those named, or those most wanted."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
+from gzip import compress
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlencode, urlsplit
+from weakref import WeakKeyDictionary
+
+from pydantic import BaseModel, ConfigDict
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from anime_crawler.base_spiders import (
+    ACCEPT,
+    Action,
+    ArgumentError,
+    GivenUp,
+    ResponseError,
+    SourceSpider,
+    Verdict,
+    set_aside,
+)
+from anime_crawler.items import Absent, Anime, Character, Checkpoint, Episode, Item, Rejected, utc_now
+from anime_crawler.sources.anidb import CARD
+from anime_crawler.sources.anidb.parse import items_from_anime, items_from_dump
+from anime_crawler.sources.anidb.schema import (
+    ANIME,
+    DUMP,
+    GZIP,
+    WebPageError,
+    bears,
+    drift,
+    dump_records,
+    fingerprint,
+    root_from_body,
+)
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+API = "http://api.anidb.net:9001"
+"""The API's own host, used unless another address than the card's is set: that then serves dump and API."""
+DUMP_PATH = "/api/anime-titles.xml.gz"
+ONCE_IN = timedelta(hours=24)
+"""Before this time the dump, or the same anime, is not asked for again: either is a reason for a ban (wiki)."""
+QUOTA = 190
+"""Wanted details in a day; what the card's 200 leave is for the dump and for anime that people name."""
+SPACING_S = 4.0
+"""Between two requests: two seconds are the wiki's floor, four to six what long runs go unbanned with."""
+BAN = timedelta(hours=24)
+"""Bans last 6 to 24 hours, seldom longer, and begin anew with each request."""
+PAUSE_S = 900.0
+"""After an overload, or a block in front of AniDB; a lower bound."""
+FEW, MOST_VANISHED = 20, 0.1
+"""How many, or which part, of the known anime a dump may lack: AniDB deletes a few a week."""
+
+Yielded = Item | Rejected | Checkpoint | Request
+
+
+class Kept(BaseModel):
+    """What is remembered between runs. The checkpoint's state; 0.7 MB for 16,000 anime."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dump_at: str | None = None
+    """When AniDB last gave the dump, or said that it is the same."""
+    modified: str | None = None
+    """Its ``Last-Modified``."""
+    dump: str | None = None
+    """The dump as it came, in base64, until all its titles are stored: a killed run does not ask for it again."""
+    known: dict[str, str] = {}
+    """aid -> `fingerprint` of its titles."""
+    asked: dict[str, str] = {}
+    """aid -> when its details were had; of the last `ONCE_IN`."""
+
+    def dump_due(self, now: datetime) -> datetime | None:
+        """When the dump may be asked for; ``None``: at once."""
+        due = datetime.fromisoformat(self.dump_at) + ONCE_IN if self.dump_at else now
+        return due if due > now else None
+
+    def asked_since(self, now: datetime) -> dict[str, str]:
+        """What of `asked` still holds."""
+        return {aid: at for aid, at in self.asked.items() if now - datetime.fromisoformat(at) < ONCE_IN}
+
+
+class AnidbSpider(SourceSpider):
+    """``scrapy crawl anidb``: all titles at first, then those that changed; details as the quota allows."""
+
+    name = "anidb"
+    card = CARD
+    arguments = {
+        "mode": "full (all titles of the dump) or incremental (those that changed; default after the first time)",
+        "ids": "only the details of these anime: 1,4196",
+        "titles": "only the details of the anime with one of these titles: One Piece;Naruto",
+        "episodes": "1: the episodes too, of anime whose details are had",
+        "characters": "1: the characters too, of anime whose details are had",
+    }
+    custom_settings = {
+        "CONCURRENT_REQUESTS": 1,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
+        "DOWNLOAD_DELAY": SPACING_S,
+    }
+
+    def __init__(self, name: str | None = None, **kwargs: str) -> None:
+        super().__init__(name, **kwargs)
+        if len(self.args.keys() & {"mode", "ids", "titles"}) > 1:
+            raise ArgumentError("one of mode, ids and titles is wanted, or none")
+        self.mode = self.args.get("mode")
+        if self.mode not in (None, "full", "incremental"):
+            raise ArgumentError(f"mode={self.mode}: full or incremental is wanted; AniDB lists nothing else")
+        self.ids = _ids(self.args["ids"]) if "ids" in self.args else []
+        self.titles = _titles(self.args["titles"]) if "titles" in self.args else []
+        self._kinds: tuple[type[Any], ...] = (Anime, Rejected, *self._wanted_kinds())
+        self._stored: dict[str, Any] | None = None
+        """The checkpoint as the catalogue holds it."""
+
+    def _wanted_kinds(self) -> Iterator[type[Item]]:
+        for argument, kind in (("episodes", Episode), ("characters", Character)):
+            if self.args.get(argument, "1") != "1":
+                raise ArgumentError(f"{argument}={self.args[argument]}: 1 is wanted, or nothing")
+            if argument in self.args:
+                yield kind
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        if (spider.ids or spider.titles) and not spider.client:
+            raise ArgumentError(
+                "details are given to registered clients only: register one at https://anidb.net/software/add, "
+                "then set ANIDB_CLIENT to its name and ANIDB_CLIENTVER to its version, a whole number"
+            )
+        return spider
+
+    @property
+    def client(self) -> str:
+        """Name of the registered client; empty: there is none."""
+        return str(self.crawler.settings.get("ANIDB_CLIENT") or "")
+
+    async def start(self) -> AsyncIterator[Any]:
+        self._stored = await self.run.checkpoint()
+        assert self.crawler.engine is not None
+        if getattr(self.crawler.engine.scheduler, "resumed", False):
+            return
+        kept = self._kept
+        if kept.dump is not None:
+            at = datetime.fromisoformat(str(kept.dump_at))
+            for yielded in self._take_dump(root_from_body(b64decode(kept.dump)), at):
+                yield yielded
+        due = kept.dump_due(utc_now())
+        if not self.ids and due is None:
+            yield self._dump_request()
+            return
+        if due and not self.ids:
+            self.logger.info(
+                "AniDB gives its titles once a day; the next may be had at %s", due.isoformat(" ", "minutes")
+            )
+        async for request in self._first_details():
+            yield request
+
+    @property
+    def _kept(self) -> Kept:
+        return Kept.model_validate(self._stored or {})
+
+    def _keep(self, **changes: Any) -> Checkpoint:
+        """The checkpoint with these changes."""
+        previous, self._stored = self._stored, self._kept.model_copy(update=changes).model_dump()
+        return Checkpoint(source=CARD.name, previous=previous, state=self._stored)
+
+    # The dump of titles.
+
+    def _dump_request(self) -> Request:
+        """Not kept over the process: the checkpoint says whether it is still to be made."""
+        kept = self._kept
+        headers = {"If-Modified-Since": kept.modified} if kept.modified and kept.known else None
+        meta = {"derived": True, "handle_httpstatus_list": [304]}
+        url = f"{self.base_url}{DUMP_PATH}"
+        return Request(url, callback=self.parse_dump, errback=self.failed, headers=headers, meta=meta, dont_filter=True)
+
+    async def parse_dump(self, response: Response) -> AsyncIterator[Yielded]:
+        """The day's titles, or the word that they are the same; then what details are wanted."""
+        now = utc_now()
+        if response.status == 304:
+            yield self._keep(dump_at=now.isoformat())
+        else:
+            root = _root(response)
+            if self._is_short(root):
+                yield self._keep(dump_at=now.isoformat())
+                message = "the dump lacks many anime that it had: it is not whole, and tomorrow's is waited for"
+                self.run.fail(Verdict(Action.GIVE_UP, "wrong_shape", message))
+                return
+            body = response.body if response.body.startswith(GZIP) else compress(response.body, mtime=0)
+            modified = (response.headers.get("Last-Modified") or b"").decode("latin-1") or None
+            yield self._keep(dump_at=now.isoformat(), modified=modified, dump=b64encode(body).decode())
+            for yielded in self._take_dump(root, now):
+                yield yielded
+        async for request in self._first_details():
+            yield request
+
+    def _is_short(self, root: Element) -> bool:
+        before = self._kept.known.keys()
+        gone = before - {entry.get("aid") for entry in root.iterfind("anime")}
+        return len(gone) > max(FEW, MOST_VANISHED * len(before))
+
+    def _take_dump(self, root: Element, at: datetime) -> Iterator[Yielded]:
+        """Items of a dump, or of what changed in it, and of what is no longer in it; then that they are told."""
+        before = self._kept.known
+        known = {record["aid"]: fingerprint(record["titles"]) for record in dump_records(root) if record["aid"]}
+        is_full = self.mode == "full" or not before
+        news = (r for r in dump_records(root) if is_full or before.get(r["aid"]) != known.get(r["aid"], ""))
+        self._report_drift(root)
+        yield from items_from_dump(news, at)
+        yield from (Absent(source=CARD.name, source_id=aid, fetched_at=at) for aid in before if aid not in known)
+        self.run.progress(len(known), len(known))
+        yield self._keep(dump=None, known=known)
+
+    # Details, one anime at a time.
+
+    async def _first_details(self) -> AsyncIterator[Request]:
+        aids = self.ids or self._found() or await self._wanted()
+        asked = self._kept.asked_since(utc_now())
+        again = [aid for aid in aids if aid in asked]
+        if again:
+            self.logger.info("not asked again within a day: %s", ",".join(again))
+        for request in self._details_request([aid for aid in aids if aid not in asked], 0):
+            yield request
+
+    def _found(self) -> list[str]:
+        """Ids of the anime that bear one of the titles asked for."""
+        known, found = self._kept.known, []
+        for title in self.titles:
+            hits = [aid for aid, print_ in known.items() if bears(print_, title)]
+            if not hits:
+                self.logger.warning("AniDB's titles know no %r", title)
+            found += hits
+        return list(dict.fromkeys(found))
+
+    async def _wanted(self) -> list[str]:
+        """Ids whose details the catalogue wants, most wanted first, as many as the day's quota still allows."""
+        if self.titles:
+            return []
+        if not self.client:
+            self.logger.info("titles only: set ANIDB_CLIENT to have details too")
+            return []
+        asked, known = self._kept.asked_since(utc_now()), self._kept.known
+        found = await self.run.wanted(max(0, QUOTA - len(asked)), frozenset(asked))
+        return [aid for aid in found if aid in known]  # what the dump lacks costs quota and answers nothing
+
+    def _details_request(self, aids: list[str], done: int) -> Iterator[Request]:
+        """The request for the first of `aids`, if there is one; the others follow it."""
+        if not aids:
+            return
+        version = self.crawler.settings.getint("ANIDB_CLIENTVER", 1)
+        query = {"request": "anime", "client": self.client, "clientver": version, "protover": 1, "aid": aids[0]}
+        api = API if self.base_url == CARD.base_url else self.base_url
+        yield Request(
+            f"{api}/httpapi?{urlencode(query)}",
+            callback=self.parse_anime,
+            errback=self.anime_failed,
+            cb_kwargs={"aids": aids, "done": done},
+            dont_filter=True,
+        )
+
+    def parse_anime(self, response: Response, aids: list[str], done: int) -> Iterator[Yielded]:
+        """One anime with what was asked for of it; then the next."""
+        root = _root(response)
+        self._report_drift(root)
+        if root.get("id") == aids[0]:
+            yield from (item for item in items_from_anime(root, utc_now()) if isinstance(item, self._kinds))
+        else:
+            yield self._unanswered(aids[0], f"id: an answer for {str(root.get('id'))[:20]!r}, which nobody asked for")
+        yield from self._go_on(aids, done)
+
+    def anime_failed(self, failure: Failure) -> Iterator[Yielded]:
+        """Errback: an anime that there is not, or that comes empty, costs only itself; all else ends the run."""
+        request: Request = failure.request  # type: ignore[attr-defined]
+        aids, done = request.cb_kwargs["aids"], request.cb_kwargs["done"]
+        error = failure.value
+        kind = error.verdict.kind if isinstance(error, GivenUp) else ""
+        if kind == "not_found":
+            yield Absent(source=CARD.name, source_id=aids[0], fetched_at=utc_now())
+        elif kind == "empty_anime":
+            yield self._unanswered(aids[0], str(error))
+        else:
+            yield from self.failed(failure)
+            return
+        yield from self._go_on(aids, done)
+
+    def _unanswered(self, aid: str, reason: str) -> Rejected:
+        record = {"id": aid}
+        return set_aside(CARD.name, "anime", record, reason, utc_now(), source_id=aid, request={"ids": aid})
+
+    def _go_on(self, aids: list[str], done: int) -> Iterator[Checkpoint | Request]:
+        now = utc_now()
+        self.run.progress(done + 1, done + len(aids))
+        yield self._keep(asked={**self._kept.asked_since(now), aids[0]: now.isoformat()})
+        yield from self._details_request(aids[1:], done + 1)
+
+    def _report_drift(self, root: Element) -> None:
+        for (path, change), count in drift(root).items():
+            self.run.drift(path, change, count)
+
+    def judge(self, response: Response) -> Verdict:
+        """The root element decides before the status: every error of AniDB's is a 200. None is asked again at once."""
+        if response.status == 304:
+            return ACCEPT
+        try:
+            root = _root(response)
+        except ResponseError as error:
+            return _judge_unreadable(response, error)
+        if root.tag == "error":
+            return _judge_error(root.get("code") or "", (root.text or "").strip())
+        return _judge_root(root) if response.status == 200 else _judge_status(response)
+
+
+_roots: WeakKeyDictionary[Response, Any] = WeakKeyDictionary()
+"""Parsed bodies of the responses that are alive: judged first, then read by the callback."""
+
+
+def _root(response: Response) -> Element:
+    if response not in _roots:
+        _roots[response] = root_from_body(response.body)
+    root: Element = _roots[response]
+    return root
+
+
+def _judge_error(code: str, text: str) -> Verdict:
+    words = text.casefold()
+    if "banned" in words:
+        return _blocked("AniDB has banned this address")
+    if code == "302" or "client version" in words:
+        message = f"AniDB does not know this client or its version ({text[:100]}); the version is a whole number"
+        return Verdict(Action.GIVE_UP, "client_refused", message, "ANIDB_CLIENT")
+    if code == "330" or "anime not found" in words:
+        return Verdict(Action.GIVE_UP, "not_found", "AniDB has no such anime")
+    if code == "998" or "aid missing" in words:
+        return Verdict(Action.GIVE_UP, "bad_request", f"AniDB takes the request for wrong: {text[:200]}")
+    return Verdict(Action.GIVE_UP, "refused", f"AniDB says: {text[:200]}")
+
+
+def _blocked(what: str) -> Verdict:
+    message = f"{what}; each request makes it longer, so nothing is asked before {utc_now() + BAN:%Y-%m-%d %H:%M} UTC"
+    return Verdict(Action.GIVE_UP, "blocked", message, rest_s=BAN.total_seconds())
+
+
+def _judge_root(root: Element) -> Verdict:
+    if root.tag == ANIME:
+        empty = Verdict(Action.GIVE_UP, "empty_anime", "AniDB sends an anime with nothing in it; try it another day")
+        return ACCEPT if len(root) else empty
+    if root.tag == DUMP and len(root):
+        return ACCEPT
+    return _wrong_shape(f"<{root.tag[:40]}> with {len(root)} children is no answer of AniDB's")
+
+
+def _judge_unreadable(response: Response, error: ResponseError) -> Verdict:
+    if isinstance(error, WebPageError) and response.status in (200, 403):
+        return _blocked("AniDB sends a web page, its robot check or a block")
+    if response.status != 200:
+        return _judge_status(response)
+    is_probe = urlsplit(response.url).path.endswith(CARD.probe.path) and response.body
+    return ACCEPT if is_probe else _wrong_shape(str(error))
+
+
+def _wrong_shape(message: str) -> Verdict:
+    """Not tried again at once: the same anime twice in a day, or a second dump, is a reason for a ban."""
+    return Verdict(Action.GIVE_UP, "wrong_shape", message, is_upstream_trouble=True)
+
+
+def _judge_status(response: Response) -> Verdict:
+    status = response.status
+    if status == 403:
+        return _blocked("AniDB refuses this address or its user agent (status 403)")
+    if status == 429 or status >= 500:
+        message = f"status {status}: AniDB wants a pause of a quarter of an hour at least"
+        return Verdict(Action.GIVE_UP, "overloaded", message, is_upstream_trouble=True, rest_s=PAUSE_S)
+    if 300 <= status < 400:
+        host = urlsplit((response.headers.get("Location") or b"").decode("latin-1")).hostname
+        return Verdict(Action.GIVE_UP, "moved", f"AniDB redirects to {host}", "ANIDB_BASE_URL")
+    return Verdict(Action.GIVE_UP, f"status_{status}", f"status {status}: this is not AniDB's API", "ANIDB_BASE_URL")
+
+
+def _ids(text: str) -> list[str]:
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    if not found or not all(part.isascii() and part.isdigit() and 0 < int(part) < 10**9 for part in found):
+        raise ArgumentError(f"ids={text[:40]}: AniDB's numbers are wanted, like 1,4196")
+    return list(dict.fromkeys(str(int(part)) for part in found))
+
+
+def _titles(text: str) -> list[str]:
+    found = [part.strip() for part in text.split(";") if part.strip()]
+    if not found:
+        raise ArgumentError("titles: at least one title is wanted, like One Piece;Naruto")
+    return list(dict.fromkeys(found))

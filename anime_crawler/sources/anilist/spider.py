@@ -1,0 +1,389 @@
+"""Asks AniList for titles by id or name, for what changed, and, where that is allowed, for everything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import pairwise
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+import orjson
+from pydantic import BaseModel, ConfigDict
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from anime_crawler.base_spiders import (
+    ACCEPT,
+    Action,
+    ArgumentError,
+    GivenUp,
+    ResponseError,
+    SourceSpider,
+    Verdict,
+    json_body,
+    verdict_by_status,
+)
+from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.sources.anilist import CARD
+from anime_crawler.sources.anilist.parse import is_named, items_from_airings, items_from_media
+from anime_crawler.sources.anilist.schema import (
+    AIRINGS,
+    CHARACTERS,
+    TITLES,
+    Slice,
+    change_of,
+    changes_of,
+    data_from_document,
+    drift,
+    errors_of,
+    has_date,
+    has_more_characters,
+    id_of,
+)
+
+BATCH = 50
+"""AniList's largest ``perPage``; more is cut without an error."""
+LAST_PAGE = 100
+"""5,000 entries: no list goes deeper, 400 is what comes then. Also where a list that lies about its end has to end."""
+MOST_LISTED = 200_000
+"""Records in one walk: ten times the titles there are. More means that AniList does not heed our filters."""
+OVERLAP_S = 600
+"""Read again below the watermark: rows move up while they are read, and two clocks are involved."""
+FIRST_LOOK_S = 86_400
+"""How far the first incremental run looks back; further would be the mass collection that the terms forbid."""
+SCHEDULE_S = 7 * 86_400
+"""How far ahead airings are read: some 300. Further ones are guesses by the week, and every title has its next one."""
+PROJECT_PAGE = "https://github.com/anime-crawler/anime_crawler"
+"""Who we are, as in our user agent: without any ``Referer`` some got 403 in 2026-08."""
+Mode = Literal["full", "incremental"]
+
+
+class Walk(BaseModel):
+    """What is left to read, and from where on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    slices: tuple[Slice, ...]
+    """The first is being read."""
+    page: int = 1
+    """The one to read next."""
+    began: int
+    """Unix time."""
+    floor: int = 0
+    """Unix time down to which changes are read."""
+    top: int | None = None
+    """Unix time of the last change when the walk began."""
+    listed: int = 0
+
+    def after(self, records: list[Any], has_next: bool) -> Walk:
+        """The walk when its page is read. A slice that cannot be read to its end is replaced by its parts.
+
+        Raises:
+            ResponseError: it has none.
+        """
+        here, rest = self.slices[0], self.slices[1:]
+        step: dict[str, Any] = {"listed": self.listed + len(records), "page": 1}
+        if here.sort == "UPDATED_AT_DESC" and self.top is None:
+            step["top"] = max(changes_of(records), default=None)
+        if not has_next or not records or self._is_past(records):
+            return self.model_copy(update=step | {"slices": rest})
+        if self.page < LAST_PAGE:
+            return self.model_copy(update=step | {"page": self.page + 1})
+        parts = here.split()
+        if not parts:
+            raise ResponseError(f"AniList lists more than 5,000 for {here.variables()}, and no filter makes it less")
+        return self.model_copy(update=step | {"slices": (*parts, *rest)})
+
+    def _is_past(self, records: list[Any]) -> bool:
+        """Whether the rest of the slice is not wanted."""
+        if self.slices[0].sort == "START_DATE":
+            return any(has_date(record) for record in records)
+        return self.slices[0].sort == "UPDATED_AT_DESC" and min(changes_of(records), default=0) < self.floor
+
+
+class State(BaseModel):
+    """The checkpoint: walks under way, and up to when all changes are known."""
+
+    model_config = ConfigDict(frozen=True)
+
+    full: Walk | None = None
+    incremental: Walk | None = None
+    watermark: int | None = None
+    """Unix time."""
+
+    def begun(self, mode: Mode, now: int) -> State:
+        """With a walk of that mode: the one under way, else a new one."""
+        return self if getattr(self, mode) else self.model_copy(update={mode: self._new(mode, now)})
+
+    def _new(self, mode: Mode, now: int) -> Walk:
+        if mode == "full":
+            return Walk(slices=whole_catalogue(now), began=now)
+        floor = (self.watermark or now - FIRST_LOOK_S) - OVERLAP_S
+        schedule = Slice(sort="TIME", low=now, high=now + SCHEDULE_S)
+        return Walk(slices=(Slice(sort="UPDATED_AT_DESC"), schedule), began=now, floor=floor)
+
+    def after(self, mode: Mode, walk: Walk) -> State:
+        """With that walk; with the new watermark when it has ended."""
+        if walk.slices:
+            return self.model_copy(update={mode: walk})
+        # A full walk has seen each title at some time since it began.
+        watermark = walk.began if mode == "full" else max(walk.top or 0, self.watermark or 0) or walk.began
+        return self.model_copy(update={mode: None, "watermark": watermark})
+
+
+def whole_catalogue(now: int) -> tuple[Slice, ...]:
+    """Slices that hold every title: each some hundreds to 2,000, then those that may have no date.
+
+    What is announced is listed on its own, so that the undated rest, for which there is no filter, is short.
+    """
+    this_year = time.gmtime(now).tm_year
+    years = [1970, 1980, 1990, 1995, *range(2000, this_year + 2)]
+    bounds = [None, *(year * 10_000 for year in years), None]
+    dated = [Slice(sort="ID", low=low, high=high) for low, high in pairwise(bounds)]
+    return (*dated, Slice(sort="ID", status="NOT_YET_RELEASED"), Slice(sort="START_DATE"))
+
+
+class AnilistSpider(SourceSpider):
+    """``scrapy crawl anilist``: what changed since the last time, or what is named."""
+
+    name = "anilist"
+    card = CARD
+    arguments = {
+        "mode": "incremental (default): what changed, and next week's airings; full: everything, see its terms",
+        "ids": "only these titles: 1,20",
+        "titles": 'only titles of these names: "One Piece;Naruto"',
+        "characters": "1: their characters too, a request for every 25",
+    }
+    custom_settings = {"CONCURRENT_REQUESTS": 1}  # it has a limit, not published, for many at once
+
+    def __init__(self, name: str | None = None, **kwargs: str) -> None:
+        super().__init__(name, **kwargs)
+        mode = self.args.get("mode", "incremental")
+        if mode not in ("full", "incremental"):
+            raise ArgumentError(f"mode={mode}: full or incremental is wanted")
+        if len(self.args.keys() & {"mode", "ids", "titles"}) > 1:
+            raise ArgumentError("one of mode, ids and titles is wanted; characters=1 goes with each")
+        if self.args.get("characters", "1") != "1":
+            raise ArgumentError(f"characters={self.args['characters']}: 1 is wanted, or nothing")
+        self.mode: Mode = "full" if mode == "full" else "incremental"
+        self.ids = _ids(self.args["ids"]) if "ids" in self.args else []
+        self.titles = _names(self.args["titles"]) if "titles" in self.args else []
+        self.wants_characters = "characters" in self.args
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        if spider.args.get("mode") == "full" and not spider.own["ANILIST_MASS_COLLECTION"]:
+            raise ArgumentError(
+                "mode=full: AniList's terms forbid mass collection. Where you may do it all the same, set "
+                "ANILIST_MASS_COLLECTION=1; without it there are mode=incremental, ids=1,20 and titles=…"
+            )
+        return spider
+
+    async def start(self) -> AsyncIterator[Any]:
+        assert self.crawler.engine is not None
+        if getattr(self.crawler.engine.scheduler, "resumed", False):
+            return
+        if self.ids or self.titles:
+            for request in (*self._batches(), *map(self._search_request, self.titles)):
+                yield request
+        else:
+            stored = await self.run.checkpoint()
+            state = State.model_validate(stored or {}).begun(self.mode, int(time.time()))
+            yield self._page_request(self.mode, state, stored)
+
+    def _graphql(self, query: str, variables: dict[str, Any], **options: Any) -> Request:
+        body = orjson.dumps({"query": " ".join(query.split()), "variables": variables})
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "Referer": PROJECT_PAGE}
+        options = {"errback": self.failed, **options}
+        return Request(f"{self.base_url}/", method="POST", body=body, headers=headers, dont_filter=True, **options)
+
+    # Titles by id and by name.
+
+    def _batches(self) -> Iterator[Request]:
+        for first in range(0, len(self.ids), BATCH):
+            ids = self.ids[first : first + BATCH]
+            variables = {"page": 1, "ids": ids, "sort": ["ID"]}
+            yield self._graphql(TITLES, variables, callback=self.parse_titles, cb_kwargs={"ids": ids})
+
+    def parse_titles(self, response: Response, ids: list[int]) -> Iterator[Item | Rejected | Request]:
+        """A batch: what AniList says of each title, and which ones it does not know."""
+        records, _ = self._records(response)
+        told = {id_of(record) for record in records}
+        if not told <= {*ids, None}:
+            self._stop(response, "wrong_answer", "AniList answers with titles that nobody asked for")
+            return
+        now = utc_now()
+        yield from self._with_characters(items_from_media(records, now))
+        missing = [] if None in told else [i for i in ids if i not in told]  # what has no id may be any of them
+        yield from (Absent(source=CARD.name, source_id=str(i), fetched_at=now) for i in missing)
+
+    def _search_request(self, title: str) -> Request:
+        variables = {"page": 1, "search": title, "sort": ["SEARCH_MATCH"]}
+        return self._graphql(TITLES, variables, callback=self.parse_search, cb_kwargs={"title": title})
+
+    def parse_search(self, response: Response, title: str) -> Iterator[Item | Rejected | Request]:
+        """The titles of that name; the search itself is fuzzy and prefers what is popular."""
+        found = list(items_from_media(self._records(response)[0], utc_now()))
+        named = {item.source_id for item in found if isinstance(item, Anime) and is_named(item, title)}
+        if not named:
+            near = [f"{a.titles.romaji or a.titles.native} (ids={a.source_id})" for a in found if isinstance(a, Anime)]
+            self.logger.warning("AniList has no title %r; nearest: %s", title, "; ".join(near[:5]) or "none")
+        yield from self._with_characters(
+            item for item in found if getattr(item, "anime_id", item.source_id) in named or isinstance(item, Rejected)
+        )
+
+    # Characters of a title.
+
+    def _with_characters(self, items: Iterable[Item | Rejected]) -> Iterator[Item | Rejected | Request]:
+        for item in items:
+            yield item
+            if self.wants_characters and isinstance(item, Anime):
+                yield self._characters_request(item.source_id, 1)
+
+    def _characters_request(self, anime_id: str, page: int) -> Request:
+        return self._graphql(
+            CHARACTERS,
+            {"id": int(anime_id), "page": page},
+            callback=self.parse_characters,
+            errback=self.characters_failed,
+            cb_kwargs={"anime_id": anime_id, "page": page},
+        )
+
+    def parse_characters(self, response: Response, anime_id: str, page: int) -> Iterator[Item | Rejected | Request]:
+        """25 of a title's characters."""
+        record = data_from_document(json_body(response)).media
+        yield from items_from_media([record], utc_now())
+        if has_more_characters(record) and page < LAST_PAGE:
+            yield self._characters_request(anime_id, page + 1)
+
+    def characters_failed(self, failure: Failure) -> Iterator[Absent | Rejected]:
+        """Errback of characters: a title may be gone since it was listed."""
+        if isinstance(failure.value, GivenUp) and failure.value.verdict.kind == "not_found":
+            request: Request = failure.request  # type: ignore[attr-defined]
+            yield Absent(source=CARD.name, source_id=request.cb_kwargs["anime_id"], fetched_at=utc_now())
+        else:
+            yield from self.failed(failure)
+
+    # What changed, or everything.
+
+    def _page_request(self, mode: Mode, state: State, stored: dict[str, Any] | None, last: str = "") -> Request:
+        """The request for a walk's next page.
+
+        Args:
+            stored: the checkpoint as the catalogue holds it before that page.
+            last: what the page before held.
+        """
+        walk: Walk = getattr(state, mode)
+        return self._graphql(
+            AIRINGS if walk.slices[0].sort == "TIME" else TITLES,
+            {"page": walk.page, **walk.slices[0].variables()},
+            callback=self.parse_page,
+            cb_kwargs={"mode": mode, "state": state.model_dump(mode="json"), "stored": stored, "last": last},
+        )
+
+    def parse_page(
+        self, response: Response, mode: Mode, state: dict[str, Any], stored: dict[str, Any] | None, last: str
+    ) -> Iterator[Item | Rejected | Checkpoint | Request]:
+        """One page: its items, then how far we have come, then the next page."""
+        (records, has_next), here = self._records(response), State.model_validate(state)
+        walk: Walk = getattr(here, mode)
+        read = items_from_airings if walk.slices[0].sort == "TIME" else items_from_media
+        yield from self._with_characters(read(records, utc_now()))
+        digest = " ".join(f"{id_of(record)}/{change_of(record)}" for record in records[:3])
+        try:
+            _check_sense(walk, records, digest == last and walk.page > 1)
+            walk = walk.after(records, has_next)
+        except ResponseError as error:
+            self._stop(response, "wrong_answer", str(error))
+            return
+        self.run.progress(walk.listed, None)
+        there = here.after(mode, walk)
+        yield Checkpoint(source=CARD.name, previous=stored, state=there.model_dump(mode="json"))
+        if walk.slices:
+            yield self._page_request(mode, there, there.model_dump(mode="json"), digest)
+
+    def _records(self, response: Response) -> tuple[list[Any], bool]:
+        """What a page lists, and whether there is a next one."""
+        document = json_body(response)
+        for (path, change), count in drift(document).items():
+            self.run.drift(path, change, count)
+        page = data_from_document(document).page
+        return (page.records, page.pageInfo.hasNextPage) if page else ([], False)
+
+    def _stop(self, response: Response, kind: str, message: str) -> None:
+        """End the run incomplete; the page stays pending and is asked for again by the next run."""
+        response.meta["unfinished"] = True
+        self.run.fail(Verdict(Action.GIVE_UP, kind, message))
+
+    def judge(self, response: Response) -> Verdict:
+        """GraphQL's errors decide, whatever the status; 403 is an outage or a block, and the end of the run."""
+        if response.status == 429:
+            return verdict_by_status(response.status)
+        if 300 <= response.status < 400:
+            return Verdict(Action.GIVE_UP, "moved", _moved_message(response), "ANILIST_BASE_URL")
+        try:
+            document = json_body(response)
+            errors = errors_of(document)
+            if errors:
+                return _judge_error(response.status, *errors[0])
+            if response.status == 200:
+                data_from_document(document)
+                return ACCEPT
+        except ResponseError as error:
+            if response.status == 200:
+                kind = "not_json" if str(error).startswith("not JSON") else "wrong_shape"
+                return Verdict(Action.RETRY, kind, str(error), is_upstream_trouble=True)
+        return _judge_status(response.status, "")
+
+
+def _judge_error(http_status: int, status: int | None, message: str) -> Verdict:
+    status = status or http_status
+    if status == 404:
+        return Verdict(Action.GIVE_UP, "not_found", "AniList has no anime of that id")
+    if status in (403, 429) or status >= 500:
+        return _judge_status(status, message)
+    return Verdict(Action.GIVE_UP, "query_refused", f"AniList refuses the query: {message}")
+
+
+def _judge_status(status: int, message: str) -> Verdict:
+    if status == 403:
+        said = f": {message}" if message else ""
+        return Verdict(
+            Action.GIVE_UP, "blocked", f"AniList is closed, for all or for us; try again in some hours{said}"
+        )
+    if status == 404:
+        return Verdict(Action.GIVE_UP, "status_404", "status 404: this is not AniList's API", "ANILIST_BASE_URL")
+    return verdict_by_status(status)
+
+
+def _moved_message(response: Response) -> str:
+    location = (response.headers.get("Location") or b"").decode("latin-1")
+    return f"AniList has moved to {urlsplit(location).hostname}; a redirected query would arrive without its body"
+
+
+def _check_sense(walk: Walk, records: list[Any], is_repeated: bool) -> None:
+    """Raises: ResponseError: going on would never come to an end."""
+    if records and is_repeated:
+        raise ResponseError("AniList gave the same page twice")
+    if records and walk.slices[0].sort == "UPDATED_AT_DESC" and not changes_of(records):
+        raise ResponseError("a page of changes does not say when anything changed")
+    if walk.listed > MOST_LISTED:
+        raise ResponseError(f"AniList lists more than {MOST_LISTED} titles, more than there are")
+
+
+def _names(text: str) -> list[str]:
+    found = list(dict.fromkeys(name.strip() for name in text.split(";") if name.strip()))
+    if not found:
+        raise ArgumentError('titles: at least one is wanted, like "One Piece;Naruto"')
+    return found
+
+
+def _ids(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(p.isascii() and p.isdigit() and 0 < int(p) < 2**31 for p in parts):
+        raise ArgumentError("ids: AniList's numbers are wanted, like 1,20")
+    return list(dict.fromkeys(map(int, parts)))

@@ -1,0 +1,396 @@
+"""Asks AnimeSchedule for its whole list, for the timetables of the weeks around now, for routes, or for titles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from pydantic import BaseModel, ConfigDict
+from scrapy import Request
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from anime_crawler.base_spiders import (
+    ACCEPT,
+    Action,
+    ArgumentError,
+    GivenUp,
+    ResponseError,
+    SourceSpider,
+    Verdict,
+    json_body,
+    verdict_by_status,
+)
+from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.sources.animeschedule import CARD
+from anime_crawler.sources.animeschedule.parse import (
+    AIR_TYPES,
+    is_named,
+    is_nothing_there,
+    items_from_rows,
+    items_from_shows,
+    routes_with_news,
+    show_path,
+)
+from anime_crawler.sources.animeschedule.schema import (
+    check_document,
+    drift,
+    list_page_from_document,
+    rows_from_document,
+)
+
+PAGE_SIZE = 18
+"""Anime on a page; fixed by AnimeSchedule."""
+MOST_PAGES = 3_000
+"""54,000 anime, about twice as many as any catalogue has: a list that claims more is read no further."""
+SEARCH_PAGES = 5
+"""Hits come by popularity, not by likeness: among 90 the wanted name should be."""
+LONGEST_SEARCH = 200
+"""Characters of a search text that AnimeSchedule takes."""
+WEEK = timedelta(weeks=1)
+WEEKS_AHEAD = 2
+"""Weeks of plans that are read; how far ahead there are any is not known."""
+MOST_WEEKS_BACK = 52
+"""After a pause of more than a year, what is older is left out: 160 requests are enough for one run."""
+
+
+class Walk(BaseModel):
+    """How far AnimeSchedule has been read. The checkpoint's state."""
+
+    model_config = ConfigDict(frozen=True)
+
+    page: int = 0
+    """Page of the whole list to read next, from 1; 0: no walk is under way."""
+    total: int = 0
+    """Anime in the list, as the last page read said."""
+    complete: bool = False
+    """The list has been walked once to the end that it states itself."""
+    week: date | None = None
+    """Monday of the last week whose timetables have been read; this week at most, since later ones are plans."""
+
+    @property
+    def last_page(self) -> int:
+        """Where the list ends by what it says itself."""
+        return min(-(-self.total // PAGE_SIZE), MOST_PAGES)
+
+    def after(self, rows: int, total: int) -> Walk:
+        """The walk when its page is read."""
+        here = self.model_copy(update={"total": total})
+        is_end = rows < PAGE_SIZE or self.page >= here.last_page
+        return here.ended() if is_end else here.model_copy(update={"page": self.page + 1})
+
+    def ended(self) -> Walk:
+        """The walk when nothing more comes; one that ends before the last page does not make it complete."""
+        return self.model_copy(update={"page": 0, "complete": self.complete or self.page >= self.last_page})
+
+    def state(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return self.model_dump(mode="json")
+
+
+class AnimeScheduleSpider(SourceSpider):
+    """``scrapy crawl animeschedule``: the whole list at first, then the timetables of the weeks around now."""
+
+    name = "animeschedule"
+    card = CARD
+    arguments = {
+        "mode": "full (the whole list; default until it has been read once) or incremental (timetables around now)",
+        "ids": "only these anime, by route: one-piece,naruto",
+        "titles": 'only anime of exactly these names: "One Piece;Naruto"',
+    }
+    custom_settings = {
+        "CONCURRENT_REQUESTS": 1,  # one request a second leaves nothing to do at once
+        "CONCURRENT_ITEMS": 256,  # a week's airings of one kind and the checkpoint in one go
+    }
+
+    def __init__(self, name: str | None = None, **kwargs: str) -> None:
+        super().__init__(name, **kwargs)
+        if len(self.args) > 1:
+            raise ArgumentError("only one of mode, ids and titles is wanted")
+        self.mode = self.args.get("mode")
+        if self.mode not in (None, "full", "incremental"):
+            raise ArgumentError(f"mode={self.mode}: full or incremental is wanted")
+        self.ids = _parts(self.args, "ids", ",")
+        self.titles = _parts(self.args, "titles", ";")
+        self._doubted: set[str] = set()
+        """Addresses that were answered once as if nothing was there."""
+        self._rows = 0
+
+    async def start(self) -> AsyncIterator[Any]:
+        assert self.crawler.engine is not None
+        if getattr(self.crawler.engine.scheduler, "resumed", False):
+            return
+        requests = [self._show_request(route) for route in self.ids]
+        requests += [self._search_request(title, 1, 0) for title in self.titles]
+        for request in requests or [self._walk_request(await self.run.checkpoint())]:
+            yield request.replace(dont_filter=True)  # an interrupted run may have made it before
+
+    def _walk_request(self, stored: dict[str, Any] | None) -> Request:
+        walk = Walk.model_validate(stored or {})
+        if self.mode == "full" or (self.mode is None and not walk.complete):
+            return self._list_request(walk.model_copy(update={"page": walk.page or 1}), stored, None)
+        today = utc_now().date()
+        this_week = today - timedelta(days=today.weekday())
+        # The week before is read again: what was late in it is known only now.
+        first = max(min(walk.week or this_week, this_week - WEEK), this_week - MOST_WEEKS_BACK * WEEK)
+        return self._timetable_request(first, AIR_TYPES[0], this_week, stored)
+
+    def _get(self, path: str, query: dict[str, Any] | None = None, **options: Any) -> Request:
+        address = f"{self.base_url}{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+        return Request(address, headers={"Accept": "application/json"}, **options)
+
+    # The whole list.
+
+    def _list_request(self, walk: Walk, stored: dict[str, Any] | None, first: str | None) -> Request:
+        """The request for the walk's page.
+
+        Args:
+            stored: the checkpoint as the catalogue holds it before that page.
+            first: the first route on the page before.
+        """
+        return self._get(
+            "/anime",
+            {"st": "alphabetic", "page": walk.page},  # the only order that does not move by itself
+            callback=self.parse_list_page,
+            errback=self.list_page_failed,
+            cb_kwargs={"walk": walk.state(), "stored": stored, "first": first},
+        )
+
+    def parse_list_page(
+        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, first: str | None
+    ) -> Iterator[Item | Rejected | Checkpoint | Request]:
+        """One page: its anime, then how far we have come, then the next page."""
+        document, here = json_body(response), Walk.model_validate(walk)
+        listed = list_page_from_document(document)
+        own_first = _first_route(listed.anime)
+        if first and own_first == first:
+            self._stop(response, "repeated_page", f"AnimeSchedule gives the same page for {here.page - 1} and after it")
+            return
+        yield from items_from_shows(listed.anime, utc_now())
+        self._report_drift(document)
+        there = here.after(len(listed.anime), listed.totalAmount)
+        self.run.progress(min(here.page * PAGE_SIZE, there.total), there.total)
+        if not there.page and here.page < there.last_page:
+            self.logger.warning("AnimeSchedule's list ends on page %d of %d", here.page, there.last_page)
+        yield from self._keep(there, stored)
+        if there.page:
+            yield self._list_request(there, there.state(), own_first)
+
+    def list_page_failed(self, failure: Failure) -> Iterator[Rejected | Checkpoint]:
+        """Errback of list pages: a page past the end is the end."""
+        request: Request = failure.request  # type: ignore[attr-defined]
+        walk = Walk.model_validate(request.cb_kwargs["walk"])
+        if _kind(failure) == "nothing_there":
+            self.logger.warning("AnimeSchedule has no page %d of %d; the list ends there", walk.page, walk.last_page)
+            yield from self._keep(walk.ended(), request.cb_kwargs["stored"])
+        else:
+            yield from self.failed(failure)
+
+    def _keep(self, walk: Walk, stored: dict[str, Any] | None) -> Iterator[Checkpoint]:
+        state = walk.state()
+        if state != stored:
+            yield Checkpoint(source=CARD.name, previous=stored, state=state)
+
+    def _stop(self, response: Response, kind: str, message: str) -> None:
+        """End the run incomplete; the page stays pending and is asked for again by the next run."""
+        response.meta["unfinished"] = True
+        self.run.fail(Verdict(Action.GIVE_UP, kind, message))
+
+    # Timetables.
+
+    def _timetable_request(self, week: date, kind: str, this_week: date, stored: dict[str, Any] | None) -> Request:
+        """The request for one week in one air type.
+
+        Args:
+            week: its Monday.
+            this_week: the Monday when the run began.
+        """
+        number = week.isocalendar()  # the year is that of the week: 30 December may be in next year's first
+        return self._get(
+            f"/timetables/{kind}",
+            {"year": number.year, "week": number.week, "tz": "UTC"},
+            callback=self.parse_timetable,
+            errback=self.timetable_failed,
+            cb_kwargs={"week": f"{week}", "kind": kind, "this_week": f"{this_week}", "stored": stored},
+        )
+
+    def parse_timetable(
+        self, response: Response, week: str, kind: str, this_week: str, stored: dict[str, Any] | None
+    ) -> Iterator[Item | Rejected | Checkpoint | Request]:
+        """One timetable: its airings, the anime of which it tells news, then the next timetable."""
+        document = json_body(response)
+        rows = rows_from_document(document)
+        yield from items_from_rows(rows, utc_now(), kind)
+        self._report_drift(document)
+        self._rows += len(rows)
+        self.run.progress(self._rows, None)
+        if kind == "raw":
+            yield from map(self._show_request, routes_with_news(rows))
+        yield from self._next_timetable(week, kind, this_week, stored)
+
+    def timetable_failed(self, failure: Failure) -> Iterator[Rejected | Checkpoint | Request]:
+        """Errback of timetables: a week that AnimeSchedule has nothing for is left out."""
+        request: Request = failure.request  # type: ignore[attr-defined]
+        if _kind(failure) == "absent":
+            yield from self._next_timetable(**request.cb_kwargs)
+        else:
+            yield from self.failed(failure)
+
+    def _next_timetable(
+        self, week: str, kind: str, this_week: str, stored: dict[str, Any] | None
+    ) -> Iterator[Checkpoint | Request]:
+        read, now = date.fromisoformat(week), date.fromisoformat(this_week)
+        if kind != AIR_TYPES[-1]:
+            yield self._timetable_request(read, AIR_TYPES[AIR_TYPES.index(kind) + 1], now, stored)
+            return
+        walk = Walk.model_validate(stored or {})
+        there = walk.model_copy(update={"week": max(walk.week or read, min(read, now))})
+        yield from self._keep(there, stored)
+        if read < now + WEEKS_AHEAD * WEEK:
+            yield self._timetable_request(read + WEEK, AIR_TYPES[0], now, there.state())
+
+    # Single anime.
+
+    def _show_request(self, route: str) -> Request:
+        return self._get(
+            show_path(route), callback=self.parse_show, errback=self.show_failed, cb_kwargs={"route": route}
+        )
+
+    def parse_show(self, response: Response, route: str) -> Iterator[Item | Rejected]:
+        """One anime."""
+        document = json_body(response)
+        self._report_drift(document)
+        yield from items_from_shows([document], utc_now())
+
+    def show_failed(self, failure: Failure) -> Iterator[Absent | Rejected]:
+        """Errback of single anime: one that AnimeSchedule does not know is absent."""
+        request: Request = failure.request  # type: ignore[attr-defined]
+        if _kind(failure) == "absent":
+            yield Absent(source=CARD.name, source_id=request.cb_kwargs["route"], fetched_at=utc_now())
+        else:
+            yield from self.failed(failure)
+
+    # Titles.
+
+    def _search_request(self, title: str, page: int, found: int) -> Request:
+        return self._get(
+            "/anime",
+            {"q": title[:LONGEST_SEARCH], "page": page},
+            callback=self.parse_search,
+            errback=self.search_failed,
+            cb_kwargs={"title": title, "page": page, "found": found},
+        )
+
+    def parse_search(
+        self, response: Response, title: str, page: int, found: int
+    ) -> Iterator[Item | Rejected | Request]:
+        """A page of hits: the anime of exactly that name; a hit may as well be of that genre or studio."""
+        document = json_body(response)
+        listed = list_page_from_document(document)
+        self._report_drift(document)
+        for item in items_from_shows(listed.anime, utc_now()):
+            if isinstance(item, Rejected) or (isinstance(item, Anime) and is_named(item, title)):
+                found += isinstance(item, Anime)
+                yield item
+        if len(listed.anime) == PAGE_SIZE and page * PAGE_SIZE < listed.totalAmount and page < SEARCH_PAGES:
+            yield self._search_request(title, page + 1, found)
+        else:
+            self._tell_found(title, found)
+
+    def search_failed(self, failure: Failure) -> Iterator[Rejected]:
+        """Errback of searches: AnimeSchedule fails where there are no hits."""
+        request: Request = failure.request  # type: ignore[attr-defined]
+        if _kind(failure) == "nothing_there":
+            self._tell_found(request.cb_kwargs["title"], request.cb_kwargs["found"])
+        else:
+            yield from self.failed(failure)
+
+    def _tell_found(self, title: str, found: int) -> None:
+        if not found:
+            self.logger.warning("AnimeSchedule has no anime of exactly the name %r", title)
+
+    def _report_drift(self, document: Any) -> None:
+        for (path, change), count in drift(document).items():
+            self.run.drift(path, change, count)
+
+    def judge(self, response: Response) -> Verdict:
+        """What an answer means: AnimeSchedule says errors in the status, and 500 for what is not there."""
+        status = response.status
+        if status == 200:
+            return _judge_body(response)
+        if status == 401:
+            return Verdict(Action.GIVE_UP, "token_refused", "AnimeSchedule refuses the token", CARD.secrets[0].setting)
+        if status == 403:
+            return Verdict(Action.GIVE_UP, "blocked", "AnimeSchedule refuses to answer us; wait, and ask its staff")
+        if status == 404:
+            return _judge_404(response)
+        if 300 <= status < 400:
+            return Verdict(Action.GIVE_UP, "moved", _moved_message(response), CARD.base_url_setting)
+        if status == 500 and _may_be_nothing(response):
+            return self._judge_nothing(response)
+        return verdict_by_status(status)
+
+    def _judge_nothing(self, response: Response) -> Verdict:
+        """A failure in passing has the same text, so that it is believed only when it is said twice."""
+        action = Action.GIVE_UP if response.url in self._doubted else Action.RETRY
+        self._doubted.add(response.url)
+        return Verdict(action, "nothing_there", "AnimeSchedule has no hits, or no such page")
+
+
+def _judge_body(response: Response) -> Verdict:
+    try:
+        check_document(json_body(response), urlsplit(response.url).path)
+    except ResponseError as error:
+        kind = "not_json" if str(error).startswith("not JSON") else "wrong_shape"
+        return Verdict(Action.RETRY, kind, str(error), is_upstream_trouble=True)
+    return ACCEPT
+
+
+def _judge_404(response: Response) -> Verdict:
+    """An anime or week it does not know; anything else, and a web page, is not its API."""
+    is_page = response.body.lstrip().startswith(b"<")
+    if is_page or not re.search(r"/(anime|timetables)/[^/]+$", urlsplit(response.url).path):
+        message = "status 404: this is not AnimeSchedule's API"
+        return Verdict(Action.GIVE_UP, "status_404", message, CARD.base_url_setting)
+    return Verdict(Action.GIVE_UP, "absent", "AnimeSchedule does not know it")
+
+
+def _may_be_nothing(response: Response) -> bool:
+    """Whether it is the text for no hits where there may be none: in a search, and after the first page."""
+    address = urlsplit(response.url)
+    query = parse_qs(address.query)
+    is_list = address.path.endswith("/anime") and ("q" in query or query.get("page", ["1"]) != ["1"])
+    return is_list and is_nothing_there(response.body)
+
+
+def _moved_message(response: Response) -> str:
+    location = (response.headers.get("Location") or b"").decode("latin-1")
+    return f"AnimeSchedule redirects to {urlsplit(location).hostname}; the token goes to the configured host only"
+
+
+def _kind(failure: Failure) -> str | None:
+    """Why a request was given up; ``None``: for another reason than its answer."""
+    return failure.value.verdict.kind if isinstance(failure.value, GivenUp) else None
+
+
+def _first_route(records: list[Any]) -> str | None:
+    route = records[0].get("route") if records and isinstance(records[0], dict) else None
+    return route if isinstance(route, str) else None
+
+
+def _parts(arguments: dict[str, str], name: str, separator: str) -> list[str]:
+    """The parts of a list argument in their order, each once.
+
+    Raises:
+        ArgumentError: it is given, but names nothing, or an id is no route.
+    """
+    if name not in arguments:
+        return []
+    parts = list(dict.fromkeys(part.strip() for part in arguments[name].split(separator) if part.strip()))
+    if not parts or (name == "ids" and not all(re.fullmatch(r"[^\s/?#.][^\s/?#]*", part) for part in parts)):
+        example = {"ids": "one-piece,naruto", "titles": '"One Piece;Naruto"'}[name]
+        raise ArgumentError(f"{name}={arguments[name]}: {example} would be right")
+    return parts

@@ -1,0 +1,397 @@
+"""Walks AniSearch one page at a time: a page of the index, each anime that it lists first, the next page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from datetime import date, timedelta
+from typing import Any, Literal
+from urllib.parse import quote_plus, urljoin, urlsplit
+
+from pydantic import BaseModel, ConfigDict
+from scrapy import Request
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from anime_crawler.base_spiders import (
+    ACCEPT,
+    Action,
+    ArgumentError,
+    GivenUp,
+    SourceSpider,
+    Verdict,
+    set_aside,
+    verdict_by_status,
+)
+from anime_crawler.items import Absent, AiringStatus, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.normalize.text import normalize_line
+from anime_crawler.sources.anisearch import CARD
+from anime_crawler.sources.anisearch.parse import SOURCE, anime_from_detail, items_from_root, made
+from anime_crawler.sources.anisearch.schema import (
+    ID,
+    OUTER,
+    SLUG,
+    Index,
+    detail_from_root,
+    drift,
+    index_from_root,
+    is_challenge,
+    root_of,
+)
+
+INDEX = "/anime/index/page-{page}?char=all&sort={sort}&order={order}&view=2&limit=100&title=&titlex="
+ORDERS = {"full": ("title", "asc"), "incremental": ("date", "desc")}
+SEARCH = "/anime/index/?char=all&page=1&text={text}&smode=2&sort=title&order=asc&view=2&limit=100&title=&titlex="
+DETAIL = re.compile(r"/anime/\d+[^/]*$")
+PAGES_MOST = 1_000
+"""Index pages of a walk: five times as many as there are (207 in 2026). A list that lies about its end ends here."""
+LOOK_AGAIN = timedelta(days=7)
+"""Age from which what was not finished yet is looked at again; modb-app does so weekly."""
+HITS_MOST = 5
+"""Search results looked at where none has the very title; each costs three seconds."""
+ODD_PAGES = 3
+"""Unreadable pages in a row that are no accident any more: the site has changed or is down."""
+UNFINISHED = frozenset({AiringStatus.ANNOUNCED, AiringStatus.ONGOING, AiringStatus.PAUSED})
+ASIDE = frozenset({"wrong_shape", "server_error", "too_large"})
+"""What may be wrong with one page alone; the walk goes on without it."""
+BLOCKED = "AniSearch shuts us out, as it does for about a week after too many requests; wait, then run again"
+
+
+class Walk(BaseModel):
+    """How far the index has been walked. The checkpoint's state; of ids and titles asked for, what is left of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mode: Literal["full", "incremental", "asked"] = "full"
+    page: int = 1
+    """The index page to read when `todo` is empty."""
+    todo: tuple[int, ...] = ()
+    """Anime to read before it."""
+    titles: tuple[str, ...] = ()
+    """Titles to search for before that."""
+    is_last: bool = False
+    """There is no index page left to read."""
+    seen: str = ""
+    """Ids that were listed, as bits of a hexadecimal number: 5 KB for all of them."""
+    unfinished: str = ""
+    """Those of them that were announced, running or paused when last looked at."""
+    looked_at: str = ""
+    """Day on which the last look at all unfinished ones began."""
+    done: int = 0
+    """Anime read in this walk."""
+    total: int | None = None
+    """About how many there are, where the walk is for all: 100 on each index page."""
+    began_in: int = 0
+    """The run in which the walk began."""
+    complete: bool = False
+
+    def after_index(self, index: Index) -> Walk:
+        """The walk when the page is read: what it lists first is to be read before the next page."""
+        bits = int(self.seen or "0", 16)
+        ids = dict.fromkeys(int(row.id) for row in index.rows)
+        todo = tuple(own for own in ids if not bits >> own & 1)
+        seen = f"{bits | sum(1 << own for own in todo):x}"
+        is_last = not index.has_next or self.page >= PAGES_MOST or not todo
+        step: dict[str, Any] = {"page": self.page + 1, "todo": todo, "seen": seen, "is_last": is_last}
+        if index.last_page and self.mode == "full":
+            step["total"] = 100 * index.last_page
+        return self._settled(step)
+
+    def after_anime(self, is_unfinished: bool) -> Walk:
+        """The walk when the first of `todo` is read."""
+        own = 1 << self.todo[0]
+        bits = int(self.unfinished or "0", 16) & ~own
+        unfinished = f"{bits | own if is_unfinished else bits:x}"
+        return self._settled({"todo": self.todo[1:], "unfinished": unfinished, "done": self.done + 1})
+
+    def _settled(self, step: dict[str, Any]) -> Walk:
+        there = self.model_copy(update=step)
+        return there.model_copy(update={"complete": there.is_last and not there.todo and not there.titles})
+
+    def again(self, today: date, run_id: int) -> Walk:
+        """The incremental walk after this complete one: after a week it begins with what was not finished."""
+        step: dict[str, Any] = {"mode": "incremental", "page": 1, "is_last": False, "done": 0, "total": None}
+        if date.fromisoformat(self.looked_at) <= today - LOOK_AGAIN:
+            bits = int(self.unfinished or "0", 16)
+            todo = tuple(own for own in range(bits.bit_length()) if bits >> own & 1)
+            step |= {"todo": todo, "looked_at": today.isoformat()}
+        return self.model_copy(update={**step, "complete": False, "began_in": run_id})
+
+
+class AniSearchSpider(SourceSpider):
+    """``scrapy crawl anisearch``: everything at first, then what is new and what was not finished."""
+
+    name = "anisearch"
+    card = CARD
+    arguments = {
+        "mode": "full (everything) or incremental (newest first down to what is known; default after a full walk)",
+        "ids": "only these anime: 3633,4942",
+        "titles": "only the anime of these titles, by AniSearch's search: One Piece;Naruto",
+        "characters": "1: the characters of each anime too, a request each",
+        "episodes": "1: the episodes of each anime too, a request each",
+    }
+    custom_settings = {"CONCURRENT_REQUESTS": 1}  # one page leads to the next; the site bans those who hurry
+
+    def __init__(self, name: str | None = None, **kwargs: str) -> None:
+        super().__init__(name, **kwargs)
+        self.mode = self.args.get("mode")
+        if self.mode not in (None, "full", "incremental"):
+            raise ArgumentError(f"mode={self.mode}: full or incremental is wanted")
+        self.ids = _ids(self.args["ids"]) if "ids" in self.args else ()
+        self.titles = _titles(self.args["titles"]) if "titles" in self.args else ()
+        if len({"mode", "ids", "titles"} & self.args.keys()) > 1:
+            raise ArgumentError("one of mode, ids and titles is wanted, or none")
+        self.parts = [part for part in ("characters", "episodes") if _is_on(part, self.args)]
+        self._odd_pages = 0
+
+    async def start(self) -> AsyncIterator[Any]:
+        assert self.crawler.engine is not None
+        if getattr(self.crawler.engine.scheduler, "resumed", False):
+            return
+        if self.ids or self.titles:
+            walk, stored = Walk(mode="asked", todo=self.ids, titles=self.titles, is_last=True), None
+        else:
+            stored = await self.run.checkpoint()
+            walk = self._begin(stored)
+        for request in self._next(walk, stored):
+            yield request.replace(dont_filter=True)  # an earlier process of the run may have made the same
+
+    def _begin(self, stored: dict[str, Any] | None) -> Walk:
+        today = utc_now().date()
+        walk = Walk.model_validate(stored) if stored else None
+        is_wanted = self.mode == "full" and not (walk and walk.mode == "full" and walk.began_in == self.run.id)
+        if walk is None or (is_wanted and (walk.complete or walk.mode != "full")):
+            mode = self.mode or "full"
+            return Walk.model_validate({"mode": mode, "looked_at": today.isoformat(), "began_in": self.run.id})
+        return walk.again(today, self.run.id) if walk.complete else walk
+
+    def _next(self, walk: Walk, stored: dict[str, Any] | None) -> Iterator[Request]:
+        """The walk's next request; none when it is complete. Addresses are never taken from a page."""
+        if walk.titles:
+            text = quote_plus(walk.titles[0])
+            yield self._page(SEARCH.format(text=text), self.parse_search, walk, stored)
+        elif walk.todo:
+            yield self._page(f"/anime/{walk.todo[0]}", self.parse_detail, walk, stored)
+        elif not walk.is_last:
+            sort, order = ORDERS[walk.mode]
+            path = INDEX.format(page=walk.page, sort=sort, order=order)
+            yield self._page(path, self.parse_index, walk, stored)
+
+    def _page(self, path: str, callback: Any, walk: Walk, stored: dict[str, Any] | None, **more: Any) -> Request:
+        kwargs = {"walk": walk.model_dump(mode="json"), "stored": stored, **more}
+        return Request(f"{self.base_url}{path}", callback=callback, errback=self.page_failed, cb_kwargs=kwargs)
+
+    def _go_on(self, walk: Walk, stored: dict[str, Any] | None) -> Iterator[Checkpoint | Request]:
+        """How far we have come, then the next request."""
+        if walk.mode != "asked":
+            state = walk.model_dump(mode="json")
+            yield Checkpoint(source=CARD.name, previous=stored, state=state)
+            stored = state
+        yield from self._next(walk, stored)
+
+    # Pages.
+
+    def parse_index(
+        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None
+    ) -> Iterator[Checkpoint | Request]:
+        """A page of the index: the anime it lists first are read before the next page."""
+        here, index = Walk.model_validate(walk), index_from_root(root_of(response.body))
+        there = here.after_index(index)
+        if not index.rows:
+            self._stop(response, "wrong_shape", "a page of AniSearch's index lists nothing")
+        elif here.mode == "full" and not there.todo and index.last_page and here.page < index.last_page:
+            self._stop(response, "repeated_page", "AniSearch's index repeats its pages before its end")
+        else:
+            self.run.progress(there.done, there.total)
+            yield from self._go_on(there, stored)
+
+    def parse_search(
+        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None
+    ) -> Iterator[Checkpoint | Request]:
+        """What AniSearch finds for a title: the anime of that very title, else the first few."""
+        here = Walk.model_validate(walk)
+        found = [(row.blocks[0].title or "", int(row.id)) for row in index_from_root(root_of(response.body)).rows]
+        wanted = here.titles[0].casefold()
+        exact = [own for title, own in found if (normalize_line(title) or "").casefold() == wanted]
+        hits = exact or [own for _, own in found[:HITS_MOST]]
+        if not hits:
+            self.logger.warning("AniSearch finds no anime for the title %r", here.titles[0])
+        yield from self._found(here, hits, stored)
+
+    def _found(self, walk: Walk, ids: list[int], stored: dict[str, Any] | None) -> Iterator[Checkpoint | Request]:
+        todo = tuple(dict.fromkeys([*walk.todo, *ids]))
+        yield from self._go_on(walk.model_copy(update={"titles": walk.titles[1:], "todo": todo}), stored)
+
+    def parse_detail(
+        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, **_: Any
+    ) -> Iterator[Item | Rejected | Checkpoint | Request]:
+        """An anime's page, then those of its characters and episodes where they are wanted."""
+        here, root = Walk.model_validate(walk), root_of(response.body)
+        self._odd_pages = 0
+        detail = detail_from_root(root)
+        item = made(anime_from_detail, detail, utc_now())
+        yield item
+        for (path, change), count in drift(root).items():
+            self.run.drift(path, change, count)
+        parts = [part for part in self.parts if part != "characters" or detail.has_characters]
+        there = here.after_anime(not isinstance(item, Anime) or item.status in UNFINISHED)
+        self.run.progress(there.done, there.total)
+        yield from self._parts(f"/anime/{detail.id}{detail.slug}", parts, there, stored)
+
+    def _parts(
+        self, path: str, parts: list[str], walk: Walk, stored: dict[str, Any] | None
+    ) -> Iterator[Checkpoint | Request]:
+        if parts:
+            yield self._page(f"{path}/{parts[0]}", self.parse_part, walk, stored, anime=path, parts=parts[1:])
+        else:
+            yield from self._go_on(walk, stored)
+
+    def parse_part(
+        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, anime: str, parts: list[str]
+    ) -> Iterator[Item | Rejected | Checkpoint | Request]:
+        """The characters or the episodes of an anime."""
+        yield from items_from_root(root_of(response.body), utc_now())
+        yield from self._parts(anime, parts, Walk.model_validate(walk), stored)
+
+    # What does not come.
+
+    def page_failed(self, failure: Failure) -> Iterator[Item | Rejected | Checkpoint | Request]:
+        """Errback of all pages: goes on without an anime that is gone or cannot be read, else ends the run here."""
+        request: Request = failure.request  # type: ignore[attr-defined]
+        error, walk = failure.value, Walk.model_validate(request.cb_kwargs["walk"])
+        is_anime = bool(walk.todo and not walk.titles) or "parts" in request.cb_kwargs
+        if isinstance(error, IgnoreRequest) and not isinstance(error, GivenUp):
+            path = urlsplit(request.url).path
+            self._stop_at(request, Verdict(Action.GIVE_UP, "robots", f"AniSearch's robots.txt forbids {path}"))
+        elif isinstance(error, GivenUp) and error.verdict.kind == "redirected" and error.response is not None:
+            yield from self._redirected(request, error, walk)
+        elif isinstance(error, GivenUp) and error.verdict.kind == "absent":
+            yield from self._without(request, walk)
+        elif isinstance(error, GivenUp) and error.verdict.kind in ASIDE and is_anime and self._is_odd():
+            yield self._unreadable(request, error)
+            yield from self._without(request, walk, is_unfinished=True)
+        else:
+            yield from self.failed(failure)
+
+    def _is_odd(self) -> bool:
+        """Count a page that cannot be read; false when there were too many in a row."""
+        self._odd_pages += 1
+        return self._odd_pages < ODD_PAGES
+
+    def _without(
+        self, request: Request, walk: Walk, *, is_unfinished: bool = False
+    ) -> Iterator[Item | Checkpoint | Request]:
+        """Leave out this page: an anime, or its characters or episodes."""
+        kwargs = request.cb_kwargs
+        if "parts" in kwargs:
+            yield from self._parts(kwargs["anime"], kwargs["parts"], walk, kwargs["stored"])
+            return
+        if not is_unfinished:
+            yield Absent(source=SOURCE, source_id=str(walk.todo[0]), fetched_at=utc_now())
+        yield from self._go_on(walk.after_anime(is_unfinished), kwargs["stored"])
+
+    def _unreadable(self, request: Request, error: GivenUp) -> Rejected:
+        own = ID.search(urlsplit(request.url).path)
+        body = error.response.body.decode("utf-8", "replace") if error.response else ""
+        reason = f"{error.verdict.kind}: {error.verdict.message}"
+        record, ids = {"url": request.url, "body": body}, own[2] if own else None
+        return set_aside(SOURCE, "anime", record, reason, utc_now(), source_id=ids, request={"ids": ids})
+
+    def _redirected(self, request: Request, error: GivenUp, walk: Walk) -> Iterator[Item | Checkpoint | Request]:
+        """Follow an anime to its address with a slug, once; a search that leads to an anime has found it."""
+        path = urlsplit(_location(error.response)).path
+        own, slug = ID.search(path), SLUG.search(path)
+        assert own is not None  # the judge has seen to it
+        if walk.titles:
+            yield from self._found(walk, [int(own[2])], request.cb_kwargs["stored"])
+        elif "parts" in request.cb_kwargs or (walk.todo and int(own[2]) != walk.todo[0]):
+            yield from self._without(request, walk)  # the entry is part of another one now
+        elif walk.todo and slug and not request.meta.get("redirected"):
+            url = f"{self.base_url}/anime/{own[2]}{slug[1]}"
+            yield request.replace(url=url, meta={"redirected": True})
+        else:
+            self._stop_at(request, Verdict(Action.GIVE_UP, "moved", "AniSearch redirects without end"))
+
+    def _stop(self, response: Response, kind: str, message: str) -> None:
+        """End the run incomplete; the page stays pending and is asked for again by the next run."""
+        assert response.request is not None
+        self._stop_at(response.request, Verdict(Action.GIVE_UP, kind, message))
+
+    def _stop_at(self, request: Request, verdict: Verdict) -> None:
+        request.meta["unfinished"] = True
+        self.run.fail(verdict)
+
+    def judge(self, response: Response) -> Verdict:
+        """A page is AniSearch's when it has the site's frame; others come from who stands in front of it."""
+        path = urlsplit(response.url).path
+        frame = OUTER.search(response.body)
+        if 300 <= response.status < 400:
+            return _judge_redirect(response)
+        if response.status == 403 or (not frame and is_challenge(response.body)):
+            return Verdict(Action.GIVE_UP, "blocked", BLOCKED)
+        if path.endswith("/robots.txt"):  # RFC 9309: where there is none, nothing is forbidden
+            return ACCEPT if response.status in (200, 404, 410) else verdict_by_status(response.status)
+        if response.status in (404, 410):
+            return _judge_missing(path)
+        if response.status != 200:
+            return verdict_by_status(response.status)
+        wrong = _wrong_shape(response, frame[0] if frame else b"")
+        return Verdict(Action.RETRY, "wrong_shape", wrong, is_upstream_trouble=True) if wrong else ACCEPT
+
+
+def _judge_redirect(response: Response) -> Verdict:
+    target = urlsplit(_location(response))
+    if target.netloc == urlsplit(response.url).netloc and ID.search(target.path):
+        return Verdict(Action.GIVE_UP, "redirected", "the anime has another address")
+    message = f"AniSearch redirects to {target.hostname}"
+    return Verdict(Action.GIVE_UP, "moved", message, CARD.base_url_setting)
+
+
+def _location(response: Response | None) -> str:
+    assert response is not None
+    return urljoin(response.url, (response.headers.get("Location") or b"").decode("latin-1"))
+
+
+def _judge_missing(path: str) -> Verdict:
+    if ID.search(path):
+        return Verdict(Action.GIVE_UP, "absent", "AniSearch does not know it")
+    return Verdict(Action.GIVE_UP, "status_404", "status 404: this is not AniSearch", CARD.base_url_setting)
+
+
+def _wrong_shape(response: Response, frame: bytes) -> str | None:
+    """What is wrong with a page for the address it was asked at; ``None``: nothing."""
+    path = urlsplit(response.url).path
+    about = ID.search(path)
+    if not frame:
+        return "not a page of AniSearch: it has no content-outer"
+    if b"</html" not in response.body[-1000:].lower():
+        return "the page is cut short"
+    if about and f'data-type="{about[1]}"'.encode() not in frame:
+        return f"the page is not about the {about[1]} that was asked for"
+    if DETAIL.search(path) and b"infoblock" not in response.body:
+        return "the page of an anime has no infoblock"
+    if not about and b"responsive-table" not in response.body and "&text=" not in response.url:
+        return "a page of the index has no table"
+    return None
+
+
+def _is_on(name: str, arguments: dict[str, str]) -> bool:
+    value = arguments.get(name, "0")
+    if value not in ("0", "1"):
+        raise ArgumentError(f"{name}={value}: 1 or 0 is wanted")
+    return value == "1"
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(re.fullmatch(r"[1-9][0-9]{0,6}", part) for part in parts):
+        raise ArgumentError("ids: numbers like 3633,4942 are wanted")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def _titles(text: str) -> tuple[str, ...]:
+    titles = tuple(filter(None, map(normalize_line, text.split(";"))))
+    if not titles:
+        raise ArgumentError("titles: at least one is wanted, like One Piece;Naruto")
+    return titles

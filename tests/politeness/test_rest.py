@@ -1,0 +1,50 @@
+"""Bans and quotas: the upstream rests, the run ends and can be resumed, and nothing is asked early."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from aiohttp import web
+
+from anime_crawler.politeness.budget import Budgets
+from tests.politeness.crawl import crawl, result_of, start
+
+
+def test_a_ban_is_remembered_by_the_next_process(server, plan):
+    """The second crawl sends nothing and says until when."""
+    server.answers["/ban"] = [web.Response(text="banned")]
+    assert crawl(plan("/ban", "/ok/1", one_by_one=True)).outcomes == {"/ban": ("banned", 1), "/ok/1": ("resting", 0)}
+    assert crawl(plan("/ok/1", "/ok/2")).outcomes == {"/ok/1": ("resting", 0), "/ok/2": ("resting", 0)}
+    assert [a.path for a in server.arrivals] == ["/ban"]
+
+
+def test_a_quota_of_a_day_ends_the_run_and_holds_over_restarts(server, plan, tmp_path):
+    """Three a day: the fourth is not waited for; it stays pending and is not sent by the next process either."""
+    paths = [f"/ok/{n}" for n in range(4)]
+    options = {"limits": "3/day", "one_by_one": True, "scrapy": {"JOBDIR": str(tmp_path / "job")}}
+    result = crawl(plan(*paths, **options))
+    assert [kind for kind, _ in result.outcomes.values()] == ["ok", "ok", "ok", "resting"]
+    assert crawl(plan(*paths, **options)).outcomes == {"/ok/3": ("resting", 0)}
+    assert len(server.arrivals) == 3
+
+
+def test_two_processes_share_a_quota(server, plan):
+    """Five a day for both."""
+    crawls = [start(plan(*(f"/{name}/{n}" for n in range(5)), limits="5/day")) for name in ("a", "b")]
+    outcomes = [kind for process in crawls for kind, _ in result_of(process).outcomes.values()]
+    assert sorted(outcomes) == ["ok"] * 5 + ["resting"] * 5
+    assert len(server.arrivals) == 5
+
+
+def test_status_says_who_rests_and_until_when(scrapy, project):
+    """As a table and as JSON; a penalty that is over is gone."""
+    budgets = Budgets(project / "var" / "politeness.sqlite")
+    budgets.penalize("shikimori", 86400, "banned by the upstream")
+    budgets.penalize("kodik", -1, "long over")
+    budgets.close()
+    (resting,) = json.loads(scrapy("status", "--json").stdout)["resting"]
+    assert (resting["upstream"], resting["why"]) == ("shikimori", "banned by the upstream")
+    left = datetime.fromisoformat(resting["until"]) - datetime.now(UTC)
+    assert timedelta(hours=23) < left <= timedelta(hours=24)
+    assert "banned by the upstream" in scrapy("status").stdout

@@ -1,0 +1,331 @@
+"""AnimeSchedule's walks: the whole list, the weeks around now, routes and titles; where they end, what stops them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from anime_crawler.base_spiders import ArgumentError
+from anime_crawler.items import Absent, Airing, Anime
+from anime_crawler.sources.animeschedule import spider as module
+from anime_crawler.sources.animeschedule.spider import AnimeScheduleSpider
+from tests.sources.driving import RecordingRun, drive
+from tests.sources.fake_animeschedule import FakeAnimeSchedule, row, show
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)  # a Saturday; its week is 2026-W47, from the 16th
+
+
+@pytest.fixture(autouse=True)
+def today(monkeypatch):
+    """The spider's clock stands still until a test sets it."""
+    clock = {"now": NOW}
+    monkeypatch.setattr(module, "utc_now", lambda: clock["now"])
+    return clock
+
+
+def routes(run: RecordingRun, kind: type = Anime) -> list[str]:
+    return [item.source_id for item in run.items if isinstance(item, kind)]
+
+
+def crawl(run: RecordingRun, upstream: FakeAnimeSchedule, kill_after: int = 10_000, **arguments: str) -> list[str]:
+    """One run; the paths that it asked for."""
+    before = len(upstream.asked)
+    drive(AnimeScheduleSpider(**arguments), run, upstream, kill_after=kill_after)
+    return upstream.asked[before:]
+
+
+# --- the whole list
+
+
+@pytest.mark.parametrize("count", [1, 17, 18, 19, 36, 50])
+def test_a_full_walk_lists_every_anime_once_and_asks_for_no_page_past_the_end(count):
+    """The total and 18 a page say where the end is."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(count)
+    asked = crawl(run, upstream)
+    assert routes(run) == [s["route"] for s in upstream.shows]
+    assert asked == [f"/anime?st=alphabetic&page={n}" for n in range(1, (count + 17) // 18 + 1)]
+    assert run.failures == run.rejected == []
+    assert run.state == {"page": 0, "total": count, "complete": True, "week": None}
+
+
+@pytest.mark.parametrize("deaths", [[1], [2, 1], [1, 1, 1, 1]])
+def test_a_walk_that_dies_goes_on_where_it_was(deaths):
+    """However often the process dies after a page was stored, every anime is stored, none twice."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(80)
+    for death in deaths:
+        crawl(run, upstream, kill_after=death)
+    crawl(run, upstream)
+    assert routes(run) == [s["route"] for s in upstream.shows]
+
+
+def test_a_list_that_claims_more_than_it_has_ends_at_its_short_page():
+    """Nothing is asked for behind it; it is not taken for whole, and walked again next time."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(40)
+    upstream.total = 1000
+    assert len(crawl(run, upstream)) == 3
+    assert run.failures == []
+    assert run.state is not None
+    assert not run.state["complete"]
+    assert crawl(run, upstream)[0] == "/anime?st=alphabetic&page=1"
+
+
+@pytest.mark.parametrize(("total", "complete"), [(37, True), (1000, False)])
+def test_a_page_past_the_end_is_the_end_and_no_failure(total, complete):
+    """36 anime fill two pages; the third answers 500, which is no outage."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(36)
+    upstream.total = total
+    assert len(crawl(run, upstream)) == 3
+    assert len(routes(run)) == 36
+    assert run.failures == []
+    assert run.state == {"page": 0, "total": total, "complete": complete, "week": None}
+
+
+def test_the_same_page_twice_stops_the_run_and_stays_pending():
+    """An upstream that does not look at the page number."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(18)
+    upstream.answers["/anime?"] = (200, json.dumps({"page": 1, "totalAmount": 90, "anime": upstream.shows}))
+    made = drive(AnimeScheduleSpider(), run, upstream)
+    assert [verdict.kind for verdict in run.failures] == ["repeated_page"]
+    assert len(made) == 2
+    assert made[-1].meta["unfinished"]
+
+
+def test_a_list_that_claims_millions_is_read_no_further_than_there_can_be_anime():
+    """The hard end, whatever the list says."""
+    walk = module.Walk(page=module.MOST_PAGES, total=10**9)
+    assert walk.after(18, 10**9).page == 0
+
+
+def test_a_bad_record_is_set_aside_and_the_rest_of_its_page_goes_on():
+    """An unknown status, a record without a route, and one that is no object."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(5)
+    upstream.shows[1]["status"] = "Cancelled"
+    del upstream.shows[2]["route"]
+    upstream.shows.append(7)  # type: ignore[arg-type]
+    crawl(run, upstream)
+    assert len(routes(run)) == 3
+    assert [r.reason for r in run.rejected] == [
+        "status: unknown value 'Cancelled'",
+        "route: Field required",
+        "an object was expected, there was a number",
+    ]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_an_upstream_that_fails_leaves_the_page_pending(status):
+    """The run ends incomplete; the next one asks for the same page."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(50)
+    upstream.answers["/anime?st=alphabetic&page=2"] = (status, "<html>")
+    made = drive(AnimeScheduleSpider(), run, upstream)
+    assert made[-1].meta["unfinished"]
+    assert len(run.failures) == 1
+    upstream.answers.clear()
+    assert crawl(run, upstream)[0] == "/anime?st=alphabetic&page=2"
+    assert len(routes(run)) == 50
+
+
+def test_after_a_full_walk_the_default_is_incremental_and_full_must_be_asked_for():
+    """``mode=full`` begins again at the first page."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(20)
+    crawl(run, upstream)
+    assert all(path.startswith("/timetables/") for path in crawl(run, upstream))
+    assert crawl(run, upstream, mode="full")[0] == "/anime?st=alphabetic&page=1"
+
+
+# --- timetables
+
+
+def weeks(asked: list[str]) -> list[str]:
+    """Week and kind of each timetable that was asked for."""
+    found = [(urlsplit(path).path, parse_qs(urlsplit(path).query)) for path in asked if path.startswith("/timetables/")]
+    return [f"{query['year'][0]}-W{query['week'][0]} {path.rpartition('/')[2]}" for path, query in found]
+
+
+def test_an_incremental_run_reads_raw_sub_and_dub_of_four_weeks():
+    """The week before, this one, and two of plans; a week without data is no failure."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule()
+    upstream.timetables[2026, 47, "sub"] = [row("anime-00001", 5, "sub")]
+    asked = crawl(run, upstream, mode="incremental")
+    assert weeks(asked) == [f"2026-W{week} {kind}" for week in (46, 47, 48, 49) for kind in ("raw", "sub", "dub")]
+    assert [(a.anime_id, a.kind, a.number) for a in run.items if isinstance(a, Airing)] == [("anime-00001", "sub", 5)]
+    assert run.failures == []
+    assert run.state is not None
+    assert run.state["week"] == "2026-11-16"
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted"),
+    [
+        ("2024-12-30", ["2024-W52", "2025-W1", "2025-W2", "2025-W3"]),
+        ("2026-12-28", ["2026-W52", "2026-W53", "2027-W1", "2027-W2"]),
+        ("2027-01-03", ["2026-W52", "2026-W53", "2027-W1", "2027-W2"]),
+        ("2023-01-01", ["2022-W51", "2022-W52", "2023-W1", "2023-W2"]),
+    ],
+)
+def test_a_week_goes_with_the_year_that_it_belongs_to(today, now, wanted):
+    """The last days of December may be in next year's first week, the first of January in last year's last."""
+    today["now"] = datetime.fromisoformat(f"{now}T23:30:00+00:00")
+    asked = weeks(crawl(RecordingRun(), FakeAnimeSchedule(), mode="incremental"))
+    assert [week.split()[0] for week in asked[::3]] == wanted
+
+
+def test_rows_of_another_kind_are_left_out():
+    """Raw rows stand in for missing subtitles, and leak into the dub timetable."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule()
+    for kind in ("raw", "sub", "dub"):
+        upstream.timetables[2026, 47, kind] = [row("a", 5, "raw", at=f"2026-11-18T0{len(run.items)}:00:00Z")]
+    upstream.timetables[2026, 47, "dub"].append(row("a", 2, "dub"))
+    crawl(run, upstream, mode="incremental")
+    assert [(a.kind, a.number) for a in run.items if isinstance(a, Airing)] == [("raw", 5), ("dub", 2)]
+
+
+def test_the_record_of_an_anime_is_asked_for_when_a_raw_row_tells_news_of_it():
+    """A first episode, a delay, an end; not an ordinary episode, and not what only the dub shows."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(6)
+    one, two, three, four, five, six = (s["route"] for s in upstream.shows)
+    upstream.timetables[2026, 47, "raw"] = [
+        row(one, 1, "raw"),
+        row(two, 9, "raw", status="Delayed"),
+        row(three, 12, "raw", status="Finished"),
+        row(four, 9, "raw"),
+        row(six, 6, "raw", subtractedEpisodeNumber=1),
+        {"airType": "raw"},
+    ]
+    upstream.timetables[2026, 47, "dub"] = [row(five, 1, "dub", status="Finished")]
+    asked = crawl(run, upstream, mode="incremental")
+    assert [path for path in asked if path.startswith("/anime")] == [f"/anime/{r}" for r in (one, two, three, six)]
+    assert routes(run) == [one, two, three, six]
+    assert len(run.rejected) == 1
+
+
+def test_an_interrupted_incremental_run_goes_on_with_the_week_that_it_had_not_finished():
+    """Weeks after this one are plans and are always read again."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule()
+    crawl(run, upstream, kill_after=4, mode="incremental")
+    assert run.state is not None
+    assert run.state["week"] == "2026-11-09"
+    assert weeks(crawl(run, upstream, mode="incremental"))[0] == "2026-W46 raw"
+    assert run.state["week"] == "2026-11-16"
+
+
+@pytest.mark.parametrize(("days", "first"), [(1, "2026-W46"), (8, "2026-W47"), (36, "2026-W47"), (700, "2027-W42")])
+def test_weeks_that_no_run_has_read_are_read_by_the_next(today, days, first):
+    """From the last one read, a year back at most; the week before now always."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule()
+    crawl(run, upstream, mode="incremental")
+    today["now"] = NOW + timedelta(days=days)
+    asked = weeks(crawl(run, upstream, mode="incremental"))
+    assert asked[0] == f"{first} raw"
+    assert len(asked) <= 3 * 55
+    assert run.state is not None
+    monday = today["now"].date() - timedelta(days=today["now"].weekday())
+    assert date.fromisoformat(run.state["week"]) == monday
+
+
+def test_a_second_run_in_the_same_week_leaves_the_checkpoint_as_it_is():
+    """Nothing to write down, nothing written."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule()
+    crawl(run, upstream, mode="incremental")
+    before = run.state
+    assert len(crawl(run, upstream, mode="incremental")) == 12
+    assert run.state is before
+
+
+def test_timetables_leave_a_list_walk_under_way_where_it_is():
+    """Both are in one checkpoint."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(50)
+    crawl(run, upstream, kill_after=1)
+    crawl(run, upstream, mode="incremental")
+    assert crawl(run, upstream)[0] == "/anime?st=alphabetic&page=2"
+    assert len(routes(run)) == 50
+
+
+# --- routes and titles
+
+
+def test_routes_are_asked_for_one_by_one_and_unknown_ones_are_absent():
+    """Repeats count once."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(2)
+    asked = crawl(run, upstream, ids="anime-00001, gone,anime-00001")
+    assert asked == ["/anime/anime-00001", "/anime/gone"]
+    assert (routes(run), routes(run, Absent)) == (["anime-00001"], ["gone"])
+    assert run.state is None
+
+
+def test_a_web_page_with_404_makes_no_anime_absent():
+    """The address is wrong, not the route."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule()
+    upstream.answers["/anime/"] = (404, "<!doctype html><title>Not found</title>")
+    crawl(run, upstream, ids="anime-00001")
+    assert run.items == []
+    assert [(v.kind, v.setting) for v in run.failures] == [("status_404", "ANIMESCHEDULE_BASE_URL")]
+
+
+def test_a_search_takes_only_what_has_exactly_the_wanted_name():
+    """Hits of the genre or with a longer title are left; case, width and punctuation do not count."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule()
+    upstream.shows = [
+        show(1, genres=[{"name": "One", "route": "one"}]),
+        show(2, names={"romaji": "Ichi", "synonyms": ["ONE!"]}),
+        show(3, names={"english": "One More"}),
+        show(4, names={"romaji": "Ｏｎｅ"}, description="Number one."),
+    ]
+    crawl(run, upstream, titles="One")
+    assert routes(run) == ["anime-00002", "anime-00004"]
+
+
+def test_titles_are_escaped_and_each_is_searched():
+    """A title may hold what means something in an address."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule()
+    asked = crawl(run, upstream, titles="Tom & Jerry? #1; 北の灯台 ;Tom & Jerry? #1")
+    queries = [parse_qs(urlsplit(path).query)["q"][0] for path in asked]
+    assert queries == ["Tom & Jerry? #1", "北の灯台"]
+
+
+def test_a_search_without_hits_is_no_failure(caplog):
+    """It answers 500; people are told which title was not found."""
+    run = RecordingRun()
+    crawl(run, FakeAnimeSchedule(), titles="Nowhere")
+    assert run.failures == run.items == []
+    assert "'Nowhere'" in caplog.text
+
+
+def test_a_search_reads_some_pages_of_hits_but_not_all():
+    """Hits come by popularity; the wanted one may be far behind."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(500)
+    upstream.shows[60]["names"] = {"english": "Anime"}
+    assert len(crawl(run, upstream, titles="anime")) == module.SEARCH_PAGES
+    assert routes(run) == ["anime-00061"]
+
+
+def test_a_text_longer_than_a_search_may_be_is_cut():
+    """The name is compared in full."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(1)
+    upstream.shows[0]["title"] = title = "Long " * 50 + "title"
+    (path,) = crawl(run, upstream, titles=title)
+    assert len(parse_qs(urlsplit(path).query, strict_parsing=True)["q"][0]) <= 200
+    assert routes(run) == ["anime-00001"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"mode": "season"},
+        {"mode": ""},
+        {"season": "2026-fall"},
+        {"episodes": "1"},
+        {"ids": ""},
+        {"ids": "one piece"},
+        {"ids": "../timetables"},
+        {"ids": "a/b"},
+        {"titles": " ; "},
+        {"ids": "naruto", "mode": "full"},
+    ],
+)
+def test_a_wrong_argument_is_refused(arguments):
+    """Before anything runs; the message says what would be right."""
+    with pytest.raises(ArgumentError, match=r"full|naruto|Naruto|mode, ids and titles"):
+        AnimeScheduleSpider(**arguments)

@@ -1,0 +1,320 @@
+"""AniSearch's walk: every anime once, whatever moves, dies or is missing; blocks and robots.txt end it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scrapy import Request
+from scrapy.exceptions import IgnoreRequest
+from twisted.python.failure import Failure
+
+from anime_crawler.base_spiders import ArgumentError
+from anime_crawler.items import Absent, Anime, Character, Episode, utc_now
+from anime_crawler.sources.anisearch.spider import AniSearchSpider
+from tests.sources.driving import RecordingRun, drive
+from tests.sources.fake_anisearch import CHALLENGE, FRAME, FakeAniSearch
+
+
+def crawl(run: RecordingRun, site: Any, *, kill_after: int = 10_000, **arguments: str) -> list[Request]:
+    """One run; the requests it made."""
+    made = drive(AniSearchSpider(**arguments), run, site, kill_after=kill_after)
+    if kill_after == 10_000:
+        run.id += 1
+    return made
+
+
+def known(run: RecordingRun) -> set[int]:
+    return {int(item.source_id) for item in run.items if isinstance(item, Anime)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(count=st.integers(1, 25), size=st.integers(1, 7))
+def test_a_full_walk_reads_every_anime_exactly_once(count, size):
+    """Index pages and details, each once."""
+    site, run = FakeAniSearch(count, size), RecordingRun()
+    crawl(run, site)
+    assert run.failures == []
+    assert known(run) == set(site.ids)
+    assert set(site.details().values()) == {1}
+    assert site.pages() == -(-count // size)
+    assert run.state is not None
+    assert run.state["complete"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(count=st.integers(1, 20), size=st.integers(1, 5), deaths=st.lists(st.integers(1, 9), max_size=6))
+def test_a_walk_that_dies_goes_on_where_it_was(count, size, deaths):
+    """However often the process dies: no gap, and no more than the page that was being read is asked for again."""
+    site, run = FakeAniSearch(count, size), RecordingRun()
+    for death in deaths:
+        crawl(run, site, kill_after=death)
+        if run.state and run.state["complete"]:
+            return
+    crawl(run, site)
+    assert known(run) == set(site.ids)
+    assert set(site.details().values()) == {1}
+
+
+def test_titles_that_move_to_another_page_are_read_once():
+    """A new title at the front shifts the list: what comes again is passed over, the new one waits."""
+    site, run = FakeAniSearch(9), RecordingRun()
+    crawl(run, site, kill_after=5)
+    site.ids.insert(0, 50)
+    crawl(run, site)
+    assert set(site.details().values()) == {1}
+    assert known(run) == set(range(1, 10))
+    crawl(run, site)
+    assert known(run) == {*range(1, 10), 50}
+
+
+def test_an_incremental_walk_goes_down_to_the_first_page_of_known_titles():
+    """One page when nothing is new; else the new ones and one page more."""
+    site, run = FakeAniSearch(12), RecordingRun()
+    crawl(run, site)
+    site.paths.clear()
+    crawl(run, site)
+    assert (site.pages(), sum(site.details().values())) == (1, 0)
+    site.ids += [13, 14, 15, 16]
+    site.paths.clear()
+    crawl(run, site)
+    assert (site.pages(), set(site.details())) == (3, {13, 14, 15, 16})
+    assert known(run) == set(site.ids)
+
+
+def test_what_was_not_finished_is_looked_at_again_after_a_week():
+    """Not on the same day; a title that has ended since is left alone from then on."""
+    site, run = FakeAniSearch(6), RecordingRun()
+    site.status = {2: "Ongoing", 4: "Upcoming", 5: "On Hold", 6: "Canceled"}
+    crawl(run, site)
+    site.status[2] = "Completed"
+    for days, expected in ((1, set()), (7, {2, 4, 5}), (7, {4, 5})):
+        assert run.state is not None
+        run.state["looked_at"] = (utc_now().date() - timedelta(days=days)).isoformat()
+        site.paths.clear()
+        crawl(run, site)
+        assert set(site.details()) == expected
+
+
+def test_full_mode_reads_everything_again_and_goes_on_after_an_interruption():
+    """It begins anew in a new run only."""
+    site, run = FakeAniSearch(6), RecordingRun()
+    crawl(run, site)
+    crawl(run, site, mode="full", kill_after=4)
+    crawl(run, site, mode="full")
+    assert set(site.details().values()) == {2}
+
+
+def test_ids_are_read_in_their_order_and_unknown_ones_are_absent():
+    """No index page, no checkpoint; a repeated id once."""
+    site, run = FakeAniSearch(9), RecordingRun()
+    crawl(run, site, ids="7,3,99,3")
+    assert site.paths == ["/anime/7", "/anime/3", "/anime/99"]
+    assert known(run) == {7, 3}
+    assert [item.source_id for item in run.items if isinstance(item, Absent)] == ["99"]
+    assert run.state is None
+
+
+def test_titles_are_searched_for_and_the_very_title_is_preferred():
+    """Else the first few hits; nothing found is no error."""
+    site, run = FakeAniSearch(20), RecordingRun()
+    crawl(run, site, titles="title 1")
+    assert known(run) == {1}
+    crawl(run, site, titles="nobody knows;le 1")
+    assert known(run) == {1, 10, 11, 12, 13}
+    assert run.failures == []
+
+
+def test_characters_and_episodes_are_read_with_their_anime():
+    """Before the next anime, and kept by the same checkpoint."""
+    site, run = FakeAniSearch(2), RecordingRun()
+    crawl(run, site, characters="1", episodes="1", kill_after=3)
+    assert run.state is not None
+    assert run.state["todo"] == [1, 2]  # its episodes are still missing
+    crawl(run, site, characters="1", episodes="1")
+    assert {type(item) for item in run.items} == {Anime, Character, Episode}
+    assert site.paths[-3:] == ["/anime/2", "/anime/2/characters", "/anime/2/episodes"]
+    assert {item.role for item in run.items if isinstance(item, Character)} == {"main"}
+
+
+def test_a_missing_part_does_not_cost_the_rest():
+    """A characters page that answers 404."""
+    site, run = FakeAniSearch(2), RecordingRun()
+    site.answers["/anime/1/characters"] = (404, "gone")
+    crawl(run, site, characters="1")
+    assert known(run) == {1, 2}
+    assert [item.source_id for item in run.items if isinstance(item, Character)] == ["2"]
+
+
+@pytest.mark.parametrize(("status", "body"), [(403, "no"), (200, CHALLENGE), (503, CHALLENGE), (403, CHALLENGE)])
+@pytest.mark.parametrize("path", ["/anime/index/page-2", "/anime/4"])
+def test_a_block_ends_the_walk_at_once_and_keeps_its_place(status, body, path):
+    """One request, no second try; the next run reads the rest, each anime once."""
+    site, run = FakeAniSearch(9), RecordingRun()
+    site.answers[path] = (status, body)
+    made = crawl(run, site)
+    assert [verdict.kind for verdict in run.failures] == ["blocked"]
+    assert site.paths.count(path) == 1
+    assert made[-1].meta["unfinished"]
+    site.answers.clear()
+    crawl(run, site)
+    assert known(run) == set(site.ids)
+    assert max(count for own, count in site.details().items() if own != 4) == 1
+
+
+def test_one_unreadable_anime_is_set_aside_and_looked_at_again():
+    """As a dead letter with its id; the walk goes on."""
+    site, run = FakeAniSearch(6), RecordingRun()
+    site.answers["/anime/2"] = (200, "<html>broken</html>")
+    crawl(run, site)
+    assert known(run) == {1, 3, 4, 5, 6}
+    assert [(letter.source_id, letter.request) for letter in run.rejected] == [("2", {"ids": "2"})]
+    assert run.failures == []
+    assert run.state is not None
+    assert int(run.state["unfinished"], 16) == 1 << 2
+
+
+def test_a_site_that_has_changed_ends_the_walk_after_three_pages():
+    """Two are set aside, the third stays pending with a sentence."""
+    site, run = FakeAniSearch(9), RecordingRun()
+    for own in range(2, 10):
+        site.answers[f"/anime/{own}"] = (200, FRAME.format(f' data-type="anime" data-id="{own}"', "new design"))
+    crawl(run, site)
+    assert [verdict.kind for verdict in run.failures] == ["wrong_shape"]
+    assert [letter.source_id for letter in run.rejected if letter.kind == "anime"] == ["2", "3"]
+    assert run.state is not None
+    assert not run.state["complete"]
+
+
+@pytest.mark.parametrize(
+    ("page", "kind"),
+    [
+        (FRAME.format("", '<table class="responsive-table"></table>'), "wrong_shape"),
+        (FRAME.format("", "no table"), "wrong_shape"),
+    ],
+)
+def test_an_index_page_without_rows_is_an_error_and_not_the_end(page, kind):
+    """Otherwise a broken list would look like an empty catalogue."""
+    site, run = FakeAniSearch(9), RecordingRun()
+    site.answers["/anime/index/page-2"] = (200, page)
+    made = crawl(run, site)
+    assert [verdict.kind for verdict in run.failures] == [kind]
+    assert made[-1].meta["unfinished"]
+
+
+def test_a_list_that_repeats_its_pages_ends_the_walk():
+    """Before its last page that is an error; a list that never says it ends is over when nothing new comes."""
+    site, run = FakeAniSearch(9), RecordingRun()
+    site.answers["/anime/index/page-2"] = (200, site.index(1, newest_first=False))
+    crawl(run, site)
+    assert [verdict.kind for verdict in run.failures] == ["repeated_page"]
+    site, run = FakeAniSearch(3), RecordingRun()
+    site.index = lambda page, newest_first: FRAME.format("", site.table([1, 2], '<a class="pagenav-next"></a>'))  # type: ignore
+    crawl(run, site)
+    assert run.failures == []
+    assert site.pages() == 2
+
+
+def test_a_redirect_to_the_address_with_a_slug_is_followed_once():
+    """To another anime: this one is gone. Elsewhere: the run ends and names the setting."""
+    site, run = FakeAniSearch(9), RecordingRun()
+    site.locations = {"/anime/1": "/anime/1,title-one", "/anime/2": "/anime/3,title-three"}
+    crawl(run, site, ids="1,2,4")
+    assert site.paths == ["/anime/1", "/anime/1,title-one", "/anime/2", "/anime/4"]
+    assert known(run) == {1, 4}
+    assert [item.source_id for item in run.items if isinstance(item, Absent)] == ["2"]
+    site.locations = {"/anime/5": "/anime/5,a", "/anime/5,a": "/anime/5,b"}
+    crawl(run, site, ids="5")
+    site.locations = {"/anime/6": "https://elsewhere.example.org/anime/6"}
+    crawl(run, site, ids="6")
+    assert [verdict.kind for verdict in run.failures] == ["moved", "moved"]
+    assert run.failures[1].setting == "ANISEARCH_BASE_URL"
+    assert "elsewhere.example.org" in run.failures[1].message
+
+
+def test_a_search_that_leads_straight_to_an_anime_has_found_it():
+    """As sites do for a single hit."""
+    site, run = FakeAniSearch(9), RecordingRun()
+    site.locations = {"/anime/index/": "/anime/8,title-eight"}
+    crawl(run, site, titles="Eight")
+    assert known(run) == {8}
+
+
+def test_what_robots_txt_forbids_is_not_asked_for_and_ends_the_run():
+    """Scrapy drops the request; the run says why and keeps it."""
+    spider, run = AniSearchSpider(ids="1"), RecordingRun()
+    (request,) = drive(spider, run, FakeAniSearch(1), kill_after=1)
+    failure = Failure(IgnoreRequest("Forbidden by robots.txt"))
+    failure.request = request  # type: ignore[attr-defined]
+    assert list(spider.page_failed(failure)) == []
+    assert [verdict.kind for verdict in run.failures] == ["robots"]
+    assert "/anime/1" in run.failures[0].message
+    assert request.meta["unfinished"]
+
+
+def test_a_failure_that_is_a_bug_goes_through():
+    """It is not taken for a page."""
+    spider = AniSearchSpider(ids="1")
+    (request,) = drive(spider, RecordingRun(), FakeAniSearch(1), kill_after=1)
+    failure = Failure(ZeroDivisionError())
+    failure.request = request  # type: ignore[attr-defined]
+    with pytest.raises(ZeroDivisionError):
+        list(spider.page_failed(failure))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mode": "season"}, "full or incremental"),
+        ({"season": "2026-fall"}, "no argument season"),
+        ({"ids": "x"}, "numbers like"),
+        ({"ids": ""}, "numbers like"),
+        ({"ids": "12345678"}, "numbers like"),
+        ({"titles": " ; "}, "at least one"),
+        ({"ids": "1", "mode": "full"}, "one of mode, ids and titles"),
+        ({"ids": "1", "titles": "x"}, "one of mode, ids and titles"),
+        ({"characters": "yes"}, "1 or 0"),
+        ({"episodes": "2"}, "1 or 0"),
+    ],
+)
+def test_wrong_arguments_are_refused_with_what_applies(arguments, message):
+    """Before the first request."""
+    with pytest.raises(ArgumentError, match=message):
+        AniSearchSpider(**arguments)
+
+
+def test_a_resumed_run_starts_no_request_of_its_own():
+    """The frontier still holds those of the interrupted run."""
+
+    async def first(spider: AniSearchSpider) -> list[Any]:
+        return [request async for request in spider.start()]
+
+    spider = AniSearchSpider()
+    spider.run = RecordingRun()
+    spider.crawler = SimpleNamespace(engine=SimpleNamespace(scheduler=SimpleNamespace(resumed=True)))  # type: ignore
+    assert asyncio.run(first(spider)) == []
+
+
+def test_an_unknown_word_costs_only_its_anime():
+    """One of three; the others are stored."""
+    site, run = FakeAniSearch(3), RecordingRun()
+    site.status = {2: "Dreaming"}
+    crawl(run, site)
+    assert known(run) == {1, 3}
+    assert ["unknown value 'dreaming'" in letter.reason for letter in run.rejected] == [True]
+
+
+def test_requests_go_out_as_plain_data():
+    """Callbacks by name and values of JSON only, so that a killed run goes on."""
+    site, run = FakeAniSearch(3), RecordingRun()
+    spider = AniSearchSpider(characters="1")
+    for request in drive(spider, run, site):
+        assert json.loads(json.dumps(request.cb_kwargs)) == request.cb_kwargs
+        assert getattr(spider, request.callback.__name__) == request.callback  # type: ignore[union-attr]
+        assert request.errback == spider.page_failed

@@ -1,0 +1,116 @@
+"""What samples cannot say of AniSearch's pages: laws of dates and titles, judgement, drift."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scrapy.http import HtmlResponse
+
+from anime_crawler.base_spiders import Action, RecordError, ResponseError
+from anime_crawler.sources.anisearch.parse import is_native, parse_file, partial, split_synonyms, word
+from anime_crawler.sources.anisearch.schema import drift, root_of
+from anime_crawler.sources.anisearch.spider import AniSearchSpider
+from tests.sources.fake_anisearch import CHALLENGE, FRAME, about, detail
+
+NOW = datetime(2026, 5, 3, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body", "expected"),
+    [
+        ("/anime/1", 200, detail(1), ("accept", "ok", None)),
+        ("/anime/1", 200, detail(1)[:-20], ("retry", "wrong_shape", None)),
+        ("/anime/1", 200, "", ("retry", "wrong_shape", None)),
+        ("/anime/1", 200, FRAME.format("", "x"), ("retry", "wrong_shape", None)),
+        ("/anime/1", 200, about(1, "no block"), ("retry", "wrong_shape", None)),
+        ("/anime/1/characters", 200, about(1, "none"), ("accept", "ok", None)),
+        ("/anime/index/page-1", 200, FRAME.format("", "x"), ("retry", "wrong_shape", None)),
+        ("/anime/index/?a=1&text=x", 200, FRAME.format("", "none"), ("accept", "ok", None)),
+        ("/anime/1", 404, "gone", ("give_up", "absent", None)),
+        ("/anime/index/page-1", 404, "gone", ("give_up", "status_404", "ANISEARCH_BASE_URL")),
+        ("/anime/1", 429, "slow down", ("retry", "rate_limited", None)),
+        ("/anime/1", 503, "busy", ("retry", "server_error", None)),
+        ("/anime/1", 500, about(1, "error"), ("retry", "server_error", None)),
+        ("/anime/1", 403, about(1, "no"), ("give_up", "blocked", None)),
+        ("/anime/1", 200, "<title>Attention Required! | Cloudflare</title>", ("give_up", "blocked", None)),
+        ("/anime/1", 200, '<script src="/cdn-cgi/challenge-platform/x">', ("give_up", "blocked", None)),
+        ("/anime/1", 400, "", ("give_up", "status_400", None)),
+        ("/robots.txt", 200, "User-agent: *", ("accept", "ok", None)),
+        ("/robots.txt", 404, "none", ("accept", "ok", None)),
+        ("/robots.txt", 200, CHALLENGE, ("give_up", "blocked", None)),
+        ("/robots.txt", 403, "no", ("give_up", "blocked", None)),
+        ("/robots.txt", 500, "", ("retry", "server_error", None)),
+    ],
+)
+def test_answers_are_judged_by_status_and_body(path, status, body, expected):
+    """A page of the site is known by its frame, a block by what is there instead."""
+    response = HtmlResponse(f"https://x.test{path}", status=status, body=body.encode())
+    verdict = AniSearchSpider().judge(response)
+    assert (verdict.action.value, verdict.kind, verdict.setting) == expected
+    assert verdict.is_upstream_trouble is (verdict.action is Action.RETRY)
+
+
+def test_lines_and_structured_data_nobody_knows_are_counted():
+    """So that a changed page shows."""
+    block = '<ul class="infoblock"><li><div class="title" lang="ja"></div><div class="mood">sad</div></li></ul>'
+    facts = '<script type="application/ld+json">{"@type":"Movie","director":"x"}</script>'
+    page = about(1, f'<section id="information">{block}</section>{facts}')
+    assert drift(root_of(page.encode())) == {("infoblock.mood", "unknown"): 1, ("json_ld.director", "unknown"): 1}
+
+
+@given(st.dates(min_value=datetime(1900, 1, 1).date(), max_value=datetime(2100, 12, 31).date()))
+def test_dates_are_read_as_far_as_they_are_known(day):
+    """Day, month and year; month and year; year."""
+    assert partial(f"{day:%d.%m.%Y}") == day.isoformat()
+    assert partial(f" {day:%m.%Y} ") == day.isoformat()[:7]
+    assert partial(f"{day:%Y}") == day.isoformat()[:4]
+
+
+@given(st.text(max_size=12) | st.from_regex(r"\d{1,2}\.\d{1,2}\.\d{4}", fullmatch=True))
+def test_what_is_no_date_is_refused(text):
+    """Nothing is guessed; a question mark is unknown."""
+    try:
+        found = partial(text)
+    except RecordError:
+        return
+    assert (found is None) is (text.strip() == "?")
+
+
+@pytest.mark.parametrize(
+    ("piece", "titles", "expected"),
+    [
+        ("OP, OneP", [], ["OP", "OneP"]),
+        ("Sea, Mist, and Sand, SMS", ["Sea Mist and Sand"], ["Sea, Mist, and Sand", "SMS"]),
+        ("A, B", ["A", "B"], ["A", "B"]),
+        ("1,000 Nights", [], ["1,000 Nights"]),
+    ],
+)
+def test_synonyms_are_split_at_commas_unless_they_spell_a_title(piece, titles, expected):
+    """Whatever blanks and signs the title has."""
+    assert split_synonyms(piece, titles) == expected
+
+
+@given(st.lists(st.text(st.characters(categories=["L", "N"]), min_size=1), min_size=1, max_size=6))
+def test_no_synonym_is_lost_by_splitting(parts):
+    """What was joined comes back, in order."""
+    assert ", ".join(split_synonyms(", ".join(parts), [])) == ", ".join(parts)
+
+
+def test_scripts_and_labels_are_told_apart():
+    """Macrons and full-width signs are Latin; labels become words without accents."""
+    assert [is_native(text) for text in ("Ōkami", "2049＋Ａ", "絕處", "モンキー", "갤럭시", "№ 5")] == [
+        *(False, False, True, True, True, False)
+    ]
+    assert [word(text) for text in ("TV-Series", "Zukünftig", "?", None)] == ["tv_series", "zukunftig", None, None]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"<html>", CHALLENGE.encode(), FRAME.format("", "x").encode(), b"\xff\x00"]
+)
+def test_a_file_of_something_else_is_refused(body):
+    """With a sentence, not with an empty list."""
+    with pytest.raises(ResponseError):
+        parse_file(body, "file", NOW)
