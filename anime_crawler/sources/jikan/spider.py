@@ -1,0 +1,400 @@
+"""Asks a Jikan server for lists of titles, one page after the other, and for what belongs to single titles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
+
+from pydantic import BaseModel
+from scrapy import Request
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from anime_crawler.base_spiders import (
+    ACCEPT,
+    Action,
+    ArgumentError,
+    GivenUp,
+    ResponseError,
+    SourceSpider,
+    Verdict,
+    json_body,
+    verdict_by_status,
+)
+from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.sources.jikan import CARD, parse, schema
+
+PAGE_SIZE = 25
+"""Jikan's largest; 26 is refused."""
+MOST_PAGES = {"full": 4_000, "incremental": 200, "season": 200, "episodes": 100}
+"""Where a list ends that has no end: 100,000 titles are three times all there are, 5,000 three times all that are
+announced, and the longest anime has 8,000 episodes."""
+SETTLED = timedelta(days=14)
+"""What ended is looked for so far back: MyAnimeList learns of it late, and servers keep answers for some days."""
+EXTRAS = ("episodes", "characters")
+SEASON = r"(?:19|20)\d\d-(?:winter|spring|summer|fall)"
+Mode = Literal["full", "incremental"]
+State = dict[str, Any]
+Found = Iterator[Item | Rejected | Checkpoint | Request]
+
+
+LISTINGS: dict[Mode, list[tuple[str, str | None]]] = {
+    "full": [("/anime?order_by=mal_id&sort=asc", None)],
+    "incremental": [
+        ("/seasons/now?continuing=true", None),
+        ("/seasons/upcoming?", None),
+        ("/anime?status=complete&order_by=end_date&sort=desc", "to"),
+        ("/anime?status=complete&order_by=start_date&sort=desc", "from"),  # films have no end date
+        ("/anime?order_by=mal_id&sort=desc", "mal_id"),
+    ],
+}
+"""The lists of each walk, and what tells that the rest of one is known: ``mal_id``, or ``from`` or ``to`` of ``aired``;
+``None``: it is read to its end. There is no list by time of change, so the second walk reads what may have changed."""
+
+
+class Walk(BaseModel, frozen=True):
+    """How far a walk has come."""
+
+    run: int
+    """The run in which it began."""
+    began: str
+    """The day (UTC) on which it did."""
+    listing: int = 0
+    """Place in `LISTINGS`."""
+    page: int = 1
+    """To read next."""
+    read: int = 0
+    """Pages read, those twice that had moved."""
+    total: int | None = None
+    """Titles in the list, as its last page said."""
+    top_id: int = 0
+    """The highest ``mal_id`` that it has shown."""
+    complete: bool = False
+
+    def has_moved(self, listed: schema.ListPage) -> bool:
+        """Whether titles were removed since the page before: what stood first on this one has moved onto that."""
+        return self.page > 1 and self.total is not None and listed.total is not None and listed.total < self.total
+
+    def after(self, mode: Mode, listed: schema.ListPage, *, is_last: bool) -> Walk:
+        """The walk when its page is read."""
+        ids = schema.numbers_of(listed.data)
+        update = {"read": self.read + 1, "total": listed.total, "top_id": max([self.top_id, *ids])}
+        if mode == "full" and self.has_moved(listed):
+            update["page"] = self.page - 1
+        elif not is_last:
+            update["page"] = self.page + 1
+        else:
+            update |= {"listing": self.listing + 1, "page": 1, "total": None}
+            update["complete"] = self.listing + 1 == len(LISTINGS[mode])
+        return self.model_copy(update=update)
+
+
+class Progress(BaseModel, frozen=True):
+    """The checkpoint's state."""
+
+    walks: dict[Mode, Walk] = {}
+    """The last walk of each kind, under way or complete."""
+    until: str | None = None
+    """The day on which the last complete walk began."""
+    newest_id: int = 0
+    """The highest ``mal_id`` of the complete walks."""
+
+    def after(self, mode: Mode, walk: Walk) -> Progress:
+        """The state when `walk` has come so far."""
+        update: dict[str, Any] = {"walks": {**self.walks, mode: walk}}
+        if walk.complete:
+            update |= {"until": walk.began, "newest_id": max(self.newest_id, walk.top_id)}
+        return self.model_copy(update=update)
+
+
+class JikanSpider(SourceSpider):
+    """``scrapy crawl jikan``: everything at first, then what may have changed since."""
+
+    name = "jikan"
+    card = CARD
+    arguments = {
+        "mode": "full, incremental (default once everything has been listed), season, or snapshot",
+        "season": "for mode=season: 2026-fall",
+        "ids": "only these titles, by MyAnimeList's number: 1,20",
+        "titles": "only what a search for each title finds: One Piece;Naruto",
+        "episodes": "1: the episodes of each title, too; a request for every 100",
+        "characters": "1: the characters of each title, too; a request for each title",
+    }
+    custom_settings = {"CONCURRENT_REQUESTS": 1}  # more at once meet 429 long before the documented limits
+
+    def __init__(self, name: str | None = None, **kwargs: str) -> None:
+        super().__init__(name, **kwargs)
+        self.mode = self.args.get("mode", "season" if "season" in self.args else None)
+        self.ids = [int(part) for part in _parts(self.args, "ids", ",", r"[1-9]\d{0,8}")]
+        self.titles = _parts(self.args, "titles", ";", r".+")
+        self.extras = [extra for extra in EXTRAS if extra in self.args]
+        _check(self.args, self.mode)
+
+    async def start(self) -> AsyncIterator[Any]:
+        assert self.crawler.engine is not None
+        if self.base_url == CARD.base_url:
+            self.logger.warning("%s was to end on 2026-10-01; JIKAN_BASE_URL names another server", CARD.base_url)
+        if not getattr(self.crawler.engine.scheduler, "resumed", False):
+            for request in await self._first_requests():
+                yield request
+
+    async def _first_requests(self) -> list[Request]:
+        if self.ids or self.titles:
+            return [*map(self._title_request, self.ids), *map(self._search_request, self.titles)]
+        if self.mode == "season":
+            return [self._season_request(1, [])]
+        if self.mode == "snapshot":
+            queries = parse.SNAPSHOTS.items()
+            return [self._list_request(f"/anime?{query}", 1, self.parse_snapshot, kind=kind) for kind, query in queries]
+        return self._walk_requests(await self.run.checkpoint())
+
+    def _list_request(self, path: str, page: int, callback: Any, **kwargs: Any) -> Request:
+        """A page of titles; `path` ends in its query. The same page may be wanted again when the list has moved."""
+        joint = "" if path.endswith("?") else "&"
+        url = f"{self.base_url}{path}{joint}limit={PAGE_SIZE}&page={page}"
+        return Request(url, callback=callback, errback=self.list_failed, cb_kwargs=kwargs, dont_filter=True)
+
+    def _season_request(self, number: int, last: list[int]) -> Request:
+        path, kwargs = f"/seasons/{self.args['season'].replace('-', '/')}?", {"number": number, "last": last}
+        return self._list_request(path, number, self.parse_season, **kwargs)
+
+    def _search_request(self, title: str) -> Request:
+        return self._list_request(f"/anime?q={quote(title, safe='')}", 1, self.parse_search, title=title)
+
+    def _title_request(self, mal_id: int) -> Request:
+        return self._request_of(mal_id, "full", self.parse_title)
+
+    def _extra_request(self, mal_id: int, extra: str) -> Request:
+        if extra == "characters":
+            return self._request_of(mal_id, extra, self.parse_characters)
+        return self._request_of(mal_id, "episodes?page=1", self.parse_episodes, number=1, last=-1)
+
+    def _request_of(self, mal_id: int, path: str, callback: Any, **kwargs: int) -> Request:
+        """A request about one title; the frontier drops it when this run has made it already."""
+        url, kwargs = f"{self.base_url}/anime/{mal_id}/{path}", {"mal_id": mal_id, **kwargs}
+        # before the next page of a list, so that what is pending stays short
+        return Request(url, callback=callback, errback=self.title_failed, cb_kwargs=kwargs, priority=1)
+
+    def _walk_requests(self, stored: dict[str, Any] | None) -> list[Request]:
+        """The first request of a walk; none when this run has walked through everything already."""
+        progress = Progress.model_validate(stored or {})
+        is_listed = "full" in progress.walks and progress.walks["full"].complete
+        mode: Mode = "incremental" if self.mode == "incremental" or (is_listed and not self.mode) else "full"
+        walk = progress.walks.get(mode)
+        if walk and walk.complete and mode == "full" and walk.run == self.run.id:
+            return []
+        if walk is None or walk.complete:
+            walk = Walk(run=self.run.id, began=utc_now().date().isoformat())
+        return [self._walk_request(mode, progress.after(mode, walk), stored, [])]
+
+    def _walk_request(self, mode: Mode, here: Progress, stored: State | None, last: list[int]) -> Request:
+        walk, kwargs = here.walks[mode], {"mode": mode, "here": here.model_dump(), "stored": stored, "last": last}
+        return self._list_request(LISTINGS[mode][walk.listing][0], walk.page, self.parse_walk, **kwargs)
+
+    def parse_walk(self, response: Response, mode: Mode, here: State, stored: State | None, last: list[int]) -> Found:
+        """A page of a walk: its items, how far we have come, the next page.
+
+        Args:
+            here: the `Progress` before that page; `stored`: the same as the catalogue holds it.
+            last: ids of the page before, of the same list.
+        """
+        listed, progress = schema.page_from_document(json_body(response)), Progress.model_validate(here)
+        walk, ids = progress.walks[mode], schema.numbers_of(listed.data)
+        is_repeated = bool(ids) and ids == last
+        wrong = _what_is_wrong(walk, listed, is_repeated=is_repeated) if mode == "full" else None
+        if wrong:
+            response.meta["unfinished"] = True
+            self.run.fail(wrong)
+            return
+        yield from self._understood(response, listed)
+        is_last = is_repeated or self._is_end(mode, walk.page, listed) or _is_known(mode, progress, listed)
+        then = walk.after(mode, listed, is_last=is_last)
+        there = progress.after(mode, then)
+        self.run.progress(min(walk.page * PAGE_SIZE, listed.total or 0), listed.total)
+        yield Checkpoint(source=CARD.name, previous=stored, state=there.model_dump())
+        if not then.complete:
+            yield self._walk_request(mode, there, there.model_dump(), ids if then.listing == walk.listing else [])
+
+    def _is_end(self, kind: str, page: int, listed: schema.ListPage) -> bool:
+        if kind == "full" or page < MOST_PAGES[kind]:
+            return not listed.has_more(page, PAGE_SIZE)
+        self.logger.warning("a list was left after %d pages; it goes on", page)
+        return True
+
+    def parse_season(self, response: Response, number: int, last: list[int]) -> Found:
+        """A page of one season, then the next."""
+        listed = schema.page_from_document(json_body(response))
+        yield from self._understood(response, listed)
+        ids = schema.numbers_of(listed.data)
+        if ids != last and not self._is_end("season", number, listed):
+            yield self._season_request(number + 1, ids)
+
+    def parse_snapshot(self, response: Response, kind: str) -> Found:
+        """The first 25 of a ranking: the titles, and their numbers on this day."""
+        yield from self._understood(response, schema.page_from_document(json_body(response)), kind)
+
+    def parse_search(self, response: Response, title: str) -> Found:
+        """The titles that are called so, else the first one found."""
+        listed = schema.page_from_document(json_body(response))
+        found = parse.best_matches(listed.data, title, utc_now())
+        if not found:
+            self.logger.warning("nothing found for %r", title)
+        yield from map(self._title_request, found)
+
+    def parse_title(self, response: Response, mal_id: int) -> Found:
+        """One title with its relations."""
+        record = schema.record_from_document(json_body(response))
+        yield from self._understood(response, schema.ListPage(data=[record]))
+
+    def _understood(self, response: Response, listed: schema.ListPage, snapshot: str | None = None) -> Found:
+        """Items of a page of titles, then the requests for what belongs to them."""
+        self._report_drift(response)
+        found = []
+        for item in parse.items_from_titles(
+            listed.data, utc_now(), schema.moment_of(response.headers.get("Last-Modified")), snapshot
+        ):
+            found += [int(item.source_id)] if isinstance(item, Anime) else []
+            yield item
+        yield from (self._extra_request(mal_id, extra) for mal_id in found for extra in self.extras)
+
+    def parse_episodes(self, response: Response, mal_id: int, number: int, last: int) -> Found:
+        """A page of episodes above number `last`, then the next; what the page says of a next one is not true."""
+        self._report_drift(response)
+        rows = schema.page_from_document(json_body(response)).data
+        new = [row for row in rows if max(schema.numbers_of([row]), default=last + 1) > last]
+        yield from parse.items_from_episodes(new, str(mal_id), utc_now())
+        highest = max(schema.numbers_of(new), default=last)
+        if len(rows) >= 100 and highest > last and number < MOST_PAGES["episodes"]:
+            path, kwargs = f"episodes?page={number + 1}", {"number": number + 1, "last": highest}
+            yield self._request_of(mal_id, path, self.parse_episodes, **kwargs)
+
+    def parse_characters(self, response: Response, mal_id: int) -> Found:
+        """The characters of a title."""
+        self._report_drift(response)
+        rows = schema.page_from_document(json_body(response)).data
+        yield from parse.items_from_characters(rows, str(mal_id), utc_now())
+
+    def _report_drift(self, response: Response) -> None:
+        for (path, change), count in schema.drift(json_body(response)).items():
+            self.run.drift(path, change, count)
+
+    def list_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
+        """Errback of lists, which the run cannot do without."""
+        again = _second_try(failure)
+        yield from [again] if again else self.failed(failure)
+
+    def title_failed(self, failure: Failure) -> Iterator[Request | Absent | Rejected]:
+        """Errback of what is about one title: one that is unknown, or cannot be read, costs only itself."""
+        request: Request = failure.request  # type: ignore[attr-defined]
+        verdict = failure.value.verdict if isinstance(failure.value, GivenUp) else None
+        mal_id, again = request.cb_kwargs["mal_id"], _second_try(failure)
+        if again:
+            yield again
+        elif verdict and verdict.kind == "unreadable_title":
+            kind = "anime" if request.callback == self.parse_title else "page"
+            yield parse.rejected(kind, {"mal_id": mal_id}, verdict.message, utc_now())
+        elif not verdict or verdict.kind != "unknown_title":
+            yield from self.failed(failure)
+        elif request.callback == self.parse_title:
+            yield Absent(source=CARD.name, source_id=str(mal_id), fetched_at=utc_now())
+
+    def judge(self, response: Response) -> Verdict:
+        """The status decides, and the type of the error where it has several meanings."""
+        if response.status == 429:
+            return verdict_by_status(response.status)
+        if 300 <= response.status < 400:
+            host = urlsplit((response.headers.get("Location") or b"").decode("latin-1")).hostname
+            return _give_up("moved", f"the server redirects to {host}; only the configured one is asked")
+        try:
+            document = json_body(response)
+            error = schema.error_from_document(document)
+            if response.status < 300:
+                is_title = re.search(r"/(?:anime|episodes)/\d+(?:/full)?$", urlsplit(response.url).path)
+                schema.record_from_document(document) if is_title else schema.page_from_document(document)
+                return ACCEPT
+        except ResponseError as wrong:
+            if response.status < 300:
+                kind = "not_json" if str(wrong).startswith("not JSON") else "wrong_shape"
+                return Verdict(Action.RETRY, kind, str(wrong), is_upstream_trouble=True)
+            error = None
+        return _judge_error(response.status, *(error or ("", "")))
+
+
+def _judge_error(status: int, type_: str, message: str) -> Verdict:
+    """The verdict of an error; type and message are empty where there is no JSON."""
+    said = f"status {status}: {message}" if message else f"status {status}"
+    if status == 404 and type_ == "BadResponseException":
+        return Verdict(Action.GIVE_UP, "unknown_title", "MyAnimeList has no such title, or not any more")
+    if status == 404:
+        return _give_up("status_404", f"{said}; no such route on this server")
+    if status == 403:
+        return Verdict(Action.GIVE_UP, "blocked", "the server refuses us (403); it is not asked again in this run")
+    if status in (400, 405):
+        return Verdict(Action.GIVE_UP, "refused", f"Jikan refuses the request: {said}")
+    if status == 500 and type_ in ("ParserException", "Exception"):
+        return Verdict(Action.GIVE_UP, "unreadable_title", f"Jikan cannot read MyAnimeList's page: {message}")
+    verdict = replace(verdict_by_status(status), message=said)
+    return replace(verdict, setting="JIKAN_BASE_URL") if status >= 500 else verdict
+
+
+def _what_is_wrong(walk: Walk, listed: schema.ListPage, *, is_repeated: bool) -> Verdict | None:
+    """Why a walk through everything cannot go on."""
+    if is_repeated and (walk.page - 1) * PAGE_SIZE < (listed.total or walk.page * PAGE_SIZE):
+        return _give_up("repeated_page", "the server gives the same page for two page numbers")
+    if walk.read >= MOST_PAGES["full"]:
+        return _give_up("endless_list", f"the list of everything does not end within {walk.read} pages")
+    if walk.page == 1 and not listed.data:
+        return _give_up("empty_list", "the server lists no anime at all; one of your own must be indexed first")
+    return None
+
+
+def _give_up(kind: str, message: str) -> Verdict:
+    return Verdict(Action.GIVE_UP, kind, message, "JIKAN_BASE_URL")
+
+
+def _is_known(mode: Mode, here: Progress, listed: schema.ListPage) -> bool:
+    """Whether what follows in a sorted list was read by an earlier walk; with none, one page is enough."""
+    walk = here.walks[mode]
+    by = LISTINGS[mode][walk.listing][1]
+    if by == "mal_id":
+        return not here.newest_id or min(schema.numbers_of(listed.data), default=0) <= here.newest_id
+    if by is None:
+        return False
+    floor = (date.fromisoformat(here.until or walk.began) - SETTLED).isoformat()
+    days = schema.days_of(listed.data, by)
+    return bool(days) and max(days) < floor
+
+
+def _second_try(failure: Failure) -> Request | None:
+    """The same request once more, where Jikan could not read a page; ``None``: it was that, or it is something else."""
+    request: Request = failure.request  # type: ignore[attr-defined]
+    error = failure.value
+    if isinstance(error, GivenUp) and error.verdict.kind == "unreadable_title" and not request.meta.get("is_second"):
+        return request.replace(meta={"is_second": True}, dont_filter=True)
+    return None
+
+
+def _check(arguments: dict[str, str], mode: str | None) -> None:
+    """Raises: ArgumentError."""
+    modes, season = ("full", "incremental", "season", "snapshot"), arguments.get("season")
+    if mode not in (None, *modes):
+        raise ArgumentError(f"mode={mode}: one of {', '.join(modes)} is wanted")
+    if mode and arguments.keys() & {"ids", "titles"}:
+        raise ArgumentError("ids and titles go with neither mode nor season, only with episodes and characters")
+    if (mode == "season") != (season is not None) or not re.fullmatch(SEASON, season or "2026-fall"):
+        raise ArgumentError(f"season={season}: mode=season wants one as 2026-fall, and nothing else takes one")
+    extras = {arguments[extra] for extra in EXTRAS if extra in arguments}
+    if extras - {"1"} or (mode == "snapshot" and extras):
+        raise ArgumentError("episodes and characters are 1 or not named, and go with everything but mode=snapshot")
+
+
+def _parts(arguments: dict[str, str], name: str, separator: str, form: str) -> list[str]:
+    """The parts of an argument, each once; none when it is not given. Raises: ArgumentError."""
+    parts = [part.strip() for part in arguments.get(name, "").split(separator) if part.strip()]
+    if name in arguments and not (parts and all(re.fullmatch(form, part, re.ASCII) for part in parts)):
+        raise ArgumentError(f"{name}={arguments[name][:40]}: {JikanSpider.arguments[name]}")
+    return list(dict.fromkeys(parts))
