@@ -3,7 +3,7 @@
 HTML only: it has no API and never had one, and names no ids of other catalogues.
 
 History:
-    2021-09  Pictures move from ``/images/anime/covers`` to ``cdn.anime-planet.com``; old listings still lead there.
+    2021-09  Cards show pictures of ``/images/anime/covers``; by 2023 all are on ``cdn.anime-planet.com``.
     2023-04  Every page carries Cloudflare's challenge script; too many requests in a row get 403 for some minutes.
     2024-09  690 listing pages of 35.
     2026-04  About 26,600 titles; pages name a key of Cloudflare's Turnstile. Still rendered on the server.
@@ -42,7 +42,7 @@ CARD = SourceCard(
     base_url_setting="ANIME_PLANET_BASE_URL",
     limits="1/s,12/min",
     limits_setting="ANIME_PLANET_LIMITS",
-    limits_origin="Anime-Planet states none; 403s from one request a second, none at 12 a minute (a crawler, 2026)",
+    limits_origin="Anime-Planet states none; 403 after too many in a row; a crawler of 2026 stays at 12 a minute",
     item_kinds=("Anime", "Character", "Absent"),
     obeys_robots=True,
     # The longest page recorded, a listing, has 330 KB; one of a thousand characters would have ten times as much.

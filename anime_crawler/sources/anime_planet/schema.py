@@ -162,7 +162,7 @@ class Page:
         if b"data-cfemail" in body:
             body = PROTECTED.sub(lambda found: revealed(found[2]) or found[0], body)
         # Looking through a whole page costs as much as a tenth of parsing it, so what is found is kept.
-        self.root = Selector(body=body, encoding="utf-8")
+        self.root = Selector(body=body or b"<html/>", encoding="utf-8", type="html")
         self.asked_for = address
 
     @cached_property
@@ -363,7 +363,7 @@ def cards_from_page(page: Page) -> list[Card]:
 def _card(item: Selector) -> Card:
     link = item.xpath("(.//a[@href])[1]")
     section, slug, _ = split_path(link.attrib.get("href", "")) or ("", "", "")
-    tooltip = Selector(text=link.attrib.get("title") or "<p></p>")
+    tooltip = Selector(text=link.attrib.get("title") or "<p></p>", type="html")
     return Card(
         slug=slug if section == "anime" else "",
         number=item.attrib.get("data-id"),

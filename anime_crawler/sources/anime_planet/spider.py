@@ -33,7 +33,7 @@ PAGE_SIZE = 35
 MOST_PAGES = 3000
 """A listing that goes on longer lies: there were 761 pages in 2026."""
 ENOUGH_KNOWN = 5
-"""Known titles on a page of the newest from which on the older ones are known: one or two may have been moved up."""
+"""Known titles among the newest after which all that is older is known: one or two may have been moved up."""
 ORDERS = {"title": {"sort": "title", "order": "asc"}, "recent": {"sort": "recent", "order": "desc"}}
 REDIRECTS, GONE = frozenset({301, 302, 303, 307, 308}), frozenset({404, 410})
 LISTINGS = ("anime", "list", "search")
@@ -70,29 +70,36 @@ class Walk(BaseModel):
     """Numbers of the newest titles when the last complete walk began: what is older is known."""
     top: list[str] = []
     """The same of this walk."""
+    met: int = 0
+    """How many of `newest` this walk has come to."""
     full: bool = False
     full_since: int | None = None
     """The run in which the full walk began."""
     complete: bool = False
 
-    def after(self, cards: list[Card], is_last: bool) -> Walk:
-        """The walk when a page has been read; `is_last`: nothing that this order would bring is wanted."""
+    def after(self, cards: list[Card], *, has_next: bool) -> Walk:
+        """The walk when a page has been read."""
+        known = [card for card in cards if _key(card) in self.newest]
         top = self.top or [_key(card) for card in cards]
-        step: dict[str, Any] = {"page": self.page + 1, "top": top}
+        step: dict[str, Any] = {"page": self.page + 1, "top": top, "met": self.met + len(known)}
         if self.full and self.order == "recent":
             step |= {"order": "title", "page": 1}
-        elif is_last:
+        elif self._is_reached(cards) or not has_next:
             step |= {"page": 1, "newest": top, "complete": True}
         return self.model_copy(update=step)
 
-    def wanted(self, cards: list[Card]) -> tuple[list[Card], bool]:
-        """Cards whose pages are to be read, and whether all further ones are known."""
-        if self.full or not self.newest:
-            return cards, False
-        known = [number for number, card in enumerate(cards) if _key(card) in self.newest]
-        is_reached = len(known) >= min(ENOUGH_KNOWN, len(self.newest))
-        cards = cards[: known[-1]] if is_reached else cards
-        return [card for card in cards if _key(card) not in self.newest], is_reached
+    def wanted(self, cards: list[Card]) -> list[Card]:
+        """Cards of a page that may be new, so that their pages are to be read."""
+        if self.full:
+            return cards
+        if self._is_reached(cards):
+            cards = cards[: max(number for number, card in enumerate(cards) if _key(card) in self.newest)]
+        return [card for card in cards if _key(card) not in self.newest]
+
+    def _is_reached(self, cards: list[Card]) -> bool:
+        """Whether what comes after the last known card of this page is all known."""
+        known = sum(_key(card) in self.newest for card in cards)
+        return not self.full and known > 0 and self.met + known >= min(ENOUGH_KNOWN, len(self.newest))
 
 
 class AnimePlanetSpider(SourceSpider):
@@ -182,9 +189,8 @@ class AnimePlanetSpider(SourceSpider):
         self._report_drift(page)
         sound = [card for card in cards if card.slug]
         yield from items_from_cards([card for card in cards if not card.slug], utc_now())
-        wanted, is_reached = here.wanted(sound)
-        yield from (self._detail_request(card.slug) for card in wanted)
-        there = here.after(sound, is_reached or not has_next_page(page))
+        yield from (self._detail_request(card.slug) for card in here.wanted(sound))
+        there = here.after(sound, has_next=has_next_page(page))
         self._total = last_page(page) * PAGE_SIZE if here.full else None
         state = there.model_dump()
         yield Checkpoint(source=CARD.name, previous=stored, state=state)
