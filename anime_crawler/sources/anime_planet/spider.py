@@ -1,0 +1,370 @@
+"""Walks Anime-Planet's listing and reads the page of each title that is new to the walk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Literal
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+from weakref import WeakKeyDictionary
+
+from pydantic import BaseModel, ConfigDict
+from scrapy import Request
+from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
+from scrapy.exceptions import CloseSpider
+from scrapy.http import Response
+from scrapy.robotstxt import RobotParser
+from scrapy.settings import BaseSettings
+from twisted.python.failure import Failure
+
+from anime_crawler.base_spiders import ACCEPT, Action, ArgumentError, GivenUp, SourceSpider, Verdict, verdict_by_status
+from anime_crawler.items import Absent, Character, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.sources.anime_planet import CARD
+from anime_crawler.sources.anime_planet.parse import (
+    alternative_titles,
+    items_from_cards,
+    items_from_character,
+    items_from_entry,
+)
+from anime_crawler.sources.anime_planet.schema import Card, Page, cards_from_page, cast_from_page, drift, split_path
+
+PAGE_SIZE = 35
+"""Cards of a listing page; the last has fewer."""
+MOST_PAGES = 3000
+"""A listing that goes on longer lies: there were 761 pages in 2026."""
+ENOUGH_KNOWN = 5
+"""Known titles among the newest after which all that is older is known: one or two may have been moved up."""
+ORDERS = {"title": {"sort": "title", "order": "asc"}, "recent": {"sort": "recent", "order": "desc"}}
+REDIRECTS, GONE = frozenset({301, 302, 303, 307, 308}), frozenset({404, 410})
+LISTINGS = ("anime", "list", "search")
+"""What a search or listing may be answered with: a search that finds one title leads to its page."""
+STOPPING = frozenset({"blocked", "robots_forbids", "robots_unreadable"})
+"""Verdicts after which no other request has a better chance."""
+pages: WeakKeyDictionary[Response, Page] = WeakKeyDictionary()
+"""Parsed pages of the responses that are alive: judged first, then read by the callback."""
+
+
+class RobotsMiddleware(RobotsTxtMiddleware):
+    """Scrapy's, but a ``robots.txt`` that cannot be read forbids everything (RFC 9309, 2.3.1.4), and it says so."""
+
+    def process_request_2(self, rp: RobotParser | None, request: Request) -> None:
+        agent = self._robotstxt_useragent or self._default_useragent
+        if rp is None:
+            message = "robots.txt could not be read, so that nothing is allowed; try again later"
+            raise GivenUp(Verdict(Action.GIVE_UP, "robots_unreadable", message), 0)
+        if not rp.allowed(request.url, agent):
+            message = f"robots.txt forbids {urlsplit(request.url).path}; it was not requested"
+            raise GivenUp(Verdict(Action.GIVE_UP, "robots_forbids", message), 0)
+
+
+class Walk(BaseModel):
+    """How far the listing has been walked. The checkpoint's state."""
+
+    model_config = ConfigDict(frozen=True)
+
+    order: Literal["title", "recent"] = "recent"
+    """A full walk goes by title, in which nothing moves, once it has looked at the newest."""
+    page: int = 1
+    """The page to read next."""
+    newest: list[str] = []
+    """Numbers of the newest titles when the last complete walk began: what is older is known."""
+    top: list[str] = []
+    """The same of this walk."""
+    met: int = 0
+    """How many of `newest` this walk has come to."""
+    full: bool = False
+    full_since: int | None = None
+    """The run in which the full walk began."""
+    complete: bool = False
+
+    def after(self, cards: list[Card], *, has_next: bool) -> Walk:
+        """The walk when a page has been read."""
+        known = [card for card in cards if _key(card) in self.newest]
+        top = self.top or [_key(card) for card in cards]
+        step: dict[str, Any] = {"page": self.page + 1, "top": top, "met": self.met + len(known)}
+        if self.full and self.order == "recent":
+            step |= {"order": "title", "page": 1}
+        elif self._is_reached(cards) or not has_next:
+            step |= {"page": 1, "newest": top, "complete": True}
+        return self.model_copy(update=step)
+
+    def wanted(self, cards: list[Card]) -> list[Card]:
+        """Cards of a page that may be new, so that their pages are to be read."""
+        if self.full:
+            return cards
+        if self._is_reached(cards):
+            cards = cards[: max(number for number, card in enumerate(cards) if _key(card) in self.newest)]
+        return [card for card in cards if _key(card) not in self.newest]
+
+    def _is_reached(self, cards: list[Card]) -> bool:
+        """Whether what comes after the last known card of this page is all known."""
+        known = sum(_key(card) in self.newest for card in cards)
+        return not self.full and known > 0 and self.met + known >= min(ENOUGH_KNOWN, len(self.newest))
+
+
+class AnimePlanetSpider(SourceSpider):
+    """``scrapy crawl anime_planet``: everything at first, then what is new."""
+
+    name = "anime_planet"
+    card = CARD
+    arguments = {
+        "mode": "full (the whole listing, then every title) or incremental (what is new; default after a full one)",
+        "ids": "only these titles, by slug: cowboy-bebop,one-piece",
+        "titles": "only these titles, by name: One Piece;Naruto",
+        "characters": "1: also the characters of each title, one request each",
+    }
+    custom_settings = {"CONCURRENT_REQUESTS": 1}
+    handle_httpstatus_list = [*REDIRECTS, *GONE]
+
+    def __init__(self, name: str | None = None, **kwargs: str) -> None:
+        super().__init__(name, **kwargs)
+        self.mode = self.args.get("mode")
+        if self.mode not in (None, "full", "incremental"):
+            raise ArgumentError(f"mode={self.mode}: full or incremental is wanted")
+        if len({"mode", "ids", "titles"} & self.args.keys()) > 1:
+            raise ArgumentError("one of mode, ids and titles is wanted, or none")
+        if self.args.get("characters", "1") != "1":
+            raise ArgumentError(f"characters={self.args['characters']}: 1 is wanted, or nothing")
+        self.ids = _slugs(self.args["ids"]) if "ids" in self.args else []
+        self.titles = _titles(self.args["titles"]) if "titles" in self.args else []
+        self._done, self._total = 0, len(self.ids) or None
+
+    @classmethod
+    def update_settings(cls, settings: BaseSettings) -> None:
+        super().update_settings(settings)
+        own = {"scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None, f"{__name__}.RobotsMiddleware": 100}
+        settings.set("DOWNLOADER_MIDDLEWARES", settings.getdict("DOWNLOADER_MIDDLEWARES") | own, priority="spider")
+
+    async def start(self) -> AsyncIterator[Any]:
+        assert self.crawler.engine is not None
+        if getattr(self.crawler.engine.scheduler, "resumed", False):
+            return
+        for slug in self.ids:
+            yield self._detail_request(slug)
+        for title in self.titles:
+            query = urlencode({"name": title})
+            yield self._request(f"/anime/all?{query}", self.parse_search, {"title": title})
+        if not (self.ids or self.titles):
+            stored = await self.run.checkpoint()
+            yield self._list_request(self._begin(stored), stored, [])
+
+    def _begin(self, stored: dict[str, Any] | None) -> Walk:
+        walk = Walk.model_validate(stored) if stored else None
+        if walk is None and self.mode == "incremental":
+            return Walk()
+        is_wanted = self.mode == "full" and not (walk and walk.full_since == self.run.id)
+        if walk is None or (is_wanted and (walk.complete or not walk.full)):
+            return Walk(full=True, full_since=self.run.id)
+        return Walk(newest=walk.newest) if walk.complete else walk
+
+    def _request(self, path: str, callback: Any, kwargs: dict[str, Any], **options: Any) -> Request:
+        return Request(f"{self.base_url}{path}", callback, errback=self.failed, cb_kwargs=kwargs, **options)
+
+    def _list_request(self, walk: Walk, stored: dict[str, Any] | None, last: list[str]) -> Request:
+        """The request for the walk's next page, before all that wait: while the listing is read it should not move.
+
+        Args:
+            stored: the checkpoint as the catalogue holds it before that page.
+            last: what the page before listed.
+        """
+        path = f"/anime/all?{urlencode(ORDERS[walk.order] | {'page': walk.page})}"
+        kwargs = {"walk": walk.model_dump(), "stored": stored, "last": last}
+        return self._request(path, self.parse_list, kwargs, priority=1, dont_filter=True)
+
+    def _detail_request(self, slug: str) -> Request:
+        return self._request(f"/anime/{quote(slug, safe='%')}", self.parse_detail, {"slug": slug})
+
+    def parse_list(
+        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, last: list[str]
+    ) -> Iterator[Item | Rejected | Checkpoint | Request]:
+        """One listing page: the pages of its titles, then how far we have come, then the next one."""
+        page, here = page_of(response), Walk.model_validate(walk)
+        cards = cards_from_page(page)
+        listed = [_key(card) for card in cards]
+        problem = _end_problem(page, here, listed, last)
+        if problem:
+            response.meta["unfinished"] = True
+            self.run.fail(Verdict(Action.GIVE_UP, *problem))
+            return
+        self._report_drift(page)
+        sound = [card for card in cards if card.slug]
+        yield from items_from_cards([card for card in cards if not card.slug], utc_now())
+        yield from (self._detail_request(card.slug) for card in here.wanted(sound))
+        there = here.after(sound, has_next=has_next_page(page))
+        self._total = last_page(page) * PAGE_SIZE if here.full else None
+        state = there.model_dump()
+        yield Checkpoint(source=CARD.name, previous=stored, state=state)
+        if not there.complete:
+            yield self._list_request(there, state, listed if there.order == here.order else [])
+
+    def parse_search(self, response: Response, title: str) -> Iterator[Item | Rejected | Request]:
+        """What a search by name finds: the titles of that very name, or else the first one."""
+        page, found = page_of(response), _slug_of_redirect(response)
+        if page.kind == "anime" and page.address:
+            found = page.address[1]
+        cards = [card for card in cards_from_page(page) if card.slug] if page.kind == "list" else []
+        exact = [card for card in cards if title.casefold() in _names(card)]
+        slugs = [found] if found else [card.slug for card in exact or cards[:1]]
+        if not slugs:
+            self.logger.warning("Anime-Planet knows no title %r", title)
+        yield from map(self._detail_request, slugs)
+
+    def parse_detail(self, response: Response, slug: str) -> Iterator[Item | Rejected | Request]:
+        """The anime, or that there is none (any more)."""
+        self._done += 1
+        self.run.progress(self._done, self._total)
+        page = page_of(response)
+        if response.status != 200 or page.kind == "search":
+            yield Absent(source=CARD.name, source_id=slug, fetched_at=utc_now())
+            renamed = _slug_of_redirect(response)
+            yield from [self._detail_request(renamed)] if renamed and renamed != slug else []
+            return
+        self._report_drift(page)
+        yield from (item for item in items_from_entry(page, utc_now()) if not isinstance(item, Character))
+        own = page.address[1] if page.address else slug
+        if own != slug:
+            yield Absent(source=CARD.name, source_id=slug, fetched_at=utc_now())
+        if "characters" in self.args:
+            yield self._request(f"/anime/{quote(own, safe='%')}/characters", self.parse_characters, {"anime_id": own})
+
+    def parse_characters(self, response: Response, anime_id: str) -> Iterator[Request]:
+        """The list of an anime's characters; roles and voices are on the page of each."""
+        for cast in cast_from_page(page_of(response)) if response.status == 200 else []:
+            yield self._request(
+                f"/characters/{quote(cast.slug, safe='%')}", self.parse_character, {"anime_id": anime_id}
+            )
+
+    def parse_character(self, response: Response, anime_id: str) -> Iterator[Item | Rejected]:
+        """One character; of one that is gone there is nothing to say."""
+        if page_of(response).kind == "character":
+            yield from items_from_character(page_of(response), utc_now(), anime_id)
+
+    def _report_drift(self, page: Page) -> None:
+        for (path, change), count in drift(page).items():
+            self.run.drift(path, change, count)
+
+    def failed(self, failure: Failure) -> Iterator[Rejected]:
+        """Errback: as for every source; a block ends the crawl, so that nothing asks on."""
+        yield from super().failed(failure)
+        if isinstance(failure.value, GivenUp) and failure.value.verdict.kind in STOPPING:
+            raise CloseSpider(failure.value.verdict.kind)
+
+    def judge(self, response: Response) -> Verdict:
+        """A block is not worked around; a page is what was asked for, or a search that says it is gone."""
+        path = urlsplit(response.url).path
+        if path == "/robots.txt":
+            return _judge_robots(response)
+        page = page_of(response)
+        if response.status == 403 or response.headers.get("cf-mitigated") or page.kind == "challenge":
+            message = "Anime-Planet refuses us (Cloudflare); what was collected is kept. Try again after some hours"
+            return Verdict(Action.GIVE_UP, "blocked", message)
+        if response.status in GONE and split_path(path) and "Anime-Planet" in page.title:
+            return ACCEPT
+        if response.status == 404:
+            return Verdict(Action.GIVE_UP, "status_404", "status 404: this is not Anime-Planet", CARD.base_url_setting)
+        if response.status in REDIRECTS:
+            return _judge_redirect(response)
+        return _judge_page(page, response.url) if response.status == 200 else verdict_by_status(response.status)
+
+
+def page_of(response: Response) -> Page:
+    """The response's page, parsed at the first call and remembered while the response lives."""
+    if response not in pages:
+        pages[response] = Page(response.body, response.url)
+    return pages[response]
+
+
+def last_page(page: Page) -> int:
+    """The highest number among the links to other pages; 1 without any."""
+    numbers = page.root.xpath("//div[contains(@class,'pagination')]//li/a/text()").re(r"^\s*(\d{1,6})\s*$")
+    return max(map(int, numbers), default=1)
+
+
+def has_next_page(page: Page) -> bool:
+    """Whether the listing says that it goes on."""
+    return bool(page.root.xpath("//div[contains(@class,'pagination')]//li[contains(@class,'next')]/a[@href]"))
+
+
+def _end_problem(page: Page, walk: Walk, listed: list[str], last: list[str]) -> tuple[str, str] | None:
+    """(kind, message) when the listing cannot be trusted to end, or to have ended, where it says."""
+    if walk.page > MOST_PAGES:
+        return "endless_listing", f"the listing goes on after {MOST_PAGES} pages"
+    if listed and listed == last:
+        return "repeated_page", f"listing page {walk.page} is the same as the one before"
+    if not has_next_page(page) and last_page(page) > walk.page:
+        return "short_listing", f"the listing ends at page {walk.page} and says that it has {last_page(page)}"
+    return None
+
+
+def _judge_robots(response: Response) -> Verdict:
+    """Text is obeyed; where there is none everything is allowed; what else comes is no permission."""
+    is_text = not response.body.lstrip().startswith(b"<")
+    if response.status in GONE or (response.status == 200 and is_text):
+        return ACCEPT
+    verdict = verdict_by_status(response.status)
+    message = f"robots.txt could not be read (status {response.status})"
+    return verdict if verdict.action is Action.RETRY else Verdict(Action.GIVE_UP, "robots_unreadable", message)
+
+
+def _judge_redirect(response: Response) -> Verdict:
+    """A slug or name that leads to another slug or to a search is news of that title; anything else has moved."""
+    target, asked_for = urlsplit(_location(response)), urlsplit(response.url)
+    is_search = target.path in ("/search.php", "/anime/all") and target.query
+    is_listing = asked_for.path == "/anime/all" and "page=" in asked_for.query
+    if target.netloc == asked_for.netloc and not is_listing and (is_search or split_path(target.path)):
+        return ACCEPT
+    message = f"Anime-Planet redirects to {target.hostname or 'another page'}"
+    return Verdict(Action.GIVE_UP, "moved", message, CARD.base_url_setting)
+
+
+def _judge_page(page: Page, url: str) -> Verdict:
+    section, _, part = split_path(url) or ("", "", "")
+    query = urlsplit(url).query
+    expected: tuple[str, ...] = (
+        ("list",) if "page=" in query else ("list", "anime", "search")
+    )  # a search leads to its only result
+    if section:
+        expected = (part or {"characters": "character"}.get(section, section), "search")
+    if page.kind in expected and not (_is_emptied(page, query) and page.kind == "list"):
+        return ACCEPT
+    message = f"neither the page that was asked for nor a block, but {page.kind or 'something unknown'}"
+    return Verdict(Action.RETRY, "wrong_shape", message, is_upstream_trouble=True)
+
+
+def _is_emptied(page: Page, query: str) -> bool:
+    """Whether a listing that must hold titles, the first page or one that goes on, holds none that we can see."""
+    must_hold = query.endswith("page=1") or has_next_page(page)
+    return must_hold and not page.root.css("li[data-type=anime]")
+
+
+def _location(response: Response) -> str:
+    return urljoin(response.url, (response.headers.get("Location") or b"").decode("latin-1"))
+
+
+def _slug_of_redirect(response: Response) -> str | None:
+    address = split_path(_location(response)) if response.status in REDIRECTS else None
+    return address[1] if address and address[0] == "anime" else None
+
+
+def _key(card: Card) -> str:
+    """What a card is known by: its number, which stays when the slug changes."""
+    return card.number or card.slug
+
+
+def _names(card: Card) -> set[str]:
+    return {name.strip().casefold() for name in [card.name or "", *alternative_titles(card.aka)]}
+
+
+def _slugs(text: str) -> list[str]:
+    found = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    wrong = [part for part in found if not re.fullmatch(r"[^\s/?#]+", part)]
+    if wrong or not found:
+        raise ArgumentError("ids: slugs are wanted, as in anime-planet.com/anime/one-piece: cowboy-bebop,one-piece")
+    return found
+
+
+def _titles(text: str) -> list[str]:
+    found = list(dict.fromkeys(" ".join(part.split()) for part in text.split(";") if part.strip()))
+    if not found:
+        raise ArgumentError("titles: at least one is wanted, like One Piece;Naruto")
+    return found

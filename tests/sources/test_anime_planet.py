@@ -1,0 +1,336 @@
+"""Anime-Planet's walk: what is asked for, where it stops, what a kill costs, what each answer means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scrapy import Request
+from scrapy.exceptions import CloseSpider
+from scrapy.http import HtmlResponse, TextResponse
+from scrapy.robotstxt import ProtegoRobotParser
+from scrapy.utils.test import get_crawler
+
+from anime_crawler.base_spiders import Action, ArgumentError, GivenUp
+from anime_crawler.items import Absent, Anime, Character
+from anime_crawler.sources import anime_planet
+from anime_crawler.sources.anime_planet.spider import AnimePlanetSpider, RobotsMiddleware, Walk
+from tests.sources.driving import RecordingRun, drive
+from tests.sources.fake_anime_planet import (
+    BASE,
+    FakeAnimePlanet,
+    character,
+    characters,
+    detail,
+    listing,
+    moved,
+    page,
+    search_result,
+)
+
+SAMPLES = Path(anime_planet.__file__).parent / "samples"
+
+
+def crawl(site: FakeAnimePlanet, run: RecordingRun, *, kill_after: int = 10_000, **arguments: str) -> list[Request]:
+    """One run."""
+    return drive(AnimePlanetSpider(**arguments), run, site, kill_after=kill_after)
+
+
+def ids(run: RecordingRun, kind: type = Anime) -> set[str]:
+    return {item.source_id for item in run.items if isinstance(item, kind)}
+
+
+def listings(site: FakeAnimePlanet) -> list[str]:
+    return [path for path in site.asked if path.startswith("/anime/all")]
+
+
+def test_the_first_walk_looks_at_the_newest_then_lists_all_by_title_and_reads_every_page():
+    """13 titles are one page of the newest and three by title; each becomes an item."""
+    site, run = FakeAnimePlanet(13), RecordingRun()
+    crawl(site, run)
+    assert listings(site) == [
+        "/anime/all?sort=recent&order=desc&page=1",
+        *(f"/anime/all?sort=title&order=asc&page={n}" for n in (1, 2, 3)),
+    ]
+    assert ids(run) == set(site.slugs.values())
+    assert run.state is not None
+    assert (run.state["complete"], run.state["newest"]) == (True, ["13", "12", "11", "10", "9"])
+    assert not run.failures
+
+
+def test_listing_pages_go_before_the_pages_of_titles():
+    """A listing that is read slowly moves under our feet."""
+    site = FakeAnimePlanet(3)
+    for request in crawl(site, RecordingRun()):
+        assert request.priority == (1 if "/all?" in request.url else 0)
+        assert request.dont_filter is ("/all?" in request.url)
+
+
+def test_a_second_walk_reads_the_newest_page_only():
+    """Nothing is new: one request. Three are new: one more for each."""
+    site, run = FakeAnimePlanet(50), RecordingRun()
+    crawl(site, run)
+    site.asked.clear()
+    crawl(site, run)
+    assert site.asked == ["/anime/all?sort=recent&order=desc&page=1"]
+    site.add(3)
+    site.asked.clear()
+    crawl(site, run)
+    assert len(site.asked) == 1 + 1 + 3  # two known ones on the first page may have been moved up
+    assert ids(run) == set(site.slugs.values())
+
+
+def test_known_titles_that_are_moved_up_hide_no_new_ones():
+    """An old title on top of the newest page is no sign that what follows is known."""
+    site, run = FakeAnimePlanet(50), RecordingRun()
+    crawl(site, run)
+    site.add(4)
+    site.moved_up = [50]
+    crawl(site, run)
+    assert ids(run) == set(site.slugs.values())
+    assert run.state is not None
+    assert run.state["complete"]
+
+
+def test_an_incremental_walk_before_any_other_lists_the_newest_down_to_the_first_title():
+    """Nothing is known yet, so that nothing stops it."""
+    site, run = FakeAnimePlanet(12), RecordingRun()
+    crawl(site, run, mode="incremental")
+    assert len(listings(site)) == 3
+    assert ids(run) == set(site.slugs.values())
+
+
+def test_a_full_walk_that_is_asked_for_lists_everything_again():
+    """In another run; in the same one, resumed, it goes on."""
+    site, run = FakeAnimePlanet(12), RecordingRun()
+    crawl(site, run)
+    run.id, run.items = 2, []
+    crawl(site, run, mode="full")
+    assert ids(run) == set(site.slugs.values())
+
+
+@pytest.mark.parametrize("kill_after", range(1, 20))
+def test_a_walk_that_is_killed_goes_on_where_it_was(kill_after):
+    """Whichever request was the last one: the listing goes on with the page that is stored, to the end."""
+    site, run = FakeAnimePlanet(13), RecordingRun()
+    crawl(site, run, kill_after=kill_after)
+    stored = Walk.model_validate(run.state or {})
+    site.asked.clear()
+    crawl(site, run)
+    if not stored.complete and run.state:
+        assert listings(site)[0].endswith(f"page={stored.page}")
+    assert run.state is not None
+    assert run.state["complete"]
+
+
+@pytest.mark.parametrize(("flaw", "kind"), [("repeats", "repeated_page"), ("short", "short_listing")])
+def test_a_listing_that_lies_about_its_end_ends_the_run_incomplete(flaw, kind):
+    """The same page for ever, or no next page where its own numbers promise more."""
+    site, run = FakeAnimePlanet(30), RecordingRun()
+    site.repeats_last_page, site.ends_at = flaw == "repeats", 2 if flaw == "short" else None
+    requests = crawl(site, run, mode="full")
+    assert [verdict.kind for verdict in run.failures] == [kind]
+    assert run.state is not None
+    assert not run.state["complete"]
+    assert [request for request in requests if request.meta.get("unfinished")]
+
+
+def test_a_listing_that_never_ends_is_left():
+    """The cap is far above the real number of pages."""
+    site, run = FakeAnimePlanet(3), RecordingRun()
+    run.state = Walk(page=3001, newest=["9999"]).model_dump()
+    crawl(site, run)
+    assert [verdict.kind for verdict in run.failures] == ["endless_listing"]
+
+
+def test_ids_that_are_gone_or_renamed_are_absent_and_the_new_slug_is_read():
+    """A search without result, a redirect, and a page that calls itself by another name."""
+    site, run = FakeAnimePlanet(3), RecordingRun()
+    site.renamed = {"old-name": "title-002"}
+    crawl(site, run, ids="title-001,old-name,never-was")
+    assert ids(run) == {"title-001", "title-002"}
+    assert ids(run, Absent) == {"old-name", "never-was"}
+    assert listings(site) == []
+
+
+def test_a_page_that_calls_itself_otherwise_makes_the_old_slug_absent():
+    """The page was had for the old slug; the new one is the id."""
+    body = (SAMPLES / "detail__renamed" / "response.html").read_bytes()
+    run = RecordingRun()
+    drive(AnimePlanetSpider(ids="lantern-road"), run, lambda request: HtmlResponse(request.url, body=body))
+    assert (ids(run), ids(run, Absent)) == ({"lantern-road-2016"}, {"lantern-road"})
+
+
+def test_titles_are_searched_for_and_the_one_of_that_name_is_read():
+    """The very name before others that hold it; without one the first; of none nothing."""
+    site, run = FakeAnimePlanet(30), RecordingRun()
+    crawl(site, run, titles="title 003; Title 02 ;nothing like it")
+    assert ids(run) == {"title-003", "title-020"}
+    assert listings(site)[0] == "/anime/all?name=title+003"
+
+
+def test_a_search_that_leads_to_its_only_result_is_followed():
+    """By a redirect, or with the page itself."""
+    for answer in (
+        lambda request: moved(request, f"{BASE}/anime/title-001"),
+        lambda request: page(request, f'<link rel="canonical" href="{BASE}/anime/title-001">{detail("title-001")}'),
+    ):
+        spider = AnimePlanetSpider(titles="Title 001")
+        response = answer(Request(f"{BASE}/anime/all?name=Title+001"))
+        if response.status == 200:
+            response = response.replace(body=response.body.replace(b"<head></head><body><link", b"<head><link"))
+        assert spider.judge(response).action is Action.ACCEPT
+        found = list(spider.parse_search(response, "Title 001"))
+        assert [request.url for request in found] == [f"{BASE}/anime/title-001"]  # type: ignore[union-attr]
+
+
+def test_characters_are_asked_for_only_when_wanted():
+    """One request for the list and one for each character; role and voices are those of the anime."""
+    site, run = FakeAnimePlanet(3), RecordingRun()
+    site.cast["title-002"] = ["ana", "bo"]
+    crawl(site, run, ids="title-002")
+    assert len(site.asked) == 1
+    crawl(site, run, ids="title-002", characters="1")
+    cast = [item for item in run.items if isinstance(item, Character)]
+    assert [(c.source_id, c.anime_id, c.role) for c in cast] == [
+        ("ana", "title-002", "main"),
+        ("bo", "title-002", "main"),
+    ]
+    assert [(actor.name, actor.language) for actor in cast[0].voice_actors] == [("Ana X", "ja")]
+
+
+def test_a_block_ends_the_crawl_and_asks_for_nothing_more():
+    """The request stays pending, what was collected is kept, the state is where it was."""
+    site, run = FakeAnimePlanet(13), RecordingRun()
+    site.blocks_at = 4
+    with pytest.raises(CloseSpider) as closed:
+        crawl(site, run)
+    assert closed.value.reason == "blocked"
+    assert [verdict.kind for verdict in run.failures] == ["blocked"]
+    assert len(site.asked) == 4
+    assert run.state is not None
+
+
+def test_a_bad_title_costs_only_itself():
+    """It is set aside with its slug, and the walk is complete."""
+    site, run = FakeAnimePlanet(6), RecordingRun()
+
+    def answer(request: Request) -> TextResponse:
+        response = site(request)
+        return (
+            response.replace(body=response.body.replace(b">TV<", b">Hologram<")) if "004" in request.url else response
+        )
+
+    drive(AnimePlanetSpider(), run, answer)
+    assert {(r.source_id, r.reason) for r in run.rejected} == {("title-004", "type: unknown value 'hologram'")}
+    assert len(ids(run)) == 5
+    assert run.state is not None
+    assert run.state["complete"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"mode": "season"},
+        {"season": "2026-fall"},
+        {"episodes": "1"},
+        {"ids": ""},
+        {"ids": "a b"},
+        {"ids": "one-piece", "mode": "full"},
+        {"ids": "one-piece", "titles": "One Piece"},
+        {"titles": " ; "},
+        {"characters": "yes"},
+    ],
+)
+def test_a_wrong_argument_is_refused_with_what_applies(arguments):
+    """Before anything runs."""
+    with pytest.raises(ArgumentError, match=r"wanted|it has:"):
+        AnimePlanetSpider(**arguments)
+
+
+def test_linked_data_that_grows_and_cards_that_lose_a_field_are_drift():
+    """A new key on a page, a field that none of many cards has."""
+    site, run = FakeAnimePlanet(25, page_size=25), RecordingRun()
+    crawl(site, run)
+    assert run.drifted["card.type_line", "vanished"] >= 25
+    body = (SAMPLES / "detail__full" / "response.html").read_bytes().replace(b'"genre"', b'"genreName"')
+    drive(AnimePlanetSpider(ids="x"), run, lambda request: HtmlResponse(request.url, body=body))
+    assert run.drifted["ld+json.genreName", "unknown"] == 1
+
+
+LIST, DETAIL = f"{BASE}/anime/all?sort=title&order=asc&page=2", f"{BASE}/anime/title-001"
+FIRST = f"{BASE}/anime/all?sort=title&order=asc&page=1"
+ROBOTS = f"{BASE}/robots.txt"
+SITE_404 = "<title>Page not found | Anime-Planet</title>"
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "body", "expected"),
+    [
+        (DETAIL, 200, detail("title-001"), ("accept", "ok", None)),
+        (DETAIL, 200, search_result("title-001"), ("accept", "ok", None)),
+        (DETAIL, 200, listing([(1, "title-002")], 1, 1), ("retry", "wrong_shape", None)),
+        (DETAIL, 200, "<h1>Under construction</h1>", ("retry", "wrong_shape", None)),
+        (DETAIL, 404, SITE_404, ("accept", "ok", None)),
+        (DETAIL, 404, "<h1>Not Found</h1>", ("give_up", "status_404", "ANIME_PLANET_BASE_URL")),
+        (DETAIL, 403, "", ("give_up", "blocked", None)),
+        (DETAIL, 200, "<title>Just a moment...</title>", ("give_up", "blocked", None)),
+        (DETAIL, 503, "<title>Just a moment...</title>", ("give_up", "blocked", None)),
+        (DETAIL, 503, "", ("retry", "server_error", None)),
+        (DETAIL, 429, "", ("retry", "rate_limited", None)),
+        (DETAIL, 500, "", ("retry", "server_error", None)),
+        (LIST, 200, listing([(1, "title-002")], 2, 3), ("accept", "ok", None)),
+        (LIST, 200, listing([], 2, 1), ("accept", "ok", None)),
+        (LIST, 200, listing([], 2, 3), ("retry", "wrong_shape", None)),
+        (FIRST, 200, listing([], 1, 1), ("retry", "wrong_shape", None)),
+        (LIST, 200, search_result("x"), ("retry", "wrong_shape", None)),
+        (LIST, 404, SITE_404, ("give_up", "status_404", "ANIME_PLANET_BASE_URL")),
+        (f"{BASE}/characters/ana", 200, character("ana"), ("accept", "ok", None)),
+        (f"{DETAIL}/characters", 200, characters("title-001", []), ("accept", "ok", None)),
+        (f"{BASE}/anime/all?name=x", 200, listing([], 1, 1), ("accept", "ok", None)),
+        (ROBOTS, 200, "", ("give_up", "robots_unreadable", None)),
+        (ROBOTS, 503, "", ("retry", "server_error", None)),
+        (ROBOTS, 403, "", ("give_up", "robots_unreadable", None)),
+        (ROBOTS, 404, "", ("accept", "ok", None)),
+    ],
+)
+def test_answers_are_judged_by_what_was_asked_for(url, status, body, expected):
+    """A block is not tried again, a page of another kind is, a title that is gone is an answer."""
+    verdict = AnimePlanetSpider().judge(page(Request(url), body, status))
+    assert (verdict.action.value, verdict.kind, verdict.setting) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "expected"),
+    [
+        (DETAIL, "/anime/title-002", "ok"),
+        (DETAIL, "/search.php?search=title-001", "ok"),
+        (DETAIL, "/anime/all?name=title-001", "ok"),
+        (DETAIL, "https://elsewhere.example/anime/title-001", "moved"),
+        (DETAIL, "/login", "moved"),
+        (LIST, "/anime/all?page=1", "moved"),
+    ],
+)
+def test_a_redirect_is_news_of_a_title_or_a_moved_site(url, location, expected):
+    """Nothing is followed to another host, and a listing never ends because of one."""
+    response = TextResponse(url, status=302, headers={"Location": location})
+    assert AnimePlanetSpider().judge(response).kind == expected
+
+
+def test_plain_robots_are_read_and_a_challenge_by_header_is_a_block():
+    """The text goes to the middleware; Cloudflare may say it in a header alone."""
+    text = TextResponse(ROBOTS, body=b"User-agent: *\nDisallow: /lists\n")
+    assert AnimePlanetSpider().judge(text).action is Action.ACCEPT
+    answer = HtmlResponse(DETAIL, body=detail("x").encode(), headers={"cf-mitigated": "challenge"})
+    assert AnimePlanetSpider().judge(answer).kind == "blocked"
+
+
+def test_robots_that_forbid_or_cannot_be_read_stop_the_request():
+    """Reported by name; what is allowed passes."""
+    middleware = RobotsMiddleware(get_crawler(settings_dict={"ROBOTSTXT_OBEY": True}))
+    parser = ProtegoRobotParser(b"User-agent: *\nDisallow: /anime/all\n", None)
+    middleware.process_request_2(parser, Request(DETAIL))
+    for rules, kind in ((parser, "robots_forbids"), (None, "robots_unreadable")):
+        with pytest.raises(GivenUp) as refused:
+            middleware.process_request_2(rules, Request(LIST))
+        assert refused.value.verdict.kind == kind
