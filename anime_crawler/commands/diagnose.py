@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from scrapy.commands import ScrapyCommand
+from scrapy.exceptions import UsageError
 from scrapy.settings import BaseSettings
 
 from anime_crawler import __version__
+from anime_crawler.base_spiders import SourceCard
 from anime_crawler.commands import complain, config_from, source_spiders
 from anime_crawler.commands.probes import Finding, check_backend, check_catalogue, check_source, cleaner
 from anime_crawler.config import Config, ConfigError
@@ -27,7 +29,7 @@ class Command(ScrapyCommand):
     requires_crawler_process = False
 
     def syntax(self) -> str:
-        return "[--json]"
+        return "[SOURCE …] [--json]"
 
     def short_desc(self) -> str:
         return "Show each setting and where it comes from, and ask each service once whether it is well"
@@ -43,7 +45,10 @@ class Command(ScrapyCommand):
         except ConfigError as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
             return
-        findings = check_all(config, self.settings)
+        known = list(source_spiders(self.settings))
+        if unknown := sorted(set(args) - set(known)):
+            raise UsageError(f"there is no source {', '.join(unknown)}; there are: {', '.join(known)}")
+        findings = check_all(config, self.settings, args or in_use(config, self.settings))
         self.exitcode = exit_code(findings)
         report = {
             "version": __version__,
@@ -57,16 +62,34 @@ class Command(ScrapyCommand):
             show(report)
 
 
-def check_all(config: Config, settings: BaseSettings) -> list[Finding]:
-    """One finding per service: the catalogue, every source, the backend; safe to print."""
-    user_agent, budgets = settings["USER_AGENT"], Budgets(Path("var/politeness.sqlite"))
+def check_all(config: Config, settings: BaseSettings, names: Iterable[str]) -> list[Finding]:
+    """One finding per service: the catalogue, each source of `names`, the backend; safe to print."""
+    user_agent, budgets, spiders = (
+        settings["USER_AGENT"],
+        Budgets(Path("var/politeness.sqlite")),
+        source_spiders(settings),
+    )
     findings = [
         check_catalogue(config),
-        *(check_source(spider, config, user_agent, budgets) for spider in source_spiders(settings).values()),
+        *(check_source(spiders[name], config, user_agent, budgets) for name in names),
         check_backend(config),
     ]
     clean = cleaner(config)
     return [replace(f, you_see=clean(f.you_see), what_happened=clean(f.what_happened)) for f in findings]
+
+
+def in_use(config: Config, settings: BaseSettings) -> list[str]:
+    """The sources of the main job, and those that somebody has set something for."""
+    companions = settings.getdict("COMPANIONS")
+    main = {*companions, *(name for names in companions.values() for name in names)}
+    return [name for name, spider in source_spiders(settings).items() if name in main or is_set_up(spider.card, config)]
+
+
+def is_set_up(card: SourceCard, config: Config) -> bool:
+    """Whether a setting of the source comes from anywhere but its default."""
+    named = [card.base_url_setting, card.limits_setting]
+    named += [setting.name for setting in card.settings] + [secret.setting for secret in card.secrets]
+    return any(config.origin_of(name) != "default" for name in named if name)
 
 
 def exit_code(findings: Sequence[Finding]) -> int:

@@ -15,16 +15,18 @@ from scrapy import Request, exceptions
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 
-from anime_crawler.base_spiders import Action, GivenUp, Verdict, verdict_by_status
+from anime_crawler.base_spiders import Action, GivenUp, Verdict
 from anime_crawler.config import Config
 from anime_crawler.failure import Failure, log_failure
 from anime_crawler.politeness.handler import BodyTooLarge, BrokenEncoding
 from anime_crawler.politeness.header import retry_after_s
-from anime_crawler.politeness.robots import ROBOTS
 from anime_crawler.politeness.upstream import ForeignHost, Upstream, attempt_of
 
 logger = logging.getLogger(__name__)
 
+BLOCK_REST_S = (
+    3600.0  # who is shut out and asks on is shut out for longer; an hour is the shortest block that is told of
+)
 JITTER = 0.1  # of the pause, both ways: clients that failed together do not come again together
 
 
@@ -62,7 +64,8 @@ class RetryMiddleware:
         return cls(Upstream(crawler), crawler)
 
     def process_response(self, request: Request, response: Response) -> Response | Request:
-        verdict = self._judged(request, response)
+        spider: Any = self._crawler.spider
+        verdict: Verdict = spider.judge(response)
         if "cached" not in response.flags:  # an old answer says nothing of how the upstream is now
             self._upstream.note_health(request, verdict.is_upstream_trouble)
         if verdict.action is Action.ACCEPT:
@@ -76,13 +79,6 @@ class RetryMiddleware:
         if verdict.is_upstream_trouble:
             self._upstream.note_health(request, is_trouble=True)
         return self._after_failure(request, verdict, None)
-
-    def _judged(self, request: Request, response: Response) -> Verdict:
-        if ROBOTS in request.meta:  # asked for by a middleware; the spider knows nothing of it
-            return verdict_by_status(response.status)
-        spider: Any = self._crawler.spider
-        verdict: Verdict = spider.judge(response)
-        return verdict
 
     def _after_failure(self, request: Request, verdict: Verdict, response: Response | None) -> Request:
         """The request to send again.
@@ -107,8 +103,9 @@ class RetryMiddleware:
     def _penalize(self, request: Request, verdict: Verdict, response: Response | None, pause_s: float) -> None:
         """Make everybody wait who asks this upstream, where it says so itself."""
         asked_s = retry_after_s(response.headers, time.time()) if response else None
-        if verdict.rest_s:
-            self._upstream.rest(request, verdict.rest_s, verdict.message)
+        rest_s = verdict.rest_s or (BLOCK_REST_S if verdict.kind == "blocked" else 0)
+        if rest_s:
+            self._upstream.rest(request, rest_s, verdict.message)
         if asked_s and verdict.action is Action.RETRY:
             self._upstream.penalize(request, asked_s, "Retry-After")
         elif response and response.status == 429:

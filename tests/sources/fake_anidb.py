@@ -60,7 +60,7 @@ class FakeAnidb:
         stamp = format_datetime(self.modified, usegmt=True).encode()
         if request.headers.get("If-Modified-Since") == stamp:
             return Response(request.url, status=304)
-        return Response(request.url, body=gzip.compress(dump(self.titles)), headers={"Last-Modified": stamp})
+        return Response(request.url, body=gzip.compress(dump(self.titles), mtime=0), headers={"Last-Modified": stamp})
 
     def anime(self, aid: int) -> bytes:
         if aid not in self.titles:

@@ -8,13 +8,11 @@ import pytest
 from scrapy import Request
 from scrapy.exceptions import CloseSpider
 from scrapy.http import HtmlResponse, TextResponse
-from scrapy.robotstxt import ProtegoRobotParser
-from scrapy.utils.test import get_crawler
 
-from anime_crawler.base_spiders import Action, ArgumentError, GivenUp
+from anime_crawler.base_spiders import Action, ArgumentError
 from anime_crawler.items import Absent, Anime, Character
 from anime_crawler.sources import anime_planet
-from anime_crawler.sources.anime_planet.spider import AnimePlanetSpider, RobotsMiddleware, Walk
+from anime_crawler.sources.anime_planet.spider import AnimePlanetSpider, Walk
 from tests.sources.driving import RecordingRun, drive
 from tests.sources.fake_anime_planet import (
     BASE,
@@ -288,9 +286,9 @@ SITE_404 = "<title>Page not found | Anime-Planet</title>"
         (f"{BASE}/characters/ana", 200, character("ana"), ("accept", "ok", None)),
         (f"{DETAIL}/characters", 200, characters("title-001", []), ("accept", "ok", None)),
         (f"{BASE}/anime/all?name=x", 200, listing([], 1, 1), ("accept", "ok", None)),
-        (ROBOTS, 200, "", ("give_up", "robots_unreadable", None)),
+        (ROBOTS, 200, "", ("give_up", "robots_unread", None)),
         (ROBOTS, 503, "", ("retry", "server_error", None)),
-        (ROBOTS, 403, "", ("give_up", "robots_unreadable", None)),
+        (ROBOTS, 403, "", ("give_up", "robots_unread", None)),
         (ROBOTS, 404, "", ("accept", "ok", None)),
     ],
 )
@@ -323,14 +321,3 @@ def test_plain_robots_are_read_and_a_challenge_by_header_is_a_block():
     assert AnimePlanetSpider().judge(text).action is Action.ACCEPT
     answer = HtmlResponse(DETAIL, body=detail("x").encode(), headers={"cf-mitigated": "challenge"})
     assert AnimePlanetSpider().judge(answer).kind == "blocked"
-
-
-def test_robots_that_forbid_or_cannot_be_read_stop_the_request():
-    """Reported by name; what is allowed passes."""
-    middleware = RobotsMiddleware(get_crawler(settings_dict={"ROBOTSTXT_OBEY": True}))
-    parser = ProtegoRobotParser(b"User-agent: *\nDisallow: /anime/all\n", None)
-    middleware.process_request_2(parser, Request(DETAIL))
-    for rules, kind in ((parser, "robots_forbids"), (None, "robots_unreadable")):
-        with pytest.raises(GivenUp) as refused:
-            middleware.process_request_2(rules, Request(LIST))
-        assert refused.value.verdict.kind == kind

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scrapy import Request
-from scrapy.exceptions import IgnoreRequest
 from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import ArgumentError
@@ -244,18 +243,6 @@ def test_a_search_that_leads_straight_to_an_anime_has_found_it():
     site.locations = {"/anime/index/": "/anime/8,title-eight"}
     crawl(run, site, titles="Eight")
     assert known(run) == {8}
-
-
-def test_what_robots_txt_forbids_is_not_asked_for_and_ends_the_run():
-    """Scrapy drops the request; the run says why and keeps it."""
-    spider, run = AniSearchSpider(ids="1"), RecordingRun()
-    (request,) = drive(spider, run, FakeAniSearch(1), kill_after=1)
-    failure = Failure(IgnoreRequest("Forbidden by robots.txt"))
-    failure.request = request  # type: ignore[attr-defined]
-    assert list(spider.page_failed(failure)) == []
-    assert [verdict.kind for verdict in run.failures] == ["robots"]
-    assert "/anime/1" in run.failures[0].message
-    assert request.meta["unfinished"]
 
 
 def test_a_failure_that_is_a_bug_goes_through():

@@ -10,11 +10,8 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict
 from scrapy import Request
-from scrapy.downloadermiddlewares.robotstxt import RobotsTxtMiddleware
 from scrapy.exceptions import CloseSpider
 from scrapy.http import Response
-from scrapy.robotstxt import RobotParser
-from scrapy.settings import BaseSettings
 from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import ACCEPT, Action, ArgumentError, GivenUp, SourceSpider, Verdict, verdict_by_status
@@ -38,23 +35,10 @@ ORDERS = {"title": {"sort": "title", "order": "asc"}, "recent": {"sort": "recent
 REDIRECTS, GONE = frozenset({301, 302, 303, 307, 308}), frozenset({404, 410})
 LISTINGS = ("anime", "list", "search")
 """What a search or listing may be answered with: a search that finds one title leads to its page."""
-STOPPING = frozenset({"blocked", "robots_forbids", "robots_unreadable"})
+STOPPING = frozenset({"blocked", "robots_forbid", "robots_unread"})
 """Verdicts after which no other request has a better chance."""
 pages: WeakKeyDictionary[Response, Page] = WeakKeyDictionary()
 """Parsed pages of the responses that are alive: judged first, then read by the callback."""
-
-
-class RobotsMiddleware(RobotsTxtMiddleware):
-    """Scrapy's, but a ``robots.txt`` that cannot be read forbids everything (RFC 9309, 2.3.1.4), and it says so."""
-
-    def process_request_2(self, rp: RobotParser | None, request: Request) -> None:
-        agent = self._robotstxt_useragent or self._default_useragent
-        if rp is None:
-            message = "robots.txt could not be read, so that nothing is allowed; try again later"
-            raise GivenUp(Verdict(Action.GIVE_UP, "robots_unreadable", message), 0)
-        if not rp.allowed(request.url, agent):
-            message = f"robots.txt forbids {urlsplit(request.url).path}; it was not requested"
-            raise GivenUp(Verdict(Action.GIVE_UP, "robots_forbids", message), 0)
 
 
 class Walk(BaseModel):
@@ -128,12 +112,6 @@ class AnimePlanetSpider(SourceSpider):
         self.ids = _slugs(self.args["ids"]) if "ids" in self.args else []
         self.titles = _titles(self.args["titles"]) if "titles" in self.args else []
         self._done, self._total = 0, len(self.ids) or None
-
-    @classmethod
-    def update_settings(cls, settings: BaseSettings) -> None:
-        super().update_settings(settings)
-        own = {"scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None, f"{__name__}.RobotsMiddleware": 100}
-        settings.set("DOWNLOADER_MIDDLEWARES", settings.getdict("DOWNLOADER_MIDDLEWARES") | own, priority="spider")
 
     async def start(self) -> AsyncIterator[Any]:
         assert self.crawler.engine is not None
@@ -303,7 +281,7 @@ def _judge_robots(response: Response) -> Verdict:
         return ACCEPT
     verdict = verdict_by_status(response.status)
     message = f"robots.txt could not be read (status {response.status})"
-    return verdict if verdict.action is Action.RETRY else Verdict(Action.GIVE_UP, "robots_unreadable", message)
+    return verdict if verdict.action is Action.RETRY else Verdict(Action.GIVE_UP, "robots_unread", message)
 
 
 def _judge_redirect(response: Response) -> Verdict:

@@ -10,7 +10,6 @@ from urllib.parse import quote_plus, urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict
 from scrapy import Request
-from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
@@ -261,10 +260,7 @@ class AniSearchSpider(SourceSpider):
         request: Request = failure.request  # type: ignore[attr-defined]
         error, walk = failure.value, Walk.model_validate(request.cb_kwargs["walk"])
         is_anime = bool(walk.todo and not walk.titles) or "parts" in request.cb_kwargs
-        if isinstance(error, IgnoreRequest) and not isinstance(error, GivenUp):
-            path = urlsplit(request.url).path
-            self._stop_at(request, Verdict(Action.GIVE_UP, "robots", f"AniSearch's robots.txt forbids {path}"))
-        elif isinstance(error, GivenUp) and error.verdict.kind == "redirected" and error.response is not None:
+        if isinstance(error, GivenUp) and error.verdict.kind == "redirected" and error.response is not None:
             yield from self._redirected(request, error, walk)
         elif isinstance(error, GivenUp) and error.verdict.kind == "absent":
             yield from self._without(request, walk)
