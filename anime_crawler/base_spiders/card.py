@@ -79,5 +79,13 @@ class SourceCard:
     """True for crawled web sites; APIs are used by their own rules."""
     max_body_bytes: int = 16 * 2**20
     """Larger bodies, after decompression, are refused. The reason stands in the card."""
+    cache_ttl_s: int | None = 86_400
+    """Seconds for which an answer may be used again when the server says nothing of that: a day for metadata.
+    ``None``: only as the server's own headers allow; for sources whose news must not come late."""
     probe: Probe = Probe("/")
     """The call that ``scrapy diagnose`` makes; the spider's `judge` says what its answer means."""
+
+    @property
+    def cache_ttl_setting(self) -> str:
+        """Setting that replaces `cache_ttl_s`."""
+        return f"{self.name.upper()}_CACHE_TTL_SECONDS"

@@ -53,6 +53,10 @@ class Plan:
     log_level: str = "WARNING"
     max_body_bytes: int = 2**20
     obeys_robots: bool = False
+    method: str = "POST"
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Path -> headers of the request; GET only."""
+    cache_ttl_s: int | None = 86_400
 
 
 class PathSpider(SourceSpider):
@@ -72,6 +76,9 @@ class PathSpider(SourceSpider):
         path = self.plan.paths[index]
         url = self.plan.base_url + path if path.startswith("/") else path
         meta = {"index": index, "path": path, **self.plan.meta}
+        if self.plan.method == "GET":
+            headers = self.plan.headers.get(path)
+            return Request(url, headers=headers, meta=meta, dont_filter=True, callback=self.done, errback=self.gave_up)
         return FormRequest(url, formdata={"n": str(index)}, meta=meta, callback=self.done, errback=self.gave_up)
 
     def judge(self, response):
@@ -121,11 +128,13 @@ def card_of(plan: Plan) -> SourceCard:
         secrets=tuple(Secret("KODIK_API_TOKEN", where, "token", "") for where in plan.secrets),  # type: ignore[arg-type]
         max_body_bytes=plan.max_body_bytes,
         obeys_robots=plan.obeys_robots,
+        cache_ttl_s=plan.cache_ttl_s,
     )
 
 
 def job_of(plan: Plan) -> FakeJob:
-    config = Config.load({"KODIK_API_TOKEN": TOKEN, **{k.upper(): v for k, v in plan.config.items()}})
+    off = {"ENABLE_HTTP_CACHE": False}
+    config = Config.load({"KODIK_API_TOKEN": TOKEN, **off, **{k.upper(): v for k, v in plan.config.items()}})
     return FakeJob(
         config=config,
         report=RunReport(),
@@ -146,6 +155,7 @@ def settings_of(plan: Plan, config: Config) -> Settings:
     few = {"CONCURRENT_ITEMS": 2}  # Scrapy starts that many tasks for each response, however small
     own = {
         **no_stages,
+        "HTTP_CACHE_FILE": str(Path(plan.directory, "http_cache.sqlite")),
         **few,
         "LOG_LEVEL": plan.log_level,
         "DOWNLOAD_TIMEOUT": config.http_timeout_seconds,

@@ -51,5 +51,6 @@ CARD = SourceCard(
     ),
     # 100 materials with episodes and material data are about 1 MB; 100 serials of 1,100 episodes each would be 12 MB.
     max_body_bytes=16 * 2**20,
+    cache_ttl_s=None,  # the list is how a new episode is seen
     probe=Probe("/list", form={"types": "anime,anime-serial", "limit": "1"}),
 )
