@@ -342,7 +342,11 @@ def _origins(model: type[ProjectConfig], overrides: Mapping[str, Any]) -> dict[s
 
 def _masked(text: str) -> str:
     """The text without the password of an address in it."""
-    return re.sub(r"(://[^:/@\s]*):.*@", r"\1:***@", text)
+    return re.sub(r"(://[^:/@\s]*):.*@|(\bpassword=)[^&\s'\"]+", _mask, text)
+
+
+def _mask(found: re.Match[str]) -> str:
+    return f"{found[1]}:***@" if found[1] is not None else f"{found[2]}***"
 
 
 def _explain(model: type[ProjectConfig], error: Any) -> str:

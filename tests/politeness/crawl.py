@@ -66,8 +66,11 @@ class PathSpider(SourceSpider):
     plan: Plan
     outcomes: list[tuple[str, str, int]]
 
+    latencies: list[float]
+    """Seconds from each request to its callback, in the order of the answers."""
+
     async def start(self):
-        self.outcomes = []
+        self.outcomes, self.latencies = [], []
         count = 1 if self.plan.one_by_one else len(self.plan.paths)
         for index in range(count):
             yield self.request(index)
@@ -75,7 +78,7 @@ class PathSpider(SourceSpider):
     def request(self, index: int) -> Request:
         path = self.plan.paths[index]
         url = self.plan.base_url + path if path.startswith("/") else path
-        meta = {"index": index, "path": path, **self.plan.meta}
+        meta = {"index": index, "path": path, "asked_at": time.monotonic(), **self.plan.meta}
         if self.plan.method == "GET":
             headers = self.plan.headers.get(path)
             return Request(url, headers=headers, meta=meta, dont_filter=True, callback=self.done, errback=self.gave_up)
@@ -87,6 +90,7 @@ class PathSpider(SourceSpider):
         return super().judge(response)
 
     def done(self, response):
+        self.latencies.append(time.monotonic() - response.meta["asked_at"])
         yield from self.outcome(response.meta, "ok", response.meta.get("attempt", 1))
 
     def gave_up(self, failure):
@@ -189,6 +193,7 @@ def main(plan: Plan, spider_class: type[SourceSpider]) -> None:
     spider = crawler.spider
     result = {
         "outcomes": getattr(spider, "outcomes", []),
+        "latencies": getattr(spider, "latencies", []),
         "report": job.report.as_dict(),
         "waiting": job.report.waiting,
         "exit_code": job.exit_code,
@@ -203,6 +208,7 @@ class Result:
 
     outcomes: dict[str, tuple[str, int]]
     """Path -> (``ok`` or the kind of the verdict, attempts)."""
+    latencies: list[float]
     report: dict[str, Any]
     exit_code: int
     waiting: dict[str, str]
