@@ -81,7 +81,8 @@ class SourceCard:
     """Larger bodies, after decompression, are refused. The reason stands in the card."""
     cache_ttl_s: int | None = 86_400
     """Seconds for which an answer may be used again when the server says nothing of that: a day for metadata.
-    ``None``: only as the server's own headers allow; for sources whose news must not come late."""
+    ``None``: only as the server's own headers allow; for sources whose news must not come late. A single request that
+    looks for news says so with the header ``Cache-Control: no-cache``; with meta ``dont_cache`` it is not kept."""
     probe: Probe = Probe("/")
     """The call that ``scrapy diagnose`` makes; the spider's `judge` says what its answer means."""
 
