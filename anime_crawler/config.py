@@ -78,6 +78,16 @@ def _database_url(value: str) -> str:
     return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
+def _redis_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise ValueError("does not begin with redis:// or rediss:// and a host")
+    if parts.query or parts.fragment or not re.fullmatch(r"/?\d*", parts.path):
+        raise ValueError("has more after the host than the number of a database")
+    parts.port  # noqa: B018  raises ValueError with a message of its own
+    return value
+
+
 def _token(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not text.isascii() or re.search(r"[\s\x00-\x1f]", text):
@@ -176,6 +186,23 @@ class ProjectConfig(BaseSettings):
         examples=["2"],
     )
     backend_limits: LimitText = Field(None, description="Limit for the backend; none by default.", examples=["100/s"])
+    enable_http_cache: bool = Field(
+        True,
+        description="Use an answer again for as long as its server allows, or, where that says nothing, as long as the "
+        "source's setting does.",
+        examples=["false"],
+    )
+    http_cache_storage: Literal["sqlite", "redis"] = Field(
+        "sqlite",
+        description="Where answers are kept: `sqlite`, the file `var/http_cache.sqlite`, or `redis`.",
+        examples=["redis"],
+    )
+    redis_cache_url: Annotated[str, AfterValidator(_redis_url)] = Field(
+        "redis://localhost:6379/0",
+        repr=False,  # it may hold a password
+        description="Redis of HTTP_CACHE_STORAGE=redis. Only keys beginning with `anime_crawler:http_cache:` are used.",
+        examples=["redis://:password@localhost:6379/0"],
+    )
     title_languages: Annotated[list[str], BeforeValidator(_names), AfterValidator(_languages)] = Field(
         ["romaji", "en", "ru"],
         description="Which title the backend gets: the first of these that is known. It makes its addresses from the "
@@ -265,6 +292,18 @@ def _source_fields(card: SourceCard) -> dict[str, Any]:
     if card.limits_setting:
         description = f"Replaces the limits on {card.title}'s source card; `off` for none."
         fields[card.limits_setting] = LimitText, Field(None, description=description, examples=[card.limits])
+    unset = "only as its headers allow" if card.cache_ttl_s is None else f"{card.cache_ttl_s} s"
+    fields[card.cache_ttl_setting] = (
+        Annotated[int | None, BeforeValidator(_blank_is_unset)],
+        Field(
+            None,
+            ge=0,
+            le=31_536_000,
+            description=f"Seconds for which an answer of {card.title} may be used again when its headers do not say; "
+            f"0: not at all. Unset: {unset}.",
+            examples=["86400"],
+        ),
+    )
     return {name.lower(): field for name, field in fields.items()}
 
 
@@ -303,7 +342,11 @@ def _origins(model: type[ProjectConfig], overrides: Mapping[str, Any]) -> dict[s
 
 def _masked(text: str) -> str:
     """The text without the password of an address in it."""
-    return re.sub(r"(://[^:/@\s]*):.*@", r"\1:***@", text)
+    return re.sub(r"(://[^:/@\s]*):.*@|(\bpassword=)[^&\s'\"]+", _mask, text)
+
+
+def _mask(found: re.Match[str]) -> str:
+    return f"{found[1]}:***@" if found[1] is not None else f"{found[2]}***"
 
 
 def _explain(model: type[ProjectConfig], error: Any) -> str:

@@ -45,10 +45,11 @@ DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
     "anime_crawler.politeness.robots.RobotsTxtMiddleware": 100,  # works for cards that say obeys_robots
     "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,
-    "anime_crawler.politeness.cache.HttpCacheMiddleware": 900,  # works with HTTPCACHE_ENABLED only
+    "anime_crawler.politeness.cache.HttpCacheMiddleware": 900,  # before limits: a kept answer costs none
     "anime_crawler.politeness.retry.RetryMiddleware": 550,
     "anime_crawler.politeness.middleware.PolitenessMiddleware": 950,  # nearest the downloader: it sees what is sent
 }
+HTTP_CACHE_FILE = "var/http_cache.sqlite"  # shared by every process that works in this directory
 
 SPIDER_MIDDLEWARES = {
     # Each is one generator more around every item; none has anything to say here: addresses are ours, not found on

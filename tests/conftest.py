@@ -14,11 +14,12 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis
 from filelock import FileLock
 
 import tests.guard.sitecustomize  # noqa: F401  its import is its effect
 from tests.guard import ROOT, clean_environment
-from tests.services import Postgres, start_postgres, stop_postgres
+from tests.services import Postgres, start_postgres, start_redis, stop_postgres, stop_redis
 
 SHARED = ROOT.parent / "shared"
 SERVICES = "ANIME_TEST_SERVICES"  # directory where the test processes of one session note what they started
@@ -38,6 +39,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if not _is_worker(config):
         directory = Path(os.environ.pop(SERVICES))
         stop_postgres(directory / "postgres.json")
+        stop_redis(directory / "redis.json")
         shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -82,6 +84,18 @@ def new_postgres_url(postgres: Postgres) -> Callable[[], str]:
 def postgres_url(new_postgres_url: Callable[[], str]) -> str:
     """Address of a new, empty PostgreSQL database for one test."""
     return new_postgres_url()
+
+
+@pytest.fixture
+def redis_url() -> str:
+    """Address of an empty database of the session's private Redis server; each test process has its own."""
+    directory = Path(os.environ[SERVICES])
+    with FileLock(directory / "redis.lock"):
+        server = start_redis(directory / "redis.json")
+    url = server.url(int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
 
 
 @pytest.fixture(scope="session")

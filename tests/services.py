@@ -13,8 +13,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import redis
 
 # Where packagers put the server's programs: Debian, Homebrew on Apple and on Intel machines.
 POSTGRES_PLACES = (
@@ -25,6 +29,10 @@ POSTGRES_PLACES = (
 HOW_TO_INSTALL = (
     "PostgreSQL is not installed and could not be installed from here: "
     "run `apt-get install postgresql` as root, or `brew install postgresql`"
+)
+HOW_TO_INSTALL_REDIS = (
+    "Redis is not installed and could not be installed from here: "
+    "run `apt-get install redis-server` as root, or `brew install redis`"
 )
 
 
@@ -75,6 +83,53 @@ def stop_postgres(state: Path) -> None:
         state.unlink()
 
 
+@dataclass(frozen=True)
+class RedisServer:
+    """A private Redis server that keeps nothing on disk."""
+
+    port: int
+
+    def url(self, database: int = 0) -> str:
+        return f"redis://127.0.0.1:{self.port}/{database}"
+
+
+def start_redis(state: Path) -> RedisServer:
+    """The server noted in the file `state`, started when there is none yet. Call it under a lock."""
+    if state.exists():
+        return RedisServer(**json.loads(state.read_text()))
+    program = shutil.which("redis-server")
+    if program is None:
+        raise RuntimeError(HOW_TO_INSTALL_REDIS)
+    server = RedisServer(free_port())
+    options = {"bind": "127.0.0.1", "port": server.port, "save": "", "appendonly": "no", "daemonize": "yes"}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    subprocess.run([program, *words, "--dir", state.parent], check=True, capture_output=True, timeout=60)
+    with redis.Redis.from_url(server.url()) as client:
+        _until(client.ping)
+    state.write_text(json.dumps(asdict(server)))
+    return server
+
+
+def stop_redis(state: Path) -> None:
+    """Stop the server noted in `state`, if any."""
+    if state.exists():
+        with redis.Redis.from_url(RedisServer(**json.loads(state.read_text())).url()) as client:
+            client.shutdown(nosave=True)
+        state.unlink()
+
+
+def _until(call: Callable[[], object]) -> None:
+    """Wait for a server that has just been started."""
+    for _ in range(200):
+        try:
+            call()
+        except redis.ConnectionError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError("the server does not answer")
+
+
 def free_port() -> int:
     """A loopback port that nothing listens on."""
     with socket.socket() as probe:
@@ -109,18 +164,25 @@ def _server_user() -> str | None:
     return next(name for name in ("postgres", "_postgres", "nobody") if name in names)
 
 
-def install() -> bool:
-    """Install PostgreSQL with the system's package manager unless it is there; whether it is there then."""
+def install() -> list[str]:
+    """Install what is missing with the system's package manager; how to get what is missing still."""
     if not postgres_programs():
-        if shutil.which("apt-get"):
-            as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
-            apt_get = [*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"]
-            subprocess.run([*apt_get, "update"], check=False)
-            subprocess.run([*apt_get, "install", "postgresql"], check=False)
-        elif shutil.which("brew"):
-            subprocess.run(["brew", "install", "postgresql"], check=False)
-    return postgres_programs() is not None
+        _install("postgresql", "postgresql")
+    if not shutil.which("redis-server"):
+        _install("redis-server", "redis")
+    missing = [] if postgres_programs() else [HOW_TO_INSTALL]
+    return missing if shutil.which("redis-server") else [*missing, HOW_TO_INSTALL_REDIS]
+
+
+def _install(debian: str, homebrew: str) -> None:
+    if shutil.which("apt-get"):
+        as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        apt_get = [*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"]
+        subprocess.run([*apt_get, "update"], check=False)
+        subprocess.run([*apt_get, "install", debian], check=False)
+    elif shutil.which("brew"):
+        subprocess.run(["brew", "install", homebrew], check=False)
 
 
 if __name__ == "__main__":
-    sys.exit(0 if install() else HOW_TO_INSTALL)
+    sys.exit("\n".join(install()) or 0)

@@ -63,6 +63,11 @@ WRONG = [
     ("TRANSLATION_PRIORITY", "", "names nothing"),
     ("REFRESH_ONGOING_HOURS", "1e400", "less than or equal to"),
     ("REFRESH_RELEASED_DAYS", "0", "greater than 0"),
+    ("ENABLE_HTTP_CACHE", "perhaps", "boolean"),
+    ("HTTP_CACHE_STORAGE", "memcached", "'sqlite' or 'redis'"),
+    ("REDIS_CACHE_URL", "http://localhost", "does not begin with redis://"),
+    ("REDIS_CACHE_URL", "redis://localhost/0?db=1", "has more after the host"),
+    ("KODIK_CACHE_TTL_SECONDS", "-1", "greater than or equal to 0"),
 ]
 
 
@@ -100,6 +105,17 @@ def test_every_example_but_the_tokens_is_accepted(monkeypatch):
     for name in ("kodik_api_token", "internal_token"):
         with pytest.raises(ConfigError, match="placeholder"):
             Config.load({name: Config.model_fields[name].examples[0]})
+
+
+def test_the_password_of_a_redis_is_not_shown(monkeypatch):
+    """Neither of a good address nor of a wrong one, wherever in it."""
+    config = Config.load({"REDIS_CACHE_URL": "redis://:s3cret@localhost:6379/1"})
+    assert config.shown("REDIS_CACHE_URL") == "redis://:***@localhost:6379/1"
+    assert "s3cret" not in repr(config)
+    for wrong in ("http://user:s3cret@localhost", "redis://localhost/0?password=s3cret"):
+        with pytest.raises(ConfigError) as caught:
+            Config.load({"REDIS_CACHE_URL": wrong})
+        assert "s3cret" not in str(caught.value)
 
 
 def test_several_wrong_values_are_told_at_once(monkeypatch):

@@ -83,5 +83,14 @@ class SourceCard:
     """True for crawled web sites; APIs are used by their own rules."""
     max_body_bytes: int = 16 * 2**20
     """Larger bodies, after decompression, are refused. The reason stands in the card."""
+    cache_ttl_s: int | None = None
+    """Seconds for which an answer may be used again when the server says nothing of that; 86,400 is usual for metadata.
+    ``None``: only as the server's own headers allow, so that no news comes late. A single request that
+    looks for news says so with the header ``Cache-Control: no-cache``; with meta ``dont_cache`` it is not kept."""
     probe: Probe = Probe("/")
     """The call that ``scrapy diagnose`` makes; the spider's `judge` says what its answer means."""
+
+    @property
+    def cache_ttl_setting(self) -> str:
+        """Setting that replaces `cache_ttl_s`."""
+        return f"{self.name.upper()}_CACHE_TTL_SECONDS"

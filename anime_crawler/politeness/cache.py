@@ -1,22 +1,240 @@
-"""Scrapy's HTTP cache (``HTTPCACHE_ENABLED=1``, for development), keeping only answers that the spider accepts."""
+"""The HTTP cache: answers are used again as RFC 9111 allows, and several who want the same one fetch it once.
+
+On Scrapy's middleware, with our own rules and storages: Scrapy's know neither ``Vary`` nor other processes.
+"""
 
 from __future__ import annotations
 
-from typing import cast
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar, cast
 
-from scrapy import Request
+from scrapy import Request, signals
+from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.httpcache import HttpCacheMiddleware as ScrapyHttpCache
+from scrapy.exceptions import NotConfigured
 from scrapy.http import Response
 
 from anime_crawler.base_spiders import Action, SourceSpider
+from anime_crawler.politeness import cache_policy as policy
+from anime_crawler.politeness.cache_entry import BadEntry, Entry, Key, key_of
+from anime_crawler.politeness.cache_storage import LEASE_S, CacheError, CacheStorage
+from anime_crawler.politeness.cache_storages import open_storage
+from anime_crawler.politeness.robots import ROBOTS
+from anime_crawler.politeness.upstream import Upstream
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+POLL_S = 0.05  # between two looks for an answer that somebody else fetches
+AWAY_S = 60.0  # a storage that failed is left alone for this long
+REPLAY_S = 10 * policy.LONGEST_S  # Scrapy's HTTPCACHE_ENABLED: kept for good
+
+
+@dataclass
+class Fetch:
+    """A request under way to the upstream, and what its answer is for."""
+
+    request: Request
+    key: Key
+    owner: str
+    """Name of the lease; empty: none is held."""
+    stale: Entry | None = None
+    conditions: tuple[str, ...] = ()
 
 
 class HttpCacheMiddleware(ScrapyHttpCache):
-    """A failure is never kept: it would come back at every further attempt, and long after the upstream is well."""
+    """Works with ``ENABLE_HTTP_CACHE``. With Scrapy's own ``HTTPCACHE_ENABLED``, for development, every accepted
+    answer is kept and used again whatever the server says.
 
-    # Without the argument that Scrapy deprecates, and warns of where it is given.
-    def process_response(self, request: Request, response: Response) -> Request | Response:  # type: ignore[override]
-        if cast("SourceSpider", self.crawler.spider).judge(response).action is not Action.ACCEPT:
+    A failure is never kept: it would come back at every further attempt, and long after the upstream is well.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self._upstream = Upstream(crawler)
+        self._is_replay = crawler.settings.getbool("HTTPCACHE_ENABLED")
+        if not (self._upstream.config.enable_http_cache or self._is_replay):
+            raise NotConfigured
+        self._ttl_s = policy.cache_ttl_of(self._upstream.config, self._upstream.card)
+        self._storage: CacheStorage | None = None
+        self._away_until = 0.0
+        self._has_warned = False
+        self._fetches: dict[int, Fetch] = {}
+        """By the request's id: an object in its meta would go into the frontier with it."""
+        self._renewal: asyncio.Task[None] | None = None
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        cache = cls(crawler)
+        crawler.signals.connect(cache._close, signal=signals.spider_closed)
+        return cache
+
+    async def process_request(self, request: Request) -> Response | None:  # type: ignore[override]
+        """The kept answer, when it is fresh. Else the request goes on, asking "changed since?" where there is one."""
+        if ROBOTS in request.meta or not policy.may_be_cached(request) or self._upstream.is_stopping():
+            return None
+        return await self._unless_away(self._kept(request))
+
+    async def process_response(self, request: Request, response: Response) -> Response:  # type: ignore[override]
+        fetch = self._fetches.get(id(request))
+        if fetch is None:
             return response
-        kept: Request | Response = super().process_response(request, response)
-        return kept
+        try:
+            if response.status == 304 and fetch.stale:
+                response = await self._revalidated(request, response, fetch.stale)
+            elif self._is_kept(request, response):
+                await self._unless_away(self._store(request, self._entry_of(request, response)))
+            return response
+        finally:
+            await self._end(request)
+
+    async def process_exception(self, request: Request, exception: Exception) -> None:  # type: ignore[override]
+        """A stale answer is not served in place of an error: it would hide that the upstream is down."""
+        await self._end(request)
+
+    async def _kept(self, request: Request) -> Response | None:
+        key, owner = key_of(self._upstream.name, request), uuid.uuid4().hex
+        leased = False
+        try:
+            while not self._upstream.is_stopping():
+                # Once more with the lease in hand: whoever had it may have stored the answer just before.
+                entry = await self._read(request, key)
+                if entry and (response := self._fresh(request, entry)):
+                    self._upstream.count("cached")
+                    return response
+                if leased or not (entry or self._is_reused):
+                    self._begin(request, Fetch(request, key, owner if leased else "", entry))
+                    leased = False
+                    return None
+                leased = await self._open().acquire(key, owner)
+                if not leased:
+                    await asyncio.sleep(POLL_S)
+            return None
+        finally:
+            if leased:
+                await self._open().release(key, owner)
+
+    @property
+    def _is_reused(self) -> bool:
+        """Whether an answer is likely to be: else those who wait for one would only fetch it one after the other."""
+        return self._is_replay or self._ttl_s is not None
+
+    async def _read(self, request: Request, key: Key) -> Entry | None:
+        entry = await self._unpacked(key)
+        if entry and entry.vary:
+            entry = await self._unpacked(key_of(key.source, request, entry.vary))
+        return entry
+
+    async def _unpacked(self, key: Key) -> Entry | None:
+        value = await self._open().get(key)
+        try:
+            return Entry.unpack(value) if value else None
+        except BadEntry:
+            return None
+
+    def _fresh(self, request: Request, entry: Entry) -> Response | None:
+        """The entry's answer, if it is fresh and the spider, which may have learned since, still accepts it."""
+        age_s = entry.age_at(time.time())
+        is_fresh = age_s < policy.lifetime_s(entry.headers, self._ttl_s, entry.stored_at)
+        if not self._is_replay and not (is_fresh and policy.is_wanted(request, age_s)):
+            return None
+        response = entry.response(request, "cached")
+        return response if self._is_accepted(response) else None
+
+    def _is_kept(self, request: Request, response: Response) -> bool:
+        storable = self._is_replay or policy.is_storable(request, response, self._ttl_s)
+        return storable and self._is_accepted(response)
+
+    def _is_accepted(self, response: Response) -> bool:
+        return cast("SourceSpider", self.crawler.spider).judge(response).action is Action.ACCEPT
+
+    def _entry_of(self, request: Request, response: Response) -> Entry:
+        now = time.time()
+        delay_s = time.monotonic() - request.meta.get("sent_at", time.monotonic())
+        age_s = policy.initial_age_s(response.headers, now, delay_s)
+        return Entry(now, age_s, status=response.status, headers=response.headers, body=response.body)
+
+    async def _revalidated(self, request: Request, news: Response, stale: Entry) -> Response:
+        """The kept answer, which the upstream has just said is right; unlike "cached" it tells of its health."""
+        response = stale.response(request, "revalidated")
+        response.headers = policy.freshened(stale.headers, news.headers)
+        self._upstream.count("revalidated")
+        if self._is_kept(request, response):
+            await self._unless_away(self._store(request, self._entry_of(request, response)))
+        return response
+
+    async def _store(self, request: Request, entry: Entry) -> None:
+        keep_s = policy.lifetime_s(entry.headers, self._ttl_s, entry.stored_at) - entry.age_s
+        if policy.conditions(request, entry.headers):
+            keep_s = max(keep_s, 0.0) + policy.STALE_KEPT_S
+        if self._is_replay:
+            keep_s = REPLAY_S
+        if keep_s <= 0:
+            return
+        storage, source, vary = self._open(), self._upstream.name, policy.vary_of(entry.headers)
+        if vary:
+            # Headers of the latest answer: the server may come to vary by others, and the old ones are not found then.
+            await storage.put(key_of(source, request), Entry(entry.stored_at, vary=vary).pack(), keep_s)
+        await storage.put(key_of(source, request, vary), entry.pack(), keep_s)
+
+    def _begin(self, request: Request, fetch: Fetch) -> None:
+        if fetch.stale:
+            conditions = policy.conditions(request, fetch.stale.headers)
+            fetch.conditions = tuple(conditions)
+            request.headers.update(conditions)
+        self._fetches[id(request)] = fetch
+        if fetch.owner and self._renewal is None:
+            self._renewal = asyncio.ensure_future(self._renew())
+
+    async def _end(self, request: Request) -> None:
+        """Let others have the lease; a further attempt asks anew."""
+        if fetch := self._fetches.pop(id(request), None):
+            for name in fetch.conditions:
+                request.headers.pop(name, None)
+            if fetch.owner:
+                await self._unless_away(self._release(fetch))
+
+    async def _release(self, fetch: Fetch) -> None:
+        await self._open().release(fetch.key, fetch.owner)
+
+    async def _renew(self) -> None:
+        """Keep the leases of requests that wait for their turn, however long that takes."""
+        while True:
+            await asyncio.sleep(LEASE_S / 3)
+            for fetch in [fetch for fetch in self._fetches.values() if fetch.owner]:
+                await self._unless_away(self._acquire_again(fetch))
+
+    async def _acquire_again(self, fetch: Fetch) -> None:
+        await self._open().acquire(fetch.key, fetch.owner)
+
+    def _open(self) -> CacheStorage:
+        if self._storage is None:
+            self._storage = open_storage(self._upstream.config, self.crawler.settings["HTTP_CACHE_FILE"])
+        return self._storage
+
+    async def _unless_away(self, call: Coroutine[Any, Any, T]) -> T | None:
+        """What the call gives; ``None`` while the storage cannot be used: a cache is a convenience, never a need."""
+        if time.monotonic() < self._away_until:
+            call.close()
+            return None
+        try:
+            return await call
+        except CacheError as error:
+            self._away_until = time.monotonic() + AWAY_S
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning("going on without the HTTP cache: %s", error)
+            return None
+
+    async def _close(self) -> None:
+        if self._renewal:
+            self._renewal.cancel()
+        for fetch in [fetch for fetch in self._fetches.values() if fetch.owner]:
+            await self._unless_away(self._release(fetch))
+        if self._storage:
+            await self._storage.close()

@@ -44,6 +44,8 @@ class PolitenessMiddleware:
             self._upstream.count("retries")
 
     def process_response(self, request: Request, response: Response) -> Response:
+        if "cached" in response.flags:  # what it says of limits was true when it was stored
+            return response
         if response.status == 429:
             self._upstream.count("429")
         seconds = rate_limit_reset_s(response.headers, time.time())

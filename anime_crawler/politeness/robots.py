@@ -13,6 +13,9 @@ from scrapy.robotstxt import RobotParser
 from anime_crawler.base_spiders import Action, GivenUp, Verdict
 from anime_crawler.politeness.upstream import attempt_of
 
+ROBOTS = "dont_obey_robotstxt"
+"""Request meta by which Scrapy marks its own request for robots.txt."""
+
 
 class RobotsTxtMiddleware(robotstxt.RobotsTxtMiddleware):
     """Scrapy's takes a robots.txt that failed for one that allows all, and drops what is forbidden in silence.

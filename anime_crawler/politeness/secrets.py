@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from pydantic import SecretStr
 from scrapy.http import Response
@@ -27,7 +27,8 @@ def install(config: Config) -> None:
 def secrets_of(config: Config) -> set[str]:
     """Every secret value of the settings; a password in an address too."""
     values = {value.get_secret_value() for _, value in config if isinstance(value, SecretStr)}
-    return values | {make_url(config.database_url).password or ""} - {""}
+    of_redis = unquote(urlsplit(config.redis_cache_url).password or "")
+    return values | {make_url(config.database_url).password or "", of_redis} - {""}
 
 
 def forms_of(secret: str) -> set[str]:

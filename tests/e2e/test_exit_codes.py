@@ -27,6 +27,9 @@ WRONG_OF_PROJECT = {
     "BACKOFF_MAX_SECONDS": "nan",
     "RATE_LIMIT_RPS": "fast",
     "BACKEND_LIMITS": "-1/s",
+    "ENABLE_HTTP_CACHE": "perhaps",
+    "HTTP_CACHE_STORAGE": "memcached",
+    "REDIS_CACHE_URL": "http://user:password@localhost",
     "TITLE_LANGUAGES": "klingon",
     "TRANSLATION_PRIORITY": " , ",
     "REFRESH_ONGOING_HOURS": "never",
@@ -39,6 +42,7 @@ def wrong_of(card: SourceCard) -> dict[str, str]:
     """A wrong value for each setting on a card that can have one; a text of its own cannot."""
     own = {s.name: WRONG_BY_TYPE[type(s.default)] for s in card.settings if type(s.default) in WRONG_BY_TYPE}
     secrets = {secret.setting: "two words" for secret in card.secrets}
+    own[card.cache_ttl_setting] = "a day"
     named = {card.base_url_setting: f"ftp://{card.name}.example", card.limits_setting: "2 per second"}
     return {**own, **secrets, **{name: value for name, value in named.items() if name}}
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
+import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +18,7 @@ from tests.e2e.support import Project, until
 
 KODIK_TOKEN = "kodik+Canary/7f3a=9d21"
 INTERNAL_TOKEN = "backend+Canary/51bc=0e44"
-CACHED = ("-s", "HTTPCACHE_ENABLED=1", "-s", "HTTPCACHE_IGNORE_HTTP_CODES=500,503")
+CACHED = ("-s", "KODIK_CACHE_TTL_SECONDS=3600", "-s", "HTTP_CACHE_FILE=cache.sqlite")
 DEBUG = ("-L", "DEBUG")
 CRAWL_AT_DEBUG = ("crawl", "kodik", "-s", "JOBDIR=var/jobs/kodik", *DEBUG, *CACHED)
 
@@ -54,6 +57,15 @@ def assert_clean(project: Project, *outputs: str) -> None:
     assert found == []
 
 
+def assert_clean_cache(project: Project) -> None:
+    """Unpacked too, no kept answer of Kodik holds a canary, and the backend's are not kept."""
+    with closing(sqlite3.connect(project.directory / "cache.sqlite")) as db:
+        rows = db.execute("SELECT source, value FROM entry").fetchall()
+    assert [source for source, _ in rows] == ["kodik"] * 2
+    assert [leak for _, value in rows for leak in leaks("entry", zlib.decompress(value[8:]))] == []
+    assert any(b"REDACTED" in zlib.decompress(value[8:]) for _, value in rows)
+
+
 @pytest.fixture(scope="module")
 def canary_sandbox() -> Iterator[Any]:
     with running_sandbox(titles=20, limits="off", kodik_token=KODIK_TOKEN, internal_token=INTERNAL_TOKEN) as sandbox:
@@ -85,7 +97,8 @@ def test_a_good_run_leaves_no_secret(project: Project) -> None:
     done = project.crawl(*DEBUG, *CACHED, "-O", "feed.jsonl")
     assert done.returncode == 0, done.stderr[-3000:]
     assert (project.directory / "feed.jsonl").stat().st_size > 10_000
-    assert any((project.directory / ".scrapy" / "httpcache").rglob("response_body"))
+    assert (project.directory / "cache.sqlite").stat().st_size > 10_000
+    assert_clean_cache(project)
     others = [project.run(*words) for words in (("status", "--json"), ("diagnose", "--json"), ("deliver", *DEBUG))]
     assert_clean(project, *(text for run in (done, *others) for text in (run.stdout, run.stderr)))
 
@@ -162,6 +175,4 @@ def test_a_warm_cache_asks_kodik_for_nothing(project: Project) -> None:
     assert project.requests_to("kodik") == 0
     assert project.exports() == before
     assert project.requests_to("backend") > 100
-    cached = [path.read_text() for path in (project.directory / ".scrapy").rglob("meta")]
-    assert len(cached) == 3
-    assert not any(project.sandbox.backend_url in text for text in cached)
+    assert_clean_cache(project)

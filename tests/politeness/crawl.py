@@ -53,6 +53,10 @@ class Plan:
     log_level: str = "WARNING"
     max_body_bytes: int = 2**20
     obeys_robots: bool = False
+    method: str = "POST"
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Path -> headers of the request; GET only."""
+    cache_ttl_s: int | None = 86_400
 
 
 class PathSpider(SourceSpider):
@@ -62,8 +66,11 @@ class PathSpider(SourceSpider):
     plan: Plan
     outcomes: list[tuple[str, str, int]]
 
+    latencies: list[float]
+    """Seconds from each request to its callback, in the order of the answers."""
+
     async def start(self):
-        self.outcomes = []
+        self.outcomes, self.latencies = [], []
         count = 1 if self.plan.one_by_one else len(self.plan.paths)
         for index in range(count):
             yield self.request(index)
@@ -71,7 +78,10 @@ class PathSpider(SourceSpider):
     def request(self, index: int) -> Request:
         path = self.plan.paths[index]
         url = self.plan.base_url + path if path.startswith("/") else path
-        meta = {"index": index, "path": path, **self.plan.meta}
+        meta = {"index": index, "path": path, "asked_at": time.monotonic(), **self.plan.meta}
+        if self.plan.method == "GET":
+            headers = self.plan.headers.get(path)
+            return Request(url, headers=headers, meta=meta, dont_filter=True, callback=self.done, errback=self.gave_up)
         return FormRequest(url, formdata={"n": str(index)}, meta=meta, callback=self.done, errback=self.gave_up)
 
     def judge(self, response):
@@ -80,6 +90,7 @@ class PathSpider(SourceSpider):
         return super().judge(response)
 
     def done(self, response):
+        self.latencies.append(time.monotonic() - response.meta["asked_at"])
         yield from self.outcome(response.meta, "ok", response.meta.get("attempt", 1))
 
     def gave_up(self, failure):
@@ -125,11 +136,13 @@ def card_of(plan: Plan) -> SourceCard:
         secrets=tuple(secret(where) for where in plan.secrets),
         max_body_bytes=plan.max_body_bytes,
         obeys_robots=plan.obeys_robots,
+        cache_ttl_s=plan.cache_ttl_s,
     )
 
 
 def job_of(plan: Plan) -> FakeJob:
-    config = Config.load({"KODIK_API_TOKEN": TOKEN, **{k.upper(): v for k, v in plan.config.items()}})
+    off = {"ENABLE_HTTP_CACHE": False}
+    config = Config.load({"KODIK_API_TOKEN": TOKEN, **off, **{k.upper(): v for k, v in plan.config.items()}})
     return FakeJob(
         config=config,
         report=RunReport(),
@@ -150,6 +163,7 @@ def settings_of(plan: Plan, config: Config) -> Settings:
     few = {"CONCURRENT_ITEMS": 2}  # Scrapy starts that many tasks for each response, however small
     own = {
         **no_stages,
+        "HTTP_CACHE_FILE": str(Path(plan.directory, "http_cache.sqlite")),
         **few,
         "LOG_LEVEL": plan.log_level,
         "DOWNLOAD_TIMEOUT": config.http_timeout_seconds,
@@ -183,6 +197,7 @@ def main(plan: Plan, spider_class: type[SourceSpider]) -> None:
     spider = crawler.spider
     result = {
         "outcomes": getattr(spider, "outcomes", []),
+        "latencies": getattr(spider, "latencies", []),
         "report": job.report.as_dict(),
         "waiting": job.report.waiting,
         "exit_code": job.exit_code,
@@ -197,6 +212,7 @@ class Result:
 
     outcomes: dict[str, tuple[str, int]]
     """Path -> (``ok`` or the kind of the verdict, attempts)."""
+    latencies: list[float]
     report: dict[str, Any]
     exit_code: int
     waiting: dict[str, str]

@@ -13,13 +13,18 @@ from anime_crawler.politeness import secrets
 
 TOKEN = "canary+0123/456="
 PASSWORD = "p4ss-w0rd"
+OTHER = "0ther-w0rd"
 
 
 @pytest.fixture
 def log():
     """A logger of its own with secrets masked, and what it wrote."""
     factory = logging.getLogRecordFactory()
-    config = Config.load({"KODIK_API_TOKEN": TOKEN, "DATABASE_URL": f"postgresql://user:{PASSWORD}@localhost/anime"})
+    addresses = {
+        "DATABASE_URL": f"postgresql://user:{PASSWORD}@localhost/anime",
+        "REDIS_CACHE_URL": f"redis://:{OTHER}@localhost",
+    }
+    config = Config.load({"KODIK_API_TOKEN": TOKEN, **addresses})
     secrets.install(config)
     out = io.StringIO()
     logger, handler = logging.Logger("test"), logging.StreamHandler(out)
@@ -37,6 +42,7 @@ def log():
         ("asked with %(token)s", ({"token": TOKEN},)),
         ("asked %s", ("https://kodik.test/list?token=canary%2B0123%2F456%3D&limit=1",)),
         ("connecting to %s", (f"postgresql://user:{PASSWORD}@localhost",)),
+        ("connecting to %s", (f"redis://:{OTHER}@localhost",)),
         ("asked %r", ({"headers": {"X": TOKEN}},)),
     ],
 )
@@ -48,6 +54,7 @@ def test_a_message_shows_the_mask_instead(log, message, args):
     assert TOKEN not in out.getvalue()
     assert "canary" not in out.getvalue()
     assert PASSWORD not in out.getvalue()
+    assert OTHER not in out.getvalue()
 
 
 def test_any_token_in_an_address_is_masked(log):

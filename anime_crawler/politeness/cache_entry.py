@@ -1,0 +1,83 @@
+"""Keys and values of the HTTP cache, the same in every process and every storage. No secret is in either."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from scrapy import Request
+from scrapy.http import Headers, Response
+from scrapy.responsetypes import responsetypes
+
+NEGOTIATED = ("accept", "accept-language", "content-type")
+"""Always in the key: APIs choose by them and forget to say so in ``Vary``."""
+STORED_AT = struct.Struct(">d")
+FORMAT = b"1"  # in every key: a change of the format makes the old entries unfindable, and they expire
+
+
+class BadEntry(ValueError):  # noqa: N818  named for what it says
+    """A kept value that cannot be read; it is fetched anew."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What an entry or a lease is found by."""
+
+    source: str
+    digest: str
+
+
+@dataclass
+class Entry:
+    """An answer as it is kept; with `vary` it says where to look instead."""
+
+    stored_at: float
+    age_s: float = 0.0
+    """Age when it was stored."""
+    vary: list[str] = field(default_factory=list)
+    status: int = 0
+    headers: Headers = field(default_factory=Headers)
+    body: bytes = b""
+
+    def age_at(self, now: float) -> float:
+        """Seconds since the server made it; a clock set back does not make it younger than it came."""
+        return self.age_s + max(0.0, now - self.stored_at)
+
+    def response(self, request: Request, flag: str) -> Response:
+        """The answer as Scrapy wants it."""
+        kind = responsetypes.from_args(headers=self.headers, url=request.url, body=self.body)
+        return kind(request.url, status=self.status, headers=self.headers, body=self.body, flags=[flag])
+
+    def pack(self) -> bytes:
+        """Time of storing, then the compressed rest. Level 1: JSON shrinks tenfold, at 100 MB/s."""
+        headers = [[n.decode("latin-1"), [v.decode("latin-1") for v in vs]] for n, vs in self.headers.items()]
+        head = json.dumps({"age_s": self.age_s, "vary": self.vary, "status": self.status, "headers": headers})
+        return STORED_AT.pack(self.stored_at) + zlib.compress(head.encode() + b"\n" + self.body, 1)
+
+    @classmethod
+    def unpack(cls, value: bytes) -> Entry:
+        """Raises BadEntry. Not pickle: who can write to the storage must not be able to run code here."""
+        try:
+            head, _, body = zlib.decompress(value[STORED_AT.size :]).partition(b"\n")
+            fields = json.loads(head)
+            headers = Headers({name.encode("latin-1"): values for name, values in fields.pop("headers")}, "latin-1")
+            return cls(stored_at=stored_at(value), headers=headers, body=body, **fields)
+        except (zlib.error, struct.error, ValueError, TypeError, AttributeError, KeyError) as error:
+            raise BadEntry(str(error)) from error
+
+
+def stored_at(value: bytes) -> float:
+    """Unix time at which a packed entry was stored; its first bytes are enough."""
+    return float(STORED_AT.unpack(value[: STORED_AT.size])[0])
+
+
+def key_of(source: str, request: Request, vary: Sequence[str] = ()) -> Key:
+    """The key of a request's answer: method, address, body, and the headers that choose among answers."""
+    names = (*NEGOTIATED, *vary)
+    chosen = [f"{name}: ".encode() + b", ".join(request.headers.getlist(name)) for name in names]
+    parts = (FORMAT, request.method.encode(), request.url.encode(), sha256(request.body).digest(), *chosen)
+    return Key(source, sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).hexdigest())

@@ -1,0 +1,116 @@
+"""What RFC 9111 says to a private cache: may an answer be kept, is it still fresh, how is it asked after."""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from scrapy import Request
+from scrapy.http import Headers, Response
+
+LONGEST_S = 365 * 86_400.0  # a server that says more errs; the RFC advises no more than a year
+STALE_KEPT_S = 7 * 86_400.0  # an answer with a validator: an incremental walk comes back within a week
+DIRECTIVE = re.compile(r'([^\s,=]+)(?:\s*=\s*(?:"([^"]*)"|([^\s,]*)))?')
+OWN_CONDITIONS = ("If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range", "Range")
+OF_THE_BODY = ("Content-Encoding", "Content-Length", "Content-Range", "Transfer-Encoding")
+
+
+def cache_ttl_of(config: Any, card: Any) -> int | None:
+    """Seconds for which the source's answers are fresh where the server says nothing: the setting, else the card."""
+    given: int | None = getattr(config, card.cache_ttl_setting.lower(), None)
+    ttl_s: int | None = card.cache_ttl_s if given is None else given
+    return ttl_s or None
+
+
+def directives(headers: Headers) -> dict[str, str | None]:
+    """``Cache-Control`` as names and values; of a name that comes twice the first."""
+    found: dict[str, str | None] = {}
+    for line in headers.getlist("Cache-Control"):
+        for match in DIRECTIVE.finditer(line.decode("latin-1")):
+            found.setdefault(match[1].lower(), match[3] if match[2] is None else match[2])
+    return found
+
+
+def may_be_cached(request: Request) -> bool:
+    """Not a request that asks for something conditionally by itself; POST is how GraphQL and forms *read*."""
+    if request.method not in ("GET", "POST") or request.meta.get("dont_cache"):
+        return False
+    return "no-store" not in directives(request.headers) and not any(n in request.headers for n in OWN_CONDITIONS)
+
+
+def is_storable(request: Request, response: Response, ttl_s: int | None) -> bool:
+    """Whether keeping the answer is allowed and of use. Errors are not kept, even those that a source expects."""
+    if response.status not in (200, 203, 204) or "no-store" in directives(response.headers):
+        return False
+    if "*" in vary_of(response.headers):
+        return False
+    return lifetime_s(response.headers, ttl_s, time.time()) > 0 or bool(conditions(request, response.headers))
+
+
+def vary_of(headers: Headers) -> list[str]:
+    """Names of the request headers that the answer depends on, in lower case and order."""
+    text = b",".join(headers.getlist("Vary")).decode("latin-1")
+    return sorted({name.strip().lower() for name in text.split(",") if name.strip()})
+
+
+def lifetime_s(headers: Headers, ttl_s: int | None, received_at: float) -> float:
+    """Seconds for which an answer is fresh: what the server says, else `ttl_s`. Never the other way round."""
+    given = directives(headers)
+    if "no-cache" in given or "no-store" in given:
+        return 0.0
+    if "max-age" in given:
+        return min(_seconds(given["max-age"]), LONGEST_S)
+    if "Expires" in headers:
+        expires, date = _time(headers, "Expires"), _time(headers, "Date")
+        return max(0.0, min(expires - (received_at if date is None else date), LONGEST_S)) if expires else 0.0
+    return float(ttl_s or 0)
+
+
+def initial_age_s(headers: Headers, received_at: float, delay_s: float) -> float:
+    """Age of an answer when it came: by its date, or by what caches on its way say, whichever is more."""
+    date = _time(headers, "Date")
+    apparent_s = 0.0 if date is None else max(0.0, received_at - date)
+    by_caches_s = _seconds(_text(headers, "Age")) + delay_s if "Age" in headers else 0.0
+    return max(apparent_s, by_caches_s)
+
+
+def is_wanted(request: Request, age_s: float) -> bool:
+    """Whether the request itself takes a kept answer of this age."""
+    given = directives(request.headers)
+    return "no-cache" not in given and ("max-age" not in given or age_s <= _seconds(given["max-age"]))
+
+
+def conditions(request: Request, headers: Headers) -> dict[str, bytes]:
+    """Headers that ask "changed since?". Only for GET: after a POST they mean "do it only if" (RFC 9110, 13.1)."""
+    if request.method != "GET":
+        return {}
+    pairs = (("If-None-Match", headers.get("ETag")), ("If-Modified-Since", headers.get("Last-Modified")))
+    return {name: value for name, value in pairs if value}
+
+
+def freshened(kept: Headers, news: Headers) -> Headers:
+    """The kept headers as a 304 corrects them; what describes the body's form stays, as the body does."""
+    headers: Headers = kept.copy()
+    for name, values in news.items():
+        if name.decode("latin-1") not in OF_THE_BODY:
+            headers[name] = values
+    return headers
+
+
+def _text(headers: Headers, name: str) -> str:
+    return (headers.get(name) or b"").decode("latin-1")
+
+
+def _seconds(text: str | None) -> float:
+    """A count of seconds; 0, so stale, for what is none."""
+    digits = (text or "").strip()
+    return float(digits) if digits.isascii() and digits.isdigit() else 0.0
+
+
+def _time(headers: Headers, name: str) -> float | None:
+    try:
+        return parsedate_to_datetime(_text(headers, name)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,125 @@
+"""The HTTP cache in Redis, for processes of several machines. What we do not own is never touched.
+
+Keys: ``anime_crawler:http_cache:<source>:entry:<digest>`` and ``…:lease:<digest>``; each has its TTL. How much memory
+all of them may take is Redis' own ``maxmemory``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis import exceptions
+from redis.asyncio import Redis
+
+from anime_crawler.politeness.cache_entry import STORED_AT, Key, stored_at
+from anime_crawler.politeness.cache_storage import LEASE_S, CacheError, SourceStats
+
+PREFIX = "anime_crawler:http_cache:"
+TIMEOUT_S = 2.0  # for each call; a local Redis answers within a millisecond
+AT_A_TIME = 500  # keys in one round trip
+
+# Owned leases only: one that expired may be somebody else's by now.
+ACQUIRE = """
+    local owner = redis.call('get', KEYS[1])
+    if owner and owner ~= ARGV[1] then return 0 end
+    redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2])
+    return 1
+"""
+RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+
+
+class RedisStorage:
+    """One connection pool; nothing is sent before the first call."""
+
+    def __init__(self, url: str) -> None:
+        self._redis: Any = Redis.from_url(
+            url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, client_name="anime_crawler"
+        )
+
+    async def get(self, key: Key) -> bytes | None:
+        with _explained():
+            value: bytes | None = await self._redis.get(_name(key, "entry"))
+            return value
+
+    async def put(self, key: Key, value: bytes, keep_s: float) -> None:
+        with _explained():
+            await self._redis.set(_name(key, "entry"), value, px=max(1, int(keep_s * 1000)))
+
+    async def acquire(self, key: Key, owner: str) -> bool:
+        with _explained():
+            return bool(await self._redis.eval(ACQUIRE, 1, _name(key, "lease"), owner, int(LEASE_S * 1000)))
+
+    async def release(self, key: Key, owner: str) -> None:
+        with _explained():
+            await self._redis.eval(RELEASE, 1, _name(key, "lease"), owner)
+
+    async def stats(self) -> list[SourceStats]:
+        found: dict[str, SourceStats] = {}
+        with _explained():
+            async for names in self._batches(f"{PREFIX}*:entry:*"):
+                for name, size, head, ttl_ms in await self._looked_at(names):
+                    if len(head) == STORED_AT.size and ttl_ms > 0:  # else it expired in between
+                        _add(found, _source_of(name), size, stored_at(head), ttl_ms / 1000)
+        return [found[source] for source in sorted(found)]
+
+    async def clear(self, source: str | None) -> int:
+        """Leases stay: they are of fetches under way."""
+        count = 0
+        with _explained():
+            async for names in self._batches(f"{PREFIX}{'*' if source is None else source}:entry:*"):
+                count += await self._redis.unlink(*names)
+        return count
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def _batches(self, pattern: str) -> AsyncIterator[list[bytes]]:
+        """Names of keys by SCAN, which lets others be served in between; each once."""
+        seen: set[bytes] = set()
+        batch: list[bytes] = []
+        async for name in self._redis.scan_iter(match=pattern, count=AT_A_TIME):
+            if name not in seen:
+                seen.add(name)
+                batch.append(name)
+            if len(batch) >= AT_A_TIME:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    async def _looked_at(self, names: list[bytes]) -> list[tuple[bytes, int, bytes, int]]:
+        """(name, bytes, first bytes, milliseconds left) of each."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for name in names:
+            pipeline.strlen(name).getrange(name, 0, STORED_AT.size - 1).pttl(name)
+        answers = await pipeline.execute()
+        return [(name, *answers[3 * i : 3 * i + 3]) for i, name in enumerate(names)]
+
+
+def _name(key: Key, kind: str) -> str:
+    return f"{PREFIX}{key.source}:{kind}:{key.digest}"
+
+
+def _source_of(name: bytes) -> str:
+    return name.decode().removeprefix(PREFIX).split(":")[0]
+
+
+def _add(found: dict[str, SourceStats], source: str, size: int, at: float, ttl_s: float) -> None:
+    now = time.time()
+    stats = found.setdefault(source, SourceStats(source, 0, 0, now, 0.0, ttl_s, ttl_s))
+    stats.entries += 1
+    stats.bytes += size
+    stats.oldest, stats.newest = min(stats.oldest, at), max(stats.newest, at)
+    stats.shortest_ttl_s, stats.longest_ttl_s = min(stats.shortest_ttl_s, ttl_s), max(stats.longest_ttl_s, ttl_s)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Without the address: it may hold a password."""
+    try:
+        yield
+    except (exceptions.RedisError, OSError, TimeoutError) as error:
+        raise CacheError(f"Redis of REDIS_CACHE_URL cannot be used: {error}") from error

@@ -1,0 +1,164 @@
+"""Where the HTTP cache is kept, and who fetches what just now: a SQLite file shared by the processes of a machine."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from anime_crawler.politeness.cache_entry import Key, stored_at
+
+LEASE_S = 15.0  # a dead process holds others up for no longer; a living one renews its leases every third of this
+MOST_BYTES = 2 * 2**30  # compressed; 30,000 detail pages of 10 KB from each of seven sources
+PRUNE_EVERY = 200  # stores between two looks at the size
+
+SCHEMA = """
+    CREATE TABLE IF NOT EXISTS entry (
+        source TEXT NOT NULL, digest TEXT NOT NULL, stored_at REAL NOT NULL, expires_at REAL NOT NULL,
+        bytes INTEGER NOT NULL, value BLOB NOT NULL,
+        PRIMARY KEY (source, digest)
+    );
+    CREATE INDEX IF NOT EXISTS entry_by_age ON entry (stored_at, expires_at, source, bytes);
+    CREATE TABLE IF NOT EXISTS lease (
+        source TEXT NOT NULL, digest TEXT NOT NULL, owner TEXT NOT NULL, until REAL NOT NULL,
+        PRIMARY KEY (source, digest)
+    ) WITHOUT ROWID;
+"""
+
+
+class CacheError(Exception):
+    """The storage cannot be used just now; one goes on without it."""
+
+
+@dataclass
+class SourceStats:
+    """What the cache holds of one source."""
+
+    source: str
+    entries: int
+    bytes: int
+    oldest: float
+    newest: float
+    """Unix times of storing."""
+    shortest_ttl_s: float
+    longest_ttl_s: float
+    """Seconds until the first and the last entry are forgotten."""
+
+
+class CacheStorage(Protocol):
+    """Values by key, each for a time, and leases. Every call is whole or does nothing.
+
+    Raises:
+        CacheError: from every method.
+    """
+
+    async def get(self, key: Key) -> bytes | None: ...
+
+    async def put(self, key: Key, value: bytes, keep_s: float) -> None: ...
+
+    async def acquire(self, key: Key, owner: str) -> bool:
+        """Whether the lease is the owner's now, for `LEASE_S`; one that it holds is renewed."""
+        ...
+
+    async def release(self, key: Key, owner: str) -> None: ...
+
+    async def stats(self) -> list[SourceStats]: ...
+
+    async def clear(self, source: str | None) -> int:
+        """Forget all, or all of one source; how many entries there were."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class SqliteStorage:
+    """One file; calls take some 0.1 ms and are made where they stand. When it is full the oldest tenth goes."""
+
+    def __init__(self, path: Path | str, most_bytes: int = MOST_BYTES) -> None:
+        self._path = path
+        self._most_bytes = most_bytes
+        self._stores = 0
+        with self._explained():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=5)
+        try:
+            with self._explained():
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = OFF")  # what a power cut costs is fetched again
+                self._db.executescript(SCHEMA)
+        except CacheError:
+            self._db.close()
+            raise
+
+    async def get(self, key: Key) -> bytes | None:
+        question = "SELECT value FROM entry WHERE source = ? AND digest = ? AND expires_at > ?"
+        with self._explained():
+            row = self._db.execute(question, (key.source, key.digest, time.time())).fetchone()
+        return row[0] if row else None
+
+    async def put(self, key: Key, value: bytes, keep_s: float) -> None:
+        row = (key.source, key.digest, stored_at(value), time.time() + keep_s, len(value), value)
+        with self._explained():
+            self._db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?)", row)
+            if self._stores % PRUNE_EVERY == 0:
+                self._prune()
+        self._stores += 1
+
+    async def acquire(self, key: Key, owner: str) -> bool:
+        """One that ends later than any lease may was taken before the clock was set back, and counts as ended."""
+        now = time.time()
+        statement = """
+            INSERT INTO lease VALUES (?, ?, ?, ?)
+            ON CONFLICT (source, digest) DO UPDATE SET owner = excluded.owner, until = excluded.until
+            WHERE lease.owner = excluded.owner OR lease.until NOT BETWEEN ? AND excluded.until
+        """
+        with self._explained():
+            row = (key.source, key.digest, owner, now + LEASE_S, now)
+            return self._db.execute(statement, row).rowcount == 1
+
+    async def release(self, key: Key, owner: str) -> None:
+        statement = "DELETE FROM lease WHERE source = ? AND digest = ? AND owner = ?"
+        with self._explained():
+            self._db.execute(statement, (key.source, key.digest, owner))
+
+    async def stats(self) -> list[SourceStats]:
+        now = time.time()
+        question = """
+            SELECT source, count(*), sum(bytes), min(stored_at), max(stored_at), min(expires_at) - :now,
+            max(expires_at) - :now FROM entry WHERE expires_at > :now GROUP BY source ORDER BY source
+        """
+        with self._explained():
+            return [SourceStats(*row) for row in self._db.execute(question, {"now": now})]
+
+    async def clear(self, source: str | None) -> int:
+        with self._explained():
+            if source is not None:
+                return self._db.execute("DELETE FROM entry WHERE source = ?", (source,)).rowcount
+            return self._db.execute("DELETE FROM entry").rowcount
+
+    async def close(self) -> None:
+        self._db.close()
+
+    def _prune(self) -> None:
+        """Forget what has expired, then the oldest until nine tenths of the size are left."""
+        self._db.execute("DELETE FROM entry WHERE expires_at <= ?", (time.time(),))
+        self._db.execute("DELETE FROM lease WHERE until <= ?", (time.time(),))
+        size = self._db.execute("SELECT coalesce(sum(bytes), 0) FROM entry").fetchone()[0]
+        if size > self._most_bytes:
+            surplus = size - 0.9 * self._most_bytes
+            oldest = "SELECT rowid AS id, sum(bytes) OVER (ORDER BY stored_at, rowid) - bytes AS before FROM entry"
+            self._db.execute(
+                f"DELETE FROM entry WHERE rowid IN (SELECT id FROM ({oldest}) WHERE before < ?)",  # noqa: S608
+                (surplus,),
+            )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise CacheError(f"the file of the HTTP cache, {self._path}, cannot be used: {error}") from error
