@@ -97,7 +97,7 @@ def test_a_backend_without_its_token_is_named(quick_project: Project) -> None:
         (("crawl", "kodik", "-a", "shikimori_ids=one"), ("shikimori_ids", "one")),
         (("crawl", "kodik", "-a", "shikimori_ids=1", "-a", "mode=full"), ("shikimori_ids", "neither")),
         (("crawl", "shikimori", "-a", "page=1"), ("page", "ids", "mode")),
-        (("crawl", "anidb"), ("anidb", "kodik", "shikimori")),
+        (("crawl", "kodick"), ("kodick", "kodik", "shikimori")),
     ],
 )
 def test_a_wrong_spider_argument_is_named_with_those_that_there_are(

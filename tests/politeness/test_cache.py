@@ -221,7 +221,7 @@ def test_no_secret_is_kept(server: UpstreamServer, cached: Callable[..., Plan], 
     use_redis = {"http_cache_storage": "redis", "redis_cache_url": redis_url}
     for config in ({}, use_redis):
         crawl(cached("/s", config=config, secrets=["header"]))
-    assert [arrival.headers["Token"] for arrival in server.at("/s")] == [TOKEN] * 2
+    assert [arrival.headers["Token"] for arrival in server.at("/s")] == [f"Bearer {TOKEN}"] * 2
     with redis.Redis.from_url(redis_url) as client:
         kept = {name: client.get(name) for name in client.scan_iter()}
     with closing(sqlite3.connect(tmp_path / "http_cache.sqlite")) as db:
