@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from scrapy import FormRequest, Request
+from scrapy import FormRequest, Request, signals
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 
@@ -182,6 +182,12 @@ def main(plan: Plan, spider_class: type[SourceSpider]) -> None:
     crawler = process.create_crawler(spider_class)
     crawler.job = job  # type: ignore[attr-defined]
     job.crawlers.append(crawler)
+    reasons: list[str] = []
+
+    def ended(reason: str) -> None:
+        reasons.append(reason)
+
+    crawler.signals.connect(ended, signals.spider_closed)
 
     def begin() -> None:
         loop = asyncio.get_event_loop()
@@ -200,6 +206,7 @@ def main(plan: Plan, spider_class: type[SourceSpider]) -> None:
         "latencies": getattr(spider, "latencies", []),
         "report": job.report.as_dict(),
         "waiting": job.report.waiting,
+        "reason": reasons[-1],
         "exit_code": job.exit_code,
     }
     logging.shutdown()
@@ -214,6 +221,7 @@ class Result:
     """Path -> (``ok`` or the kind of the verdict, attempts)."""
     latencies: list[float]
     report: dict[str, Any]
+    reason: str
     exit_code: int
     waiting: dict[str, str]
     output: str
