@@ -52,8 +52,8 @@ DOWNLOADER_MIDDLEWARES = {
 HTTP_CACHE_FILE = "var/http_cache.sqlite"  # shared by every process that works in this directory
 
 SPIDER_MIDDLEWARES = {
-    # Each is one generator more around every item; none has anything to say here: addresses are ours, not found on
-    # pages, and no upstream needs to know which of them led to which.
+    # Each is one generator more around every item, and none has a say here: spiders bound their own walks and make
+    # their own addresses, and no upstream needs to know which of them led to which.
     "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
     "scrapy.spidermiddlewares.referer.RefererMiddleware": None,
     "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,

@@ -12,7 +12,7 @@ from scrapy.http import Response
 
 from anime_crawler.base_spiders import Action, GivenUp, Verdict
 from anime_crawler.politeness.header import rate_limit_reset_s
-from anime_crawler.politeness.upstream import LONGEST_WAIT_S, Upstream, attempt_of
+from anime_crawler.politeness.upstream import LONGEST_PENALTY_S, LONGEST_WAIT_S, Upstream, attempt_of
 
 PROCESS = uuid.uuid4().hex
 """Tells this process from others in what a job directory keeps."""
@@ -69,7 +69,8 @@ class PolitenessMiddleware:
     async def _wait_for_turn(self, request: Request) -> None:
         while wait := self._upstream.reserve(request):
             seconds = wait.seconds
-            if seconds > LONGEST_WAIT_S:
+            # No pause that is asked for is longer: a longer penalty is a ban.
+            if seconds > (LONGEST_PENALTY_S if wait.cause == "penalty" else LONGEST_WAIT_S):
                 raise self._upstream.resting(request, wait)
             if wait.cause == "breaker":
                 seconds = min(seconds, self._time_left(request))

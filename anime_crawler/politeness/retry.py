@@ -24,9 +24,7 @@ from anime_crawler.politeness.upstream import ForeignHost, Upstream, attempt_of
 
 logger = logging.getLogger(__name__)
 
-BLOCK_REST_S = (
-    3600.0  # who is shut out and asks on is shut out for longer; an hour is the shortest block that is told of
-)
+BLOCK_REST_S = 3600.0  # who asks on is shut out for longer; our guess where neither upstream nor source names a time
 JITTER = 0.1  # of the pause, both ways: clients that failed together do not come again together
 
 

@@ -23,7 +23,7 @@ POLL_S = 0.1  # a stop is noticed within this time
 LONGEST_PENALTY_S = (
     900.0  # an upstream that asks for more is taken to err, and is asked again after a quarter of an hour
 )
-LONGEST_WAIT_S = 3600.0  # an hour's window is waited for; a day's quota or a ban ends the run, which can be resumed
+LONGEST_WAIT_S = 3600.0  # an hour's window is waited for; a day's quota ends the run, which can be resumed
 DEADLINE_S = 90.0  # time that one request may fail for, over all its attempts; limits that are waited for do not count
 FATAL_EXIT_CODE = 2  # a budget file that cannot be written is a matter of configuration
 

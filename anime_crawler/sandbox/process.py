@@ -39,10 +39,6 @@ class RunningSandbox:
     def backend_url(self) -> str:
         return f"{self.url}/backend"
 
-    def address(self, source: str) -> str:
-        """The simulated upstream's base address."""
-        return f"{self.url}/{source}"
-
     def get(self, path: str) -> Any:
         """The JSON at ``/_sandbox/…`` or ``/backend/…``."""
         return self._ask("GET", path)

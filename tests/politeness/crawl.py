@@ -86,7 +86,7 @@ class PathSpider(SourceSpider):
 
     def judge(self, response):
         if response.body == b"banned":
-            return Verdict(Action.GIVE_UP, "banned", "banned for two hours", rest_s=7200)
+            return Verdict(Action.GIVE_UP, "banned", "banned for an hour", rest_s=3600)
         return super().judge(response)
 
     def done(self, response):
