@@ -278,8 +278,7 @@ def _source_fields(card: SourceCard) -> dict[str, Any]:
     """What `create_model` wants to know of the settings on a card: credentials, address, limits, and its own."""
     fields: dict[str, Any] = {}
     for secret in card.secrets:
-        need = "needed to crawl" if secret.is_required else "optional for"
-        description = f"Credential {need} the real {card.title}. {secret.how_to_get}"
+        description = f"Credential needed to crawl the real {card.title}. {secret.how_to_get}"
         fields[secret.setting] = Token, Field(None, description=description, examples=[secret.example])
     if card.base_url_setting:
         ending = f", with or without a trailing {card.base_url_suffix}" if card.base_url_suffix else ""

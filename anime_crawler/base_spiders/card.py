@@ -23,8 +23,6 @@ class Secret:
     """What stands before the value where it is sent: ``Bearer ``."""
     example: str = "0123456789abcdef0123456789abcdef"
     """What one looks like; refused when it is left in."""
-    is_required: bool = True
-    """Whether the upstream answers nothing without it."""
 
 
 @dataclass(frozen=True)

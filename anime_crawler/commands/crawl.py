@@ -235,7 +235,7 @@ def require_secrets(spider: type[SourceSpider], config: Config) -> None:
         ConfigError: naming the setting and how to get a value.
     """
     for secret in spider.card.secrets:
-        if secret.is_required and config.value(secret.setting) is None:
+        if config.value(secret.setting) is None:
             raise ConfigError(
                 f"{secret.setting} is required to crawl {spider.card.title}. {secret.how_to_get}\n"
                 f"To try the crawler without one: make crawl"

@@ -84,8 +84,8 @@ def source_request(card: SourceCard, config: Config, user_agent: str) -> tuple[s
     """Method, address and arguments for `call` of the source's probe, credentials included."""
     form, headers = dict(card.probe.form or {}), {"User-Agent": user_agent}
     for secret in card.secrets:
-        if value := config.value(secret.setting):
-            (form if secret.placement == "form" else headers)[secret.name] = secret.prefix + value.get_secret_value()
+        value = config.value(secret.setting).get_secret_value()
+        (form if secret.placement == "form" else headers)[secret.name] = secret.prefix + value
     method = "GET" if card.probe.form is None and card.probe.json is None else "POST"
     return (
         method,
@@ -104,9 +104,9 @@ def address_of(card: SourceCard, config: Config) -> str:
 
 
 def missing_secret(card: SourceCard, config: Config) -> str | None:
-    """What to do about the first required credential that is not set; ``None``: all are."""
+    """What to do about the first credential that is not set; ``None``: all are."""
     for secret in card.secrets:
-        if secret.is_required and config.value(secret.setting) is None:
+        if config.value(secret.setting) is None:
             return f"set {secret.setting}. {secret.how_to_get}"
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import mimetypes
 import re
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -71,7 +72,9 @@ def record(spider: type[SourceSpider], case: str, config: Config, user_agent: st
     method, url, arguments = source_request(card, config, user_agent)
     answer = call(method, url, config, card.max_body_bytes, **arguments)
     folder.mkdir(parents=True)
-    (folder / "response.json").write_bytes(without_secrets(answer.body, card, config))
+    content_type = answer.response.headers.get("Content-Type", "").partition(";")[0]
+    extension = mimetypes.guess_extension(content_type) or ".json"
+    (folder / f"response{extension}").write_bytes(without_secrets(answer.body, card, config))
     meta = json.dumps(about(card, method, url, answer), ensure_ascii=False, indent=2)
     (folder / "meta.json").write_text(meta + "\n", encoding="utf-8")
     print(f"status {answer.response.status_code}, {len(answer.body)} bytes: {folder}")
