@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from anime_crawler.sandbox import oracle
+from anime_crawler.sandbox.elsewhere import SHARES
 from anime_crawler.sandbox.faults import Fault
 from anime_crawler.sandbox.mutation import MutationError
 from anime_crawler.sandbox.services import Services
@@ -80,14 +81,17 @@ class Control:
         return {"requests": requests, "violations": violations} | shown
 
     def oracle(self, wish: dict[str, Any]) -> Any:
-        """`what`: players, episodes, anime, unmatched, counts, or dump."""
+        """`what`: players, episodes, anime, unmatched, counts, dump, or `known`: the titles of `source`."""
         what, world = wish.get("what", "counts"), self.services.world
+        if what == "known" and wish.get("source") in SHARES:
+            return oracle.known(world, wish["source"])
         if what == "dump":
             return oracle.expected_dump(world)
         if what == "counts":
             return oracle.counts(world)
         if what not in oracle.VIEWS:
-            raise RefusedError(f"what={what}: there are dump, counts, {', '.join(oracle.VIEWS)}")
+            views = f"dump, counts, {', '.join(oracle.VIEWS)}, and known with source={'|'.join(SHARES)}"
+            raise RefusedError(f"what={what}: there are {views}")
         return oracle.VIEWS[what](world)
 
     def reset(self, wish: dict[str, Any]) -> Any:

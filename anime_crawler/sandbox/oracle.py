@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from anime_crawler.sandbox.elsewhere import known_at
 from anime_crawler.sandbox.model import Material
 from anime_crawler.sandbox.world import World
 
@@ -97,6 +98,12 @@ def expected_dump(world: World) -> Row:
         "episodes": sorted([row["source_episode_id"], row["number"]] for row in episodes(world)),
         "players": sorted([row["source_episode_id"], row["url"]] for row in players(world)),
     }
+
+
+def known(world: World, source: str) -> list[Row]:
+    """Every title that one of the other sources knows, in order of the world's ids."""
+    found = known_at(source, world)
+    return [{"source_id": number, "title_id": str(t.id), "romaji": t.romaji} for number, t in found.items()]
 
 
 def counts(world: World) -> dict[str, int]:

@@ -158,6 +158,25 @@ SENTENCES = [
 ]
 """Description pieces with the BBCode of Shikimori's texts: entities, spoilers, wiki links, plain square brackets."""
 
+GIVEN_NAMES = [
+    "Aoi",
+    "Ren",
+    "Haruka",
+    "Sota",
+    "Mio",
+    "Kaito",
+    "Yui",
+    "Riku",
+    "Nao",
+    "Shin",
+    "Emi",
+    "Taro",
+    "Rin",
+    "Jun",
+]
+FAMILY_NAMES = ["Mori", "Kuroda", "Ishii", "Ono", "Hayashi", "Noda", "Sakai", "Ueda", "Matsui", "Arai", "Kubo", "Endo"]
+"""Common names, for characters and voices that nobody has met."""
+
 QUALITIES = ["WEB-DLRip 720p", "BDRip 720p", "WEBRip 1080p", "DVDRip", "HDTVRip 720p", "TS"]
 
 COUNTRIES = ["RU", "UA", "BY", "KZ", "JP"]

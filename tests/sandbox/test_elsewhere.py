@@ -1,0 +1,35 @@
+"""The same titles at the other sources."""
+
+from __future__ import annotations
+
+import pytest
+
+from anime_crawler.sandbox.elsewhere import SHARES, cast, id_at, ids_elsewhere, known_at
+from anime_crawler.sandbox.world import World
+
+WORLD = World(seed=3, titles=400)
+
+
+@pytest.mark.parametrize("source", SHARES)
+def test_each_source_knows_about_its_share_of_the_titles_each_under_an_id_of_its_own(source: str) -> None:
+    """Ids are unique at a source."""
+    found = known_at(source, WORLD)
+    assert abs(len(found) / 4 - SHARES[source]) < 8
+    assert all(id_at(source, title) == number for number, title in found.items())
+
+
+def test_the_same_seed_gives_the_same_ids_and_cast() -> None:
+    """On every machine, in every process."""
+    again = World(seed=3, titles=400)
+    for number, title in WORLD.titles.items():
+        assert ids_elsewhere(title) == ids_elsewhere(again.titles[number])
+        assert cast(title) == cast(again.titles[number])
+
+
+def test_main_characters_come_first_and_numbers_are_unique_in_the_world() -> None:
+    """Some titles have no cast at all."""
+    casts = [cast(title) for title in WORLD.titles.values()]
+    numbers = [role.number for roles in casts for role in roles]
+    assert len(set(numbers)) == len(numbers)
+    assert [] in casts
+    assert all([r.main for r in roles] == sorted((r.main for r in roles), reverse=True) for roles in casts)
