@@ -23,9 +23,20 @@ END_S = 5
 class RunningSandbox:
     """Addresses and tokens of a running sandbox, and requests to it; an error status is raised."""
 
-    url: str
-    kodik_token: str
-    internal_token: str
+    environment: dict[str, str]
+    """The settings that lead a crawl to it."""
+
+    @property
+    def url(self) -> str:
+        return self.environment["SANDBOX_URL"]
+
+    @property
+    def kodik_token(self) -> str:
+        return self.environment["KODIK_API_TOKEN"]
+
+    @property
+    def internal_token(self) -> str:
+        return self.environment["INTERNAL_TOKEN"]
 
     @property
     def kodik_url(self) -> str:
@@ -95,5 +106,4 @@ def _ready(process: subprocess.Popen[bytes]) -> RunningSandbox:
     line = process.stdout.readline()
     if not line:
         raise RuntimeError(f"the sandbox ended with exit code {process.wait()} before it was ready")
-    settings = json.loads(line)
-    return RunningSandbox(settings["SANDBOX_URL"], settings["KODIK_API_TOKEN"], settings["INTERNAL_TOKEN"])
+    return RunningSandbox(json.loads(line))

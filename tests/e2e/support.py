@@ -15,9 +15,14 @@ from typing import Any
 
 from anime_crawler.catalogue import export
 from anime_crawler.catalogue.engine import connect
+from anime_crawler.sources import cards
 from tests.guard import ROOT, clean_environment
 
-FAST = {"BACKOFF_BASE_SECONDS": "0.05", "BACKOFF_MAX_SECONDS": "0.2", "KODIK_LIMITS": "off", "SHIKIMORI_LIMITS": "off"}
+FAST = {
+    "BACKOFF_BASE_SECONDS": "0.05",
+    "BACKOFF_MAX_SECONDS": "0.2",
+    **{card.limits_setting: "off" for card in cards().values()},
+}
 """Settings for tests that wait for no limit."""
 
 
@@ -34,15 +39,7 @@ class Project:
         shutil.copy(ROOT / "scrapy.cfg", self.directory)
 
     def env(self, **more: str) -> dict[str, str]:
-        own = {
-            "KODIK_API_TOKEN": self.sandbox.kodik_token,
-            "KODIK_BASE_URL": self.sandbox.kodik_url,
-            "SHIKIMORI_BASE_URL": self.sandbox.shikimori_url,
-            "BACKEND_BASE_URL": self.sandbox.backend_url,
-            "INTERNAL_TOKEN": self.sandbox.internal_token,
-            **FAST,
-        }
-        return clean_environment({**own, **self.environment, **more})
+        return clean_environment({**self.sandbox.environment, **FAST, **self.environment, **more})
 
     def start(self, *arguments: str, module: str = "scrapy", **env: str) -> subprocess.Popen[str]:
         """The command, running; its output goes to ``log.txt``."""
