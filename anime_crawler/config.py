@@ -197,6 +197,13 @@ class ProjectConfig(BaseSettings):
         description="Where answers are kept: `sqlite`, the file `var/http_cache.sqlite`, or `redis`.",
         examples=["redis"],
     )
+    redis_url: Annotated[Annotated[str, AfterValidator(_redis_url)] | None, BeforeValidator(_blank_is_unset)] = Field(
+        None,
+        repr=False,  # it may hold a password
+        description="Redis that several workers share one crawl by: its requests, budgets and penalties. Unset: this "
+        "machine alone.",
+        examples=["redis://:password@localhost:6379/1"],
+    )
     redis_cache_url: Annotated[str, AfterValidator(_redis_url)] = Field(
         "redis://localhost:6379/0",
         repr=False,  # it may hold a password

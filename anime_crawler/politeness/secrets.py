@@ -27,8 +27,8 @@ def install(config: Config) -> None:
 def secrets_of(config: Config) -> set[str]:
     """Every secret value of the settings; a password in an address too."""
     values = {value.get_secret_value() for _, value in config if isinstance(value, SecretStr)}
-    of_redis = unquote(urlsplit(config.redis_cache_url).password or "")
-    return values | {make_url(config.database_url).password or "", of_redis} - {""}
+    of_redis = [unquote(urlsplit(url).password or "") for url in (config.redis_cache_url, config.redis_url or "")]
+    return (values | {make_url(config.database_url).password or "", *of_redis}) - {""}
 
 
 def forms_of(secret: str) -> set[str]:
