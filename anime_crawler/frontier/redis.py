@@ -1,0 +1,96 @@
+"""The frontier's store in Redis: as many owners as there are workers, each with leases of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from typing import Any, Literal
+
+from anime_crawler.frontier import redis_scripts
+from anime_crawler.frontier.crew import Crew
+from anime_crawler.frontier.redis_client import Scripts
+from anime_crawler.frontier.store import Lease, LeaseLost
+
+
+class RedisStore:
+    """A `Store` under the keys that begin with `key`; see `redis_scripts` for what they hold.
+
+    A worker that the crew no longer counts among the living gets `LeaseLost` from every method that changes something.
+    """
+
+    def __init__(self, client: Any, key: str, crew: Crew) -> None:
+        self._crew = crew
+        self._scripts = Scripts(client, crew.key, key)
+
+    def open(self, generation: str) -> int:
+        return int(self._call(redis_scripts.OPEN, generation))
+
+    def elect(self) -> Literal["start", "wait", "done"]:
+        """Whether this worker makes the first requests, another one is about to, or they have been made."""
+        answer: Literal["start", "wait", "done"] = self._call(redis_scripts.ELECT).decode()
+        return answer
+
+    def started(self) -> None:
+        """The first requests have been made."""
+        self._call(redis_scripts.STARTED)
+
+    def push(self, fingerprint: bytes | None, slot: str, priority: int, data: bytes) -> bool:
+        return bool(self._call(redis_scripts.PUSH, fingerprint or b"", slot, -priority, data))
+
+    def pop(self, active: Mapping[str, int]) -> Lease | None:
+        found = self._call(redis_scripts.POP, *(word for item in active.items() for word in item))
+        return Lease(found[0].decode(), found[1]) if found else None
+
+    def ack(self, lease: Lease) -> None:
+        self._call(redis_scripts.ACK, lease.id)
+
+    def keep(self, lease: Lease) -> None:
+        self._call(redis_scripts.KEEP, lease.id)
+
+    def refuse(self, lease: Lease) -> None:
+        """The lease holds no request: it is put where people can look at it, and never given again."""
+        self._call(redis_scripts.REFUSE, lease.id)
+
+    def reclaim(self, held: Collection[Lease]) -> None:
+        """Leases of workers that are gone, and this worker's beside those it knows of, become pending."""
+        self._call(redis_scripts.RECLAIM, *(lease.id for lease in held))
+
+    def pending(self) -> int:
+        return self._counts()[0]
+
+    def leased_elsewhere(self) -> int:
+        return self._counts()[2]
+
+    def unfinished(self) -> int:
+        return sum(self._counts())
+
+    def claim(self, ids: Collection[str]) -> list[str]:
+        """Of these anime ids those that no other living worker asks for; they are this worker's then."""
+        return [found.decode() for found in self._call(redis_scripts.CLAIM, *ids)]
+
+    def give_back(self, ids: Collection[str]) -> None:
+        """Claim them no longer."""
+        self._call(redis_scripts.GIVE_BACK, *ids)
+
+    def claimed_elsewhere(self) -> list[str]:
+        """Ids that other living workers ask for."""
+        return [found.decode() for found in self._call(redis_scripts.CLAIMED)]
+
+    def clear(self) -> None:
+        self._call(redis_scripts.CLEAR)
+
+    def clear_if_done(self) -> None:
+        """Forget everything unless something is pending, leased or kept."""
+        self._call(redis_scripts.CLEAR_IF_DONE)
+
+    def close(self) -> None:
+        with suppress(LeaseLost):  # then nothing is leased to this worker
+            self.reclaim([])
+
+    def _counts(self) -> tuple[int, int, int, int]:
+        """Pending, leased here, leased elsewhere, kept."""
+        pending, here, elsewhere, kept = self._call(redis_scripts.COUNT)
+        return pending, here, elsewhere, kept
+
+    def _call(self, script: str, *arguments: Any) -> Any:
+        return self._scripts.call(script, self._crew.me, *arguments)
