@@ -46,7 +46,7 @@ class Crew:
             JobDirHeld: workers of another run are alive.
         """
         me = secrets.token_hex(8)
-        others, is_known = self._scripts.call(redis_scripts.JOIN, me, self._lease_ms, run, orjson.dumps(about))
+        is_known = self._scripts.call(redis_scripts.JOIN, me, self._lease_ms, run, orjson.dumps(about))
         self.me = me
         return bool(is_known)
 

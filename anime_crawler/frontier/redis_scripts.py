@@ -81,7 +81,7 @@ _MEMBERS_ONLY = "if not is_alive(me) then return redis.error_reply('LOST') end\n
 
 # --- the crew -----------------------------------------------------------------------------------------
 
-JOIN = _COMMON + (  # worker, lease in ms, run, what it tells of itself -> number of the others, was it this run already
+JOIN = _COMMON + (  # worker, lease in ms, run, what it tells of itself -> was it this run already
     """
     drop_expired()
     local others = redis.call('ZCARD', crew .. ':alive')
@@ -94,19 +94,23 @@ JOIN = _COMMON + (  # worker, lease in ms, run, what it tells of itself -> numbe
     redis.call('SET', crew .. ':run', ARGV[3])
     redis.call('ZADD', crew .. ':alive', now_ms() + ARGV[2], me)
     redis.call('HSET', crew .. ':workers', me, ARGV[4])
-    return {others, is_known and 1 or 0}
+    return is_known
 """
 )
 
 # A worker that is late but that nobody missed goes on as if nothing had been.
-RENEW = _COMMON + _MEMBERS_ONLY + (  # worker, lease in ms, what it tells of itself
-    """
+RENEW = (
+    _COMMON
+    + _MEMBERS_ONLY
+    + (  # worker, lease in ms, what it tells of itself
+        """
     redis.call('ZREM', crew .. ':alive', me)
     redis.call('ZADD', crew .. ':alive', now_ms() + ARGV[2], me)
     redis.call('HSET', crew .. ':workers', me, ARGV[3])
     drop_expired()
     return 1
 """
+    )
 )
 
 LEAVE = _COMMON + (  # worker, is it troubled -> number of the others, is anybody troubled
@@ -123,8 +127,11 @@ OTHERS = _COMMON + "drop_expired() return redis.call('ZCARD', crew .. ':alive')"
 
 # --- a frontier ---------------------------------------------------------------------------------------
 
-OPEN = _COMMON + _MEMBERS_ONLY + (  # worker, run and address -> pending
-    """
+OPEN = (
+    _COMMON
+    + _MEMBERS_ONLY
+    + (  # worker, run and address -> pending
+        """
     local session = redis.call('GET', crew .. ':session')
     local is_first = redis.call('GET', store .. ':session') ~= session
     if redis.call('GET', store .. ':run') ~= ARGV[2] then
@@ -140,22 +147,30 @@ OPEN = _COMMON + _MEMBERS_ONLY + (  # worker, run and address -> pending
     end
     return count_pending()
 """
+    )
 )
 
-ELECT = _COMMON + _MEMBERS_ONLY + (  # worker -> start, wait or done
-    """
+ELECT = (
+    _COMMON
+    + _MEMBERS_ONLY
+    + (  # worker -> start, wait or done
+        """
     local starter = redis.call('GET', store .. ':start')
     if starter == 'done' then return 'done' end
     if starter and starter ~= me and is_alive(starter) then return 'wait' end
     redis.call('SET', store .. ':start', me)
     return 'start'
 """
+    )
 )
 
 STARTED = _COMMON + _MEMBERS_ONLY + "redis.call('SET', store .. ':start', 'done')"
 
-PUSH = _COMMON + _MEMBERS_ONLY + (  # worker, fingerprint or nothing, slot, -priority, request -> is it new
-    """
+PUSH = (
+    _COMMON
+    + _MEMBERS_ONLY
+    + (  # worker, fingerprint or nothing, slot, -priority, request -> is it new
+        """
     if ARGV[2] ~= '' and redis.call('SADD', store .. ':seen', ARGV[2]) == 0 then return 0 end
     local id = string.format('%012x', redis.call('INCR', store .. ':last_id'))
     redis.call('HSET', store .. ':requests', id, ARGV[5])
@@ -163,10 +178,14 @@ PUSH = _COMMON + _MEMBERS_ONLY + (  # worker, fingerprint or nothing, slot, -pri
     redis.call('SADD', store .. ':slots', ARGV[3])
     return 1
 """
+    )
 )
 
-POP = _COMMON + _MEMBERS_ONLY + (  # worker, then slot and its transfers, … -> id and request, or nothing
-    """
+POP = (
+    _COMMON
+    + _MEMBERS_ONLY
+    + (  # worker, then slot and its transfers, … -> id and request, or nothing
+        """
     local busy, best, least, score = {}, nil, nil, nil
     for i = 2, #ARGV, 2 do busy[ARGV[i]] = tonumber(ARGV[i + 1]) end
     for _, slot in ipairs(redis.call('SMEMBERS', store .. ':slots')) do
@@ -183,30 +202,45 @@ POP = _COMMON + _MEMBERS_ONLY + (  # worker, then slot and its transfers, … ->
     redis.call('HSET', store .. ':leases', first[1], me .. ' ' .. first[2] .. ' ' .. best)
     return {first[1], redis.call('HGET', store .. ':requests', first[1]) or ''}
 """
+    )
 )
 
-_OWNERS_ONLY = _MEMBERS_ONLY + """
+_OWNERS_ONLY = (
+    _MEMBERS_ONLY
+    + """
     local lease = redis.call('HGET', store .. ':leases', ARGV[2])
-    if not lease or string.match(lease, '^%S+') ~= me then return redis.error_reply('LOST') end
+    if not lease or string.match(lease, '^%S+') ~= me then return 0 end
     redis.call('HDEL', store .. ':leases', ARGV[2])
 """
+)
 
 ACK = _COMMON + _OWNERS_ONLY + "redis.call('HDEL', store .. ':requests', ARGV[2])"  # worker, id
 
-KEEP = _COMMON + _OWNERS_ONLY + (  # worker, id
-    "redis.call('HSET', store .. ':kept', ARGV[2], '-' .. string.sub(lease, #me + 1))"
+KEEP = (
+    _COMMON
+    + _OWNERS_ONLY
+    + (  # worker, id
+        "redis.call('HSET', store .. ':kept', ARGV[2], '-' .. string.sub(lease, #me + 1))"
+    )
 )
 
-REFUSE = _COMMON + _OWNERS_ONLY + (  # worker, id
-    """
+REFUSE = (
+    _COMMON
+    + _OWNERS_ONLY
+    + (  # worker, id
+        """
     redis.call('HSET', store .. ':refused', ARGV[2], redis.call('HGET', store .. ':requests', ARGV[2]) or '')
     redis.call('HDEL', store .. ':requests', ARGV[2])
 """
+    )
 )
 
 # What a worker had leased in a call whose answer was lost is not known to it.
-RECLAIM = _COMMON + _MEMBERS_ONLY + (  # worker, then the ids that it holds
-    """
+RECLAIM = (
+    _COMMON
+    + _MEMBERS_ONLY
+    + (  # worker, then the ids that it holds
+        """
     reclaim()
     local holds = {}
     for i = 2, #ARGV do holds[ARGV[i]] = true end
@@ -214,6 +248,7 @@ RECLAIM = _COMMON + _MEMBERS_ONLY + (  # worker, then the ids that it holds
         if string.match(lease, '^%S+') == me and not holds[id] then pending_again(':leases', id, lease) end
     end
 """
+    )
 )
 
 COUNT = _COMMON + (  # worker -> pending, leased by it, leased by others, kept
@@ -228,16 +263,23 @@ COUNT = _COMMON + (  # worker -> pending, leased by it, leased by others, kept
 
 CLEAR = _COMMON + _MEMBERS_ONLY + "forget()"
 
-CLEAR_IF_DONE = _COMMON + _MEMBERS_ONLY + (
-    """
+CLEAR_IF_DONE = (
+    _COMMON
+    + _MEMBERS_ONLY
+    + (
+        """
     if count_pending() + redis.call('HLEN', store .. ':leases') + redis.call('HLEN', store .. ':kept') == 0 then
         forget()
     end
 """
+    )
 )
 
-CLAIM = _COMMON + _MEMBERS_ONLY + (  # worker, then ids -> those that are its own now
-    """
+CLAIM = (
+    _COMMON
+    + _MEMBERS_ONLY
+    + (  # worker, then ids -> those that are its own now
+        """
     local granted = {}
     for i = 2, #ARGV do
         local owner = redis.call('HGET', store .. ':claims', ARGV[i])
@@ -248,24 +290,33 @@ CLAIM = _COMMON + _MEMBERS_ONLY + (  # worker, then ids -> those that are its ow
     end
     return granted
 """
+    )
 )
 
-GIVE_BACK = _COMMON + _MEMBERS_ONLY + (  # worker, then ids
-    """
+GIVE_BACK = (
+    _COMMON
+    + _MEMBERS_ONLY
+    + (  # worker, then ids
+        """
     for i = 2, #ARGV do
         if redis.call('HGET', store .. ':claims', ARGV[i]) == me then
             redis.call('HDEL', store .. ':claims', ARGV[i])
         end
     end
 """
+    )
 )
 
-CLAIMED = _COMMON + _MEMBERS_ONLY + (  # worker -> what the others ask for
-    """
+CLAIMED = (
+    _COMMON
+    + _MEMBERS_ONLY
+    + (  # worker -> what the others ask for
+        """
     local found = {}
     for id, owner in each(':claims') do
         if owner ~= me and is_alive(owner) then table.insert(found, id) end
     end
     return found
 """
+    )
 )
