@@ -28,7 +28,17 @@ class PatientStore:
         self._asked: Counter[str] = Counter()
 
     def open(self, generation: str) -> int:
-        return self.inner.open(generation)
+        """Nothing yet: Redis may just be away. `opened` is to be asked until it says yes."""
+        self._generation = generation
+        return 0
+
+    def opened(self) -> bool:
+        """Whether the store is open now. Raises: JobDirHeld, FrontierError."""
+        return self._now(lambda: self.inner.open(self._generation), None) is not None
+
+    def elect(self) -> str:
+        """See `RedisStore.elect`; ``wait`` also while that cannot be known."""
+        return self._now(self.inner.elect, "wait")
 
     def push(self, fingerprint: bytes | None, slot: str, priority: int, data: bytes) -> bool:
         return self._soon(partial(self.inner.push, fingerprint, slot, priority, data))

@@ -23,7 +23,7 @@ from anime_crawler.frontier.patient import PatientStore
 from anime_crawler.frontier.redis import RedisStore
 from anime_crawler.frontier.redis_client import explained
 from anime_crawler.frontier.scheduler import FrontierScheduler
-from anime_crawler.frontier.store import FrontierAway, FrontierError, Lease, LeaseLost, Store
+from anime_crawler.frontier.store import FrontierError, Lease, Store
 from anime_crawler.frontier.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,8 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
         Scheduler.open(self, spider)
         FrontierScheduler.open(self, spider)
         self._worker.posts.append(self)
-        self._poll = create_looping_call(self._crawler.engine._slot.nextcall.schedule)
+        slot: Any = self._crawler.engine._slot
+        self._poll = create_looping_call(slot.nextcall.schedule)
         self._poll.start(POLL_S, now=False)
 
     def _durable_store(self) -> Store:
@@ -95,21 +96,31 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
 
         Companions feed on the catalogue: each worker's makes its own.
         """
-        if self._spider.name != self._worker.crew.spider:
-            return
+        try:
+            is_starter = await self._is_elected() if await self._is_open() else False
+        except FrontierError as error:
+            self._fail(error)
+            is_starter = False
+        self.resumed = not is_starter
+
+    async def _is_open(self) -> bool:
+        """False: the run ends first."""
         while await self._worker.ready():
-            try:
-                answer = self.queue.store.inner.elect()
-            except FrontierAway as error:
-                self._worker.stay_away(error)
-            except LeaseLost:
-                self._worker.lose()
-            else:
-                self.resumed = answer == "done"
-                if answer != "wait":
-                    return
+            if self.queue.store.opened():
+                return True
             await asyncio.sleep(POLL_S)
-        self.resumed = True  # the run ends here; others begin it
+        return False
+
+    async def _is_elected(self) -> bool:
+        if not self._is_main:
+            return True
+        while (answer := self.queue.store.elect()) == "wait" and not self._job.stopping:
+            await asyncio.sleep(POLL_S)
+        return answer == "start"
+
+    @property
+    def _is_main(self) -> bool:
+        return self._spider.name == self._worker.crew.spider
 
     def begun(self) -> None:
         """The spider knows where it stands: it may be given requests."""
@@ -117,7 +128,7 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
 
     def started(self) -> None:
         """The spider has made its first requests."""
-        if not self.resumed and self._spider.name == self._worker.crew.spider:
+        if self._is_main and not self.resumed:
             self.queue.store.started()
 
     def enqueue_request(self, request: Request) -> bool:
@@ -168,7 +179,7 @@ class StartMiddleware:
         return cls(crawler)
 
     async def process_start(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        scheduler: SharedScheduler = self._crawler.engine.scheduler  # type: ignore[union-attr,assignment]
+        scheduler: SharedScheduler = self._crawler.engine.scheduler  # type: ignore[assignment]
         await scheduler.may_start()
         async for first in start:
             scheduler.begun()
