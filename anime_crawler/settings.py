@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from anime_crawler import __version__, sources
+from anime_crawler.frontier.redis import PREFIX as FRONTIER
 
 BOT_NAME = "anime_crawler"
 # One entry per source package, not the parent: a bad import in one source then costs that source only.
@@ -35,7 +36,7 @@ REMOTE_CONTROL_ENABLED = False  # Scrapy 2.19 opens an "execute Python" port on 
 SCHEDULER = "anime_crawler.frontier.scheduler.FrontierScheduler"
 # With REDIS_URL the scheduler is frontier.shared.SharedScheduler; these are scrapy-redis' settings for it.
 SCHEDULER_QUEUE_CLASS = "anime_crawler.frontier.shared.LeaseQueue"
-SCHEDULER_QUEUE_KEY = "anime_crawler:frontier:%(spider)s"
+SCHEDULER_QUEUE_KEY = f"{FRONTIER}%(spider)s"
 DUPEFILTER_CLASS = "anime_crawler.frontier.shared.SeenFilter"
 SCHEDULER_PERSIST = True  # a worker that leaves takes nothing away from the others
 REDIS_PARAMS = {

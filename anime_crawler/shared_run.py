@@ -22,11 +22,14 @@ from anime_crawler.job import Job
 TURN_POLL_S = 0.5  # pause between two looks whether the other worker has delivered
 
 
+def redis_of(config: Config, settings: BaseSettings) -> Any:
+    """A client for REDIS_URL as scrapy-redis' settings want it; nothing is sent yet."""
+    return connection.get_redis(url=config.redis_url, **settings.getdict("REDIS_PARAMS"))
+
+
 def crew_of(config: Config, settings: BaseSettings, spider: str) -> Crew:
-    """The workers of a spider's crawl at REDIS_URL; nothing is sent yet."""
-    settings = settings.copy()
-    use_redis(settings, config)
-    return Crew(connection.from_settings(settings), spider, settings.getfloat("WORKER_LEASE_S"))
+    """The workers of a spider's crawl at REDIS_URL."""
+    return Crew(redis_of(config, settings), spider, settings.getfloat("WORKER_LEASE_S"))
 
 
 def use_redis(settings: BaseSettings, config: Config) -> None:
@@ -70,13 +73,12 @@ async def working(crew: Crew, job: Job, settings: BaseSettings) -> AsyncIterator
 
 
 def leave(job: Job) -> bool:
-    """Leave the crew. Whether the run is over: this was the last worker, and none lacks anything of its upstream."""
+    """Leave the crew. Whether this was the last worker: it speaks for all, and ends the run if nothing is missing."""
     assert job.worker is not None
-    is_last, troubled = job.worker.leave(is_troubled=job.upstream_failed or job.fatal_code is not None)
+    is_last, is_troubled = job.worker.leave(job.upstream_failed)
     job.worker = None
-    if is_last and troubled and job.fatal_code is None:
-        job.upstream_failed = True  # the last one speaks for all
-    return is_last and job.is_complete
+    job.upstream_failed |= is_last and is_troubled
+    return is_last
 
 
 def about(job: Job) -> dict[str, Any]:

@@ -158,6 +158,8 @@ class MainJob:
         arguments = self.arguments if name == self.spiders[0].name else {}
         began = time.monotonic()
         try:
+            if job.stopping:  # it would not hear of that any more
+                return
             await crawler.crawl_async(**arguments)
             end_if_feed_failed(crawler)
             if crawler.stats.get_value("spider_exceptions/count") or crawler.stats.get_value("log_count/CRITICAL"):
@@ -206,7 +208,8 @@ class MainJob:
     async def _finish(self, job: Job, result: DeliveryResult | None, is_broken: bool) -> int:
         """Write the run's end and its report; print what a person wants to know."""
         worker = {"worker": job.worker.crew.me} if job.worker else {}
-        is_over = leave(job) if job.worker else job.is_complete
+        is_last = leave(job) if job.worker else True
+        is_over = is_last and job.is_complete
         if job.failed:
             print_summary(job.report, None, None)
             return job.fatal_code or Exit.CONFIGURATION
@@ -218,7 +221,7 @@ class MainJob:
         letters = await job.catalogue.read(dead_letters.count_open)
         code = int(job.exit_code(letters, is_broken or bool(result and result.pending)))
         report = {"run": job.run_id, "exit_code": code, "dead_letters": letters, **worker, **job.report.as_dict()}
-        await job.catalogue.write(lambda conn: self._record_end(conn, job, code, report, is_over))
+        await job.catalogue.write(lambda conn: self._record_end(conn, job, code, report, is_last))
         try:
             write_report(report)
         except OSError as error:
@@ -227,9 +230,10 @@ class MainJob:
         print_summary(job.report, report, result)
         return code
 
-    def _record_end(self, conn: Any, job: Job, code: int, report: dict[str, Any], is_over: bool) -> None:
+    def _record_end(self, conn: Any, job: Job, code: int, report: dict[str, Any], is_last: bool) -> None:
         add_drift(conn, job.run_id, drift_counts(job.report))
-        runs.finish_run(conn, job.run_id, code, report, finished=is_over)
+        if is_last:
+            runs.finish_run(conn, job.run_id, code, report, finished=job.is_complete)
 
 
 def quiet_libraries(level: str) -> None:

@@ -16,8 +16,7 @@ PREFIX = "anime_crawler:crawl:"
 class Crew:
     """One worker's place among those of a crawl. All methods raise `FrontierError` and its kinds.
 
-    A worker that comes back after others have taken over is another worker: `me` is new with each `join`, so that
-    nothing it had leased before can be acked.
+    The worker's name is new with each `join`, so that nobody can ack what was leased before.
 
     Args:
         spider: name of the crawl's main spider.
@@ -28,7 +27,7 @@ class Crew:
         self.spider = spider
         self.key = PREFIX + spider
         self.me = ""
-        """The worker's epoch; what is leased is leased to it."""
+        """The worker's name and epoch; what is leased is leased to it."""
         self.lease_s = lease_s
         self._scripts = Scripts(client, self.key)
 
@@ -36,19 +35,15 @@ class Crew:
         """How many other workers are alive; may be asked before `join`."""
         return int(self._scripts.call(redis_scripts.OTHERS, self.me))
 
-    def join(self, run: str, about: dict[str, Any]) -> bool:
+    def join(self, run: str, about: dict[str, Any]) -> None:
         """Become one of the workers of a run.
-
-        Returns:
-            Whether Redis knew the run already.
 
         Raises:
             JobDirHeld: workers of another run are alive.
         """
         me = secrets.token_hex(8)
-        is_known = self._scripts.call(redis_scripts.JOIN, me, self._lease_ms, run, orjson.dumps(about))
+        self._scripts.call(redis_scripts.JOIN, me, self._lease_ms, run, orjson.dumps(about))
         self.me = me
-        return bool(is_known)
 
     def renew(self, about: dict[str, Any]) -> None:
         """Give a sign of life.

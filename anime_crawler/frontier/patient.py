@@ -123,12 +123,6 @@ class PatientStore:
             self._put_off.popleft()
         self.inner.reclaim(list(self._held.values()))
 
-    def abandon(self) -> None:
-        """Others have taken over."""
-        self._put_off.clear()
-        self._held.clear()
-        self._asked.clear()
-
     def _done(self, end: Callable[[Lease], None], lease: Lease) -> None:
         end(lease)
         self._held.pop(lease.id, None)

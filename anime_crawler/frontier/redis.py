@@ -11,6 +11,9 @@ from anime_crawler.frontier.crew import Crew
 from anime_crawler.frontier.redis_client import Scripts
 from anime_crawler.frontier.store import Lease, LeaseLost
 
+PREFIX = "anime_crawler:frontier:"
+"""How the keys of all frontiers begin, with the spider's name after it."""
+
 
 class RedisStore:
     """A `Store` under the keys that begin with `key`; see `redis_scripts` for what they hold.

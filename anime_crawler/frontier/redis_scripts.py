@@ -81,12 +81,11 @@ _MEMBERS_ONLY = "if not is_alive(me) then return redis.error_reply('LOST') end\n
 
 # --- the crew -----------------------------------------------------------------------------------------
 
-JOIN = _COMMON + (  # worker, lease in ms, run, what it tells of itself -> was it this run already
+JOIN = _COMMON + (  # worker, lease in ms, run, what it tells of itself
     """
     drop_expired()
     local others = redis.call('ZCARD', crew .. ':alive')
-    local is_known = redis.call('GET', crew .. ':run') == ARGV[3]
-    if others > 0 and not is_known then return redis.error_reply('HELD') end
+    if others > 0 and redis.call('GET', crew .. ':run') ~= ARGV[3] then return redis.error_reply('HELD') end
     if others == 0 then
         redis.call('DEL', crew .. ':troubled')
         redis.call('INCR', crew .. ':session')
@@ -94,7 +93,6 @@ JOIN = _COMMON + (  # worker, lease in ms, run, what it tells of itself -> was i
     redis.call('SET', crew .. ':run', ARGV[3])
     redis.call('ZADD', crew .. ':alive', now_ms() + ARGV[2], me)
     redis.call('HSET', crew .. ':workers', me, ARGV[4])
-    return is_known
 """
 )
 

@@ -114,8 +114,10 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
     async def _is_elected(self) -> bool:
         if not self._is_main:
             return True
-        while (answer := self.queue.store.elect()) == "wait" and not self._job.stopping:
-            await asyncio.sleep(POLL_S)
+        answer = "wait"
+        while answer == "wait" and await self._worker.ready():
+            answer = self.queue.store.elect()
+            await asyncio.sleep(POLL_S if answer == "wait" else 0)
         return answer == "start"
 
     @property
@@ -145,14 +147,8 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
             return None
         return FrontierScheduler.next_request(self)
 
-    def in_flight(self) -> int:
-        return len(self._held)
-
     def recover(self) -> None:
         self.queue.store.recover()
-
-    def abandon(self) -> None:
-        self.queue.store.abandon()
 
     def _removed(self, request: Request) -> None:
         is_leased = id(request) in self._held

@@ -31,12 +31,6 @@ class LeaseLost(FrontierError):  # noqa: N818  it is no fault of this process: i
     exit_code = 3
 
 
-class StateGone(FrontierError):  # noqa: N818  it is no fault: another process continues without it
-    """Redis has lost what it kept of the crawl."""
-
-    exit_code = 3
-
-
 @dataclass(frozen=True)
 class Lease:
     """One request handed out, until it is acked or its owner is gone."""

@@ -1,8 +1,10 @@
 """This process as one of a crawl's workers: its signs of life, and what it may do while Redis does not answer.
 
-working ──Redis does not answer──▶ away ──it answers──▶ working
-   │                                 └──for too long──▶ the run ends here, exit code 3
-   └──others took over──▶ lost: nothing in flight is stored or acked ──all of it ended──▶ working, as a new worker
+    working ──Redis does not answer──▶ away ──it answers──▶ working
+       │                                 └──for too long──▶ the run ends here, exit code 3
+       └──others took over──▶ lost: nothing in flight is stored or acked, and the run ends here, exit code 3
+
+A worker that was lost does not go on: spiders and pipelines remember what they have seen, also what was not stored.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 from anime_crawler.frontier.crew import Crew
-from anime_crawler.frontier.store import FrontierAway, FrontierError, LeaseLost, StateGone
+from anime_crawler.frontier.store import FrontierAway, FrontierError, LeaseLost
 
 logger = logging.getLogger(__name__)
 
@@ -27,17 +29,17 @@ RETRY_S = 1.0  # most seconds between two looks for a Redis that is away
 POLL_S = 0.1  # how often those who wait look whether they may go on
 
 
+LOST = (
+    "this worker was silent for too long, or Redis has lost the crawl: others may have taken over what it was at. The "
+    "same command continues"
+)
+
+
 class Post(Protocol):
     """What a worker does for one spider."""
 
-    def in_flight(self) -> int:
-        """Requests handed out and not yet removed."""
-
     def recover(self) -> None:
         """Redis answers: do what was put off, and give back what nobody holds any more."""
-
-    def abandon(self) -> None:
-        """Others have taken over: forget what was leased and put off."""
 
 
 class Worker:
@@ -101,8 +103,7 @@ class Worker:
         Once the answer is no, nothing in flight is acked either.
         """
         while not self._is_lost and not self.lease_valid():
-            if self._is_stopping():
-                self.lose()
+            self._is_lost = self._is_stopping()
             await asyncio.sleep(POLL_S)
         return not self._is_lost
 
@@ -122,11 +123,8 @@ class Worker:
 
     def lose(self) -> None:
         """Others have taken over, or may have."""
-        if not self._is_lost:
-            self._is_lost = True
-            logger.warning("other workers have taken over what this one was at: it was away for too long")
-            for post in self.posts:
-                post.abandon()
+        self._is_lost = True
+        self._end(LOST, LeaseLost.exit_code)
 
     def leave(self, is_troubled: bool) -> tuple[bool, bool]:
         """See `Crew.leave`. Where Redis does not answer: not the last, for nobody knows."""
@@ -145,6 +143,7 @@ class Worker:
                 await self._give_sign()
             except LeaseLost:
                 self.lose()
+                return
             except FrontierAway as error:
                 self.stay_away(error)
             except FrontierError as error:
@@ -152,40 +151,17 @@ class Worker:
                 return
 
     async def _give_sign(self) -> None:
-        if self._is_lost:
-            if not any(post.in_flight() for post in self.posts):
-                await self._do(self._rejoin)
-            return
         asked = steady()
-        await self._do(lambda: self.crew.renew(self._told()))
+        if self._away_since is None:
+            self.crew.renew(self._told())
+        else:  # the call may last seconds; nobody else speaks with Redis then
+            await asyncio.to_thread(self.crew.renew, self._told())
         self._valid_until = asked + self.crew.lease_s
         for post in self.posts:
             post.recover()
-        self._working_again()
-
-    async def _do(self, call: Callable[[], None]) -> None:
-        """Where Redis is away the call may last seconds; nobody else speaks with it then."""
-        if self._away_since is None:
-            call()
-        else:
-            await asyncio.to_thread(call)
-
-    def _rejoin(self) -> None:
-        asked = steady()
-        if not self.crew.join(self._run, self._told()):
-            self.crew.leave(is_troubled=True)
-            raise StateGone(
-                "Redis of REDIS_URL has lost the crawl's requests. The same command continues from the catalogue's "
-                "checkpoint"
-            )
-        self._is_lost = False
-        self._valid_until = asked + self.crew.lease_s
-        self._working_again()
-
-    def _working_again(self) -> None:
         if self._away_since is not None:
             logger.info("Redis is back after %.0f s", steady() - self._away_since)
-        self._away_since = None
+            self._away_since = None
 
     def _told(self) -> dict[str, Any]:
         return {"host": socket.gethostname(), "pid": os.getpid(), **self._about()}
