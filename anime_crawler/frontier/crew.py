@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from anime_crawler.frontier import redis_scripts
-from anime_crawler.frontier.redis_client import Scripts
+from anime_crawler.frontier.redis_client import Scripts, explained
+from anime_crawler.frontier.store import FrontierError
 
 PREFIX = "anime_crawler:crawl:"
 
@@ -25,6 +26,7 @@ class Crew:
 
     def __init__(self, client: Any, spider: str, lease_s: float) -> None:
         self.spider = spider
+        self._client = client
         self.key = PREFIX + spider
         self.me = ""
         """The worker's name and epoch; what is leased is leased to it."""
@@ -40,7 +42,14 @@ class Crew:
 
         Raises:
             JobDirHeld: workers of another run are alive.
+            FrontierError: this Redis throws keys away when it is full.
         """
+        with explained():
+            policy = self._client.info("memory").get("maxmemory_policy", "")
+        if policy.startswith("allkeys"):
+            raise FrontierError(
+                f"Redis of REDIS_URL may throw requests away: its maxmemory-policy is {policy}; set it to noeviction"
+            )
         me = secrets.token_hex(8)
         self._scripts.call(redis_scripts.JOIN, me, self._lease_ms, run, orjson.dumps(about))
         self.me = me

@@ -8,6 +8,7 @@ import orjson
 
 from anime_crawler.frontier.crew import PREFIX as CREW
 from anime_crawler.frontier.redis import PREFIX as FRONTIER
+from anime_crawler.frontier.redis import unpacked
 from anime_crawler.frontier.redis_client import explained
 
 
@@ -66,7 +67,7 @@ def _frontier(client: Any, key: str) -> dict[str, Any]:
 def _shown(data: bytes | None) -> str:
     """Method and address; requests hold no credential."""
     try:
-        request = orjson.loads(data or b"")
+        request = orjson.loads(unpacked(data or b""))
         return f"{request['method']} {request['url']}"
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return "no request"

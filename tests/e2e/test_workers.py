@@ -16,6 +16,7 @@ import redis
 from anime_crawler.catalogue.engine import connect
 from anime_crawler.catalogue.status import read_status
 from anime_crawler.frontier.overview import overview
+from anime_crawler.frontier.redis import unpacked
 from anime_crawler.sandbox.process import running_sandbox
 from tests.e2e.support import Project, until
 
@@ -95,12 +96,16 @@ def states(worker: Project) -> list[str]:
 
 
 def dumped(server: redis.Redis) -> bytes:
-    """Every key and value."""
-    found = b""
-    for key in server.scan_iter():
-        read = {b"hash": server.hgetall, b"zset": lambda k: server.zrange(k, 0, -1), b"set": server.smembers}
-        found += key + repr(read.get(server.type(key), server.get)(key)).encode()
-    return found
+    """Every key and value, unpacked."""
+    read = {
+        b"hash": lambda key: [part for item in server.hgetall(key).items() for part in item],
+        b"zset": lambda key: server.zrange(key, 0, -1),
+        b"set": server.smembers,
+        b"string": lambda key: [server.get(key)],
+    }
+    found = list(server.scan_iter())
+    found += [value for key in [*found] if (kind := server.type(key)) in read for value in read[kind](key)]
+    return b"\n".join(unpacked(part) for part in found if part)
 
 
 def test_two_workers_crawl_each_page_once_and_store_what_one_does(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
+import secrets
+import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from redis import Redis
 
@@ -159,13 +163,29 @@ def test_ids_are_claimed_by_one_living_worker(client, join):
     assert b.claim(["2"]) == ["2"]
 
 
-def test_a_pending_request_takes_less_than_a_kilobyte(client, join):
-    """Its fingerprint and order included; the request as large as Kodik's."""
+@pytest.mark.parametrize("size", [590, 1800])
+def test_a_pending_request_takes_less_than_a_kilobyte(client, join, size):
+    """Its fingerprint and order included: the longest that is not compressed, and a GraphQL batch."""
     _, store = join()
+    query = "id malId name russian english japanese synonyms kind rating origin score status episodes airedOn year day "
     before = client.info("memory")["used_memory"]
-    for number in range(3000):
-        store.push(number.to_bytes(20), "kodik-api.com", 0, bytes(700))
-    assert (client.info("memory")["used_memory"] - before) / 3000 < 1024
+    for number in range(2000):
+        body = f"{number} {secrets.token_hex(60)} {query * 20}"[: size - 11]
+        store.push(number.to_bytes(20), "kodik-api.com", 0, orjson.dumps({"body": body}))
+    assert (client.info("memory")["used_memory"] - before) / 2000 < 1024
+    assert len(store.pop(IDLE).data) == size
+
+
+@pytest.mark.parametrize("planted", [pickle.dumps([1]), zlib.compress(bytes(10**8)), zlib.compress(b"[1]"), b"", b"{"])
+def test_what_is_no_request_stays_none_and_costs_little(client, join, planted):
+    """A pickle, a bomb, damage: given as they are, or cut."""
+    _, store = join()
+    store.push(None, "host", 0, b"{}")
+    client.hset(f"{KEY}:requests", client.zrange(f"{KEY}:pending:host", 0, 0)[0], planted)
+    lease = store.pop(IDLE)
+    assert len(lease.data) <= 2**20
+    store.refuse(lease)
+    assert (client.hvals(f"{KEY}:refused"), store.unfinished()) == ([planted], 0)
 
 
 # --- a server that can be away ----------------------------------------------------------------------
@@ -298,6 +318,13 @@ def test_whether_a_silent_worker_may_store_is_asked_of_redis(own):
         assert await asked
 
     at_work(own, use)
+
+
+def test_a_redis_that_throws_keys_away_is_refused(own):
+    """Requests would be lost without a word."""
+    with own.client() as admin, pytest.raises(FrontierError, match="noeviction"):
+        admin.config_set("maxmemory-policy", "allkeys-lru")
+        Crew(admin, "kodik", 1).join("run", {})
 
 
 def test_a_redis_that_never_was_there_and_one_that_refuses_us_are_told_apart(own):
