@@ -17,6 +17,7 @@ PREFIX = "anime_crawler:frontier:"
 LONG = 600
 """Bytes from which a request is compressed: with its order and fingerprint it then takes less than a kilobyte. A
 GraphQL batch of 1,700 bytes takes 850, a page of a list with the state of its walk 500; most are short and readable."""
+ZLIB = b"x"  # how it begins, and no JSON does
 MOST = 2**20
 """Bytes that a compressed request may have: what lies in Redis is not trusted."""
 
@@ -112,7 +113,7 @@ def packed(data: bytes) -> bytes:
 
 def unpacked(data: bytes) -> bytes:
     """What `packed` was given; anything else as it is, or cut: no JSON, so that nobody takes it for a request."""
-    if data.startswith(b"{"):
+    if not data.startswith(ZLIB):
         return data
     try:
         return zlib.decompressobj().decompress(data, MOST)

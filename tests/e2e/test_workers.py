@@ -23,8 +23,8 @@ from tests.e2e.support import Project, until
 NewProject = Callable[..., Project]
 Start = Callable[..., Popen[str]]
 CRAWL = ("crawl", "kodik")
-SHORT = ("-s", "WORKER_LEASE_S=5")  # for those that wait for its end; a process at its start may be silent for seconds
-TITLES = 60  # four list pages
+SHORT = ("-s", "WORKER_LEASE_S=3")  # for those that wait for its end; a process at its start may be silent for seconds
+TITLES = 40  # three list pages
 KODIK = "anime_crawler:frontier:kodik"
 
 
