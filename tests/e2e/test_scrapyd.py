@@ -106,7 +106,7 @@ def test_nobody_gets_in_without_the_password(scrapyd):
 
 
 def test_a_stopped_job_is_gone_on_with_by_the_next_one(scrapyd):
-    """Cancel is a clean stop with exit code 130; the same command again ends as an undisturbed run; reports are shown."""
+    """Cancel is a clean stop with exit code 130; the same command again ends as an undisturbed run."""
     place = scrapyd.place
     place.fault("kodik", "slow_start", seconds=3)
     first = scrapyd.schedule()

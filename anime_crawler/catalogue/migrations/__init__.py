@@ -69,7 +69,7 @@ def _upgrade(conn: Connection) -> None:
 
 @contextmanager
 def on_disk(folder: Traversable) -> Iterator[Path]:
-    """The folder as one of files: Alembic reads no eggs. (``importlib.resources.as_file`` does folders from 3.12 on.)"""
+    """The folder as one of files: Alembic reads no eggs. (``importlib.resources.as_file`` takes folders from 3.12.)"""
     if isinstance(folder, Path):
         yield folder
         return
