@@ -93,7 +93,7 @@ def _fuzzy(value: Any) -> int:
 
 _scalar = SCHEMA.type_map["FuzzyDateInt"]
 assert isinstance(_scalar, GraphQLScalarType)
-_scalar.parse_value = _fuzzy  # type: ignore[method-assign]
+_scalar.coerce_input_value = _fuzzy
 
 
 def complexity(selection: Selection | None) -> int:
