@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from anime_crawler.sandbox.process import running_sandbox
 from tests.e2e.support import Project
 from tests.e2e.walked import changed, found, killed_walk, known, mutate, new_title, states, walk
 
@@ -17,33 +19,40 @@ SLICES = 34
 """Lists of a whole walk: one of each year since 2000, those before, and what may have no date."""
 
 
-def test_everything_is_found_once_then_the_changes_in_two_requests(new_project: NewProject) -> None:
-    """150 titles. Then a new title, one renamed, one that ended: a page of changes, and one of airings."""
-    project = new_project(titles=150, now=int(time.time()), environment=ALLOWED)
-    rows = project.sandbox.get("/_sandbox/oracle?what=known&source=anilist")
-    walk(project, "anilist", *FULL)
-    assert found(project) == known(project, "anilist")
-    assert project.requests_to("anilist") <= SLICES + len(rows) // 50
-    project.calm()
-    before = states(project)
-    mutate(project, "rename", rows[3]["title_id"], name="Atarashii Na")
-    mutate(project, "status", rows[5]["title_id"], status="anons")
-    expected = {rows[3]["source_id"], rows[5]["source_id"], new_title(project, "anilist")}
-    walk(project, "anilist")
-    assert changed(before, states(project)) == expected
-    assert found(project) == known(project, "anilist")
-    assert project.requests_to("anilist") == 2
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project that has listed everything of 150 titles."""
+    with running_sandbox(titles=150, limits="off", now=int(time.time())) as sandbox:
+        project = Project(tmp_path_factory.mktemp("walked"), sandbox, ALLOWED)
+        walk(project, "anilist", *FULL)
+        yield project
 
 
-def test_a_walk_that_is_killed_ends_as_if_it_had_not_been(new_project: NewProject) -> None:
-    """After the twelfth commit to the catalogue, and before an ack: the same export, byte for byte."""
-    clean = new_project("clean", titles=150, environment=ALLOWED)
-    walk(clean, "anilist", *FULL)
-    killed = Project(clean.directory.parent / "killed", clean.sandbox, ALLOWED)
-    killed_walk(killed, "anilist", "catalogue commit after", 12, *FULL)
-    killed_walk(killed, "anilist", "ack before", 10, *FULL)
+def test_everything_is_found_once_in_few_requests(walked: Project) -> None:
+    """All that it knows of 150 titles, and no more; each list has one page that is not full."""
+    assert found(walked) == known(walked, "anilist")
+    assert walked.requests_to("anilist") <= SLICES + len(found(walked)) // 50
+
+
+def test_a_walk_that_is_killed_ends_as_if_it_had_not_been(walked: Project, tmp_path: Path) -> None:
+    """After a commit in its middle: the same export, byte for byte."""
+    killed = Project(tmp_path, walked.sandbox, ALLOWED)
+    killed_walk(killed, "anilist", "catalogue commit after", 25, *FULL)
     walk(killed, "anilist", *FULL)
-    assert killed.exports() == clean.exports()
+    assert killed.exports() == walked.exports()
+
+
+def test_changes_are_found_in_two_requests(walked: Project) -> None:
+    """A new title, one renamed, one put off: a page of changes, and one of airings."""
+    rows = walked.sandbox.get("/_sandbox/oracle?what=known&source=anilist")
+    before = states(walked)
+    walked.calm()
+    mutate(walked, "rename", rows[3]["title_id"], name="Atarashii Na")
+    mutate(walked, "status", rows[5]["title_id"], status="anons")
+    expected = {rows[3]["source_id"], rows[5]["source_id"], new_title(walked, "anilist")}
+    walk(walked, "anilist")
+    assert changed(before, states(walked)) == expected
+    assert walked.requests_to("anilist") == 2
 
 
 @pytest.mark.slow

@@ -40,8 +40,9 @@ def ids(page: Any) -> list[int]:
 
 def listed(path: str, **params: Any) -> list[int]:
     """Ids on all pages of 25, in their order."""
-    total = read(path, page=1, **params)["pagination"]["last_visible_page"]
-    return [number for page in range(1, total + 1) for number in ids(read(path, page=page, **params))]
+    first = read(path, page=1, **params)
+    pages = range(2, first["pagination"]["last_visible_page"] + 1)
+    return ids(first) + [number for page in pages for number in ids(read(path, page=page, **params))]
 
 
 def test_sorted_by_mal_id_every_title_comes_once():
@@ -52,7 +53,7 @@ def test_sorted_by_mal_id_every_title_comes_once():
 
 def test_sorted_by_anything_else_titles_come_twice_and_others_never():
     """Equal scores lie otherwise on each page: as many rows as titles, but not all of them."""
-    found = listed("/anime", order_by="score", sort="desc", limit=1)
+    found = listed("/anime", order_by="score", sort="desc", limit=5)
     assert len(found) == len(KNOWN)
     assert len(set(found)) < len(found)
 
