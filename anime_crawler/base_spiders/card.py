@@ -75,6 +75,11 @@ class SourceCard:
     """Addresses of further hosts that it is asked at, as long as `base_url` is not replaced by a setting."""
     base_url_suffix: str = ""
     """What people write at the end of the address and we do not: ``/api``."""
+    limit_reserve: int = 0
+    """When ``X-RateLimit-Remaining`` is down to this, nobody asks until the limit is new."""
+    limit_rest_s: float | None = None
+    """Seconds of rest when the limit is reached, or all but the reserve, and no header says for how long.
+    ``None``: after a 429 as after other failures, else none."""
     secrets: tuple[Secret, ...] = ()
     settings: tuple[SourceSetting, ...] = ()
     obeys_robots: bool = False

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, Update, bindparam, select, update
+from sqlalchemy import Column, Select, Update, bindparam, select, update
 
 from anime_crawler.catalogue.batch import Batch, by_source
 from anime_crawler.catalogue.sql import Row, Upsert, as_json, fetch, iso, packed, packed_ids, rows_of, upsert_rows
@@ -38,7 +38,7 @@ def _newest(items: Iterable[Anime]) -> dict[str, Anime]:
     for item in items:
         other = newest.get(item.source_id)
         if other is None or not _is_older(_updated_at(item), _updated_at(other)):
-            newest[item.source_id] = item
+            newest[item.source_id] = item.completed_by(other) if other and item.untold else item
     return newest
 
 
@@ -47,7 +47,7 @@ def _store(batch: Batch, source: str, versions: dict[str, Anime]) -> None:
     known = {row.source_id: row for row in (Known(*fields) for fields in stored)}
     rows: list[Row] = []
     seen_newer: list[Row] = []
-    for item in versions.values():
+    for item in _completed(batch, source, versions, known):
         old = known.get(item.source_id)
         updated_at, checksum = _updated_at(item), item.checksum()
         if old and (old.checksum == checksum or _is_older(updated_at, old.updated_at)):
@@ -64,6 +64,17 @@ def _store(batch: Batch, source: str, versions: dict[str, Anime]) -> None:
         batch.conn.execute(_upsert(batch.dialect), {"rows": packed(rows)})
     if seen_newer:
         batch.conn.execute(_note_version(batch.dialect), {"rows": packed(seen_newer)})
+
+
+def _completed(batch: Batch, source: str, versions: dict[str, Anime], known: Collection[str]) -> Iterator[Anime]:
+    """The versions; where one does not tell everything, with what is stored of that."""
+    partial = [item.source_id for item in versions.values() if item.untold and item.source_id in known]
+    stored: dict[str, str] = {}
+    if partial:
+        stored = dict(fetch(batch.conn, _data(batch.dialect), source=source, ids=packed_ids(partial)))
+    for item in versions.values():
+        data = stored.get(item.source_id)
+        yield item.completed_by(Anime.model_validate_json(data)) if data else item
 
 
 def _updated_at(item: Anime) -> str | None:
@@ -90,8 +101,17 @@ def _row(batch: Batch, item: Anime, title_id: str | None, checksum: str, updated
 
 @cache
 def _known(dialect: str) -> Select[Any]:
+    return _stored(dialect, anime.c.source_id, anime.c.checksum, anime.c.title_id, anime.c.source_updated_at)
+
+
+@cache
+def _data(dialect: str) -> Select[Any]:
+    return _stored(dialect, anime.c.source_id, anime.c.data)
+
+
+def _stored(dialect: str, *columns: Column[Any]) -> Select[Any]:
+    """These columns of one source's anime, by the ids in parameter ``ids``."""
     ids = rows_of(dialect, "ids", [anime.c.source_id])
-    columns = (anime.c.source_id, anime.c.checksum, anime.c.title_id, anime.c.source_updated_at)
     wanted = anime.c.source_id.in_(select(ids.c.source_id))
     return as_json(dialect, select(*columns).where(anime.c.source == bindparam("source"), wanted))
 

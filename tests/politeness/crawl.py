@@ -57,6 +57,8 @@ class Plan:
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
     """Path -> headers of the request; GET only."""
     cache_ttl_s: int | None = 86_400
+    limit_reserve: int = 0
+    limit_rest_s: float | None = None
 
 
 class PathSpider(SourceSpider):
@@ -137,6 +139,8 @@ def card_of(plan: Plan) -> SourceCard:
         max_body_bytes=plan.max_body_bytes,
         obeys_robots=plan.obeys_robots,
         cache_ttl_s=plan.cache_ttl_s,
+        limit_reserve=plan.limit_reserve,
+        limit_rest_s=plan.limit_rest_s,
     )
 
 

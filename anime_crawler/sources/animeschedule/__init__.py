@@ -50,6 +50,7 @@ CARD = SourceCard(
     limits="1/s,120/min",
     limits_setting="ANIMESCHEDULE_LIMITS",
     limits_origin="its documentation: 120 a minute per application token; one a second leaves room for other clients",
+    limit_reserve=2,  # its header counts all clients of the token
     item_kinds=("Anime", "Airing", "Absent"),
     secrets=(
         Secret(
