@@ -132,6 +132,17 @@ def test_a_request_can_ask_for_a_new_answer(
     assert len(server.at("/r")) == 2
 
 
+def test_a_walk_takes_no_kept_answer(server: UpstreamServer, cached: Callable[..., Plan]) -> None:
+    """However fresh it is; where there is a validator it asks "changed since?". A source may allow some age."""
+    server.answers["/etag"] = [answer("/etag", ETag='"1"'), web.Response(status=304, headers={"ETag": '"1"'})]
+    walk = {"arguments": {"mode": "full"}}
+    crawl(cached("/plain", "/etag"))
+    counters = crawl(cached("/plain", "/etag", **walk)).counters
+    assert (counters["requests"], counters["revalidated"], counters.get("cached")) == (2, 1, None)
+    assert _condition(server, "/etag") == "conditional"
+    assert crawl(cached("/plain", "/etag", **walk, oldest_in_walks_s=3600)).counters == {"cached": 2}
+
+
 def test_a_post_is_never_revalidated(server: UpstreamServer, plan: Callable[..., Plan]) -> None:
     server.answers["/p"] = [answer("/p", ETag='"1"')]
     for _ in range(2):
