@@ -12,7 +12,6 @@ from anime_crawler.politeness.cache_entry import RESULT, Key
 from anime_crawler.politeness.cache_storage import SqliteStorage
 from anime_crawler.politeness.result_entry import pack_items, unpack_items
 from tests.catalogue.support import anime, character, episode
-
 from tests.politeness.crawl import FAST, Plan, result_of, start
 from tests.politeness.upstream_server import running_server
 from tests.services import start_redis, stop_redis
