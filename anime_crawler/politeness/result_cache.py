@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from scrapy import signals
 from scrapy.crawler import Crawler
@@ -68,11 +68,11 @@ class KeptAnswersMiddleware(BaseSpiderMiddleware):
             cache.forget(response.request)
 
 
-class ResultCacheMiddleware(BaseSpiderMiddleware):
-    """For lookups of sources whose answers are kept for a time. Outermost: it sees items as they go on."""
+class ResultCacheMiddleware:
+    """For lookups of sources whose answers are kept for a time."""
 
     def __init__(self, crawler: Crawler) -> None:
-        super().__init__(crawler)
+        self.crawler = crawler
         self._spider = cast("SourceSpider", crawler.spider)
         self._upstream = Upstream(crawler)
         # What an interrupted run has left to do gives but a part of the result.
@@ -81,13 +81,20 @@ class ResultCacheMiddleware(BaseSpiderMiddleware):
         self._items: list[Item] = []
         self._is_whole = True
         """Whether `_items` is all that the run gave."""
-        crawler.signals.connect(self._spoil, signals.spider_error)
+        # Not by what spiders yield to middlewares: Scrapy shows them nothing of errbacks, nor what becomes of an item.
+        crawler.signals.connect(self._take, signals.item_scraped)
+        for failure in (signals.item_dropped, signals.item_error, signals.spider_error):
+            crawler.signals.connect(self._spoil, failure)
         crawler.signals.connect(self._close, signals.spider_closed)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
 
     async def process_start(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
         kept = await self._with_storage(self._kept)
         if not kept:
-            async for yielded in super().process_start(start):
+            async for yielded in start:
                 yield yielded
             return
         self._spoil()
@@ -96,12 +103,11 @@ class ResultCacheMiddleware(BaseSpiderMiddleware):
         for item in kept:
             yield item
 
-    def get_processed_item(self, item: Any, response: Response | None) -> Any:
+    def _take(self, item: Any) -> None:
         if type(item).__name__ not in KINDS or len(self._items) >= MOST_ITEMS:
             self._spoil()
         if self._is_whole:
             self._items.append(item)
-        return item
 
     def _spoil(self) -> None:
         self._is_whole = False
