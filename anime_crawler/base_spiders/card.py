@@ -88,8 +88,9 @@ class SourceCard:
     """Larger bodies, after decompression, are refused. The reason stands in the card."""
     cache_ttl_s: int | None = None
     """Seconds for which an answer may be used again when the server says nothing of that; 86,400 is usual for metadata.
-    ``None``: only as the server's own headers allow, so that no news comes late. A single request that
-    looks for news says so with the header ``Cache-Control: no-cache``; with meta ``dont_cache`` it is not kept."""
+    ``None``: only as the server's own headers allow. Either way it serves lookups, never a walk that looks for news
+    (`SourceSpider.lookups`). A single request of a lookup that is to be answered anew says so with the header
+    ``Cache-Control: no-cache``; with meta ``dont_cache`` its answer is not kept."""
     probe: Probe = Probe("/")
     """The call that ``scrapy diagnose`` makes; the spider's `judge` says what its answer means."""
 

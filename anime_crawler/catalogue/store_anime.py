@@ -23,10 +23,11 @@ class Known(NamedTuple):
     checksum: str
     title_id: str | None
     updated_at: str | None
+    fetched_at: str
 
 
 def store_anime(batch: Batch, items: Sequence[Anime]) -> None:
-    """Store what is new or changed; an older version than the stored one is passed over."""
+    """Store what is new or changed; a version older than the stored one, or fetched before it, is passed over."""
     for source, group in by_source(items):
         versions = _newest(group)
         batch.counts["anime", "unchanged"] += len(group) - len(versions)
@@ -50,7 +51,9 @@ def _store(batch: Batch, source: str, versions: dict[str, Anime]) -> None:
     for item in _completed(batch, source, versions, known):
         old = known.get(item.source_id)
         updated_at, checksum = _updated_at(item), item.checksum()
-        if old and (old.checksum == checksum or _is_older(updated_at, old.updated_at)):
+        if old and (
+            old.checksum == checksum or _is_older(updated_at, old.updated_at) or _is_outdated(batch, item, old)
+        ):
             batch.counts["anime", "unchanged"] += 1
             if _is_older(old.updated_at, updated_at):
                 seen_newer.append((source, item.source_id, updated_at))
@@ -77,6 +80,11 @@ def _completed(batch: Batch, source: str, versions: dict[str, Anime], known: Col
         yield item.completed_by(Anime.model_validate_json(data)) if data else item
 
 
+def _is_outdated(batch: Batch, item: Anime, old: Known) -> bool:
+    """By the time of fetching, where the source does not say that the item is newer."""
+    return not _is_older(old.updated_at, _updated_at(item)) and batch.is_outdated(item, old.fetched_at)
+
+
 def _updated_at(item: Anime) -> str | None:
     return iso(item.source_updated_at) if item.source_updated_at else None
 
@@ -101,7 +109,8 @@ def _row(batch: Batch, item: Anime, title_id: str | None, checksum: str, updated
 
 @cache
 def _known(dialect: str) -> Select[Any]:
-    return _stored(dialect, anime.c.source_id, anime.c.checksum, anime.c.title_id, anime.c.source_updated_at)
+    columns = (anime.c.source_id, anime.c.checksum, anime.c.title_id, anime.c.source_updated_at, anime.c.fetched_at)
+    return _stored(dialect, *columns)
 
 
 @cache

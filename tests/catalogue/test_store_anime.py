@@ -7,7 +7,7 @@ from datetime import timedelta
 from anime_crawler.catalogue import tables as t
 from anime_crawler.catalogue.outbox import load_titles, titles_to_deliver
 from anime_crawler.catalogue.wanted import wanted
-from anime_crawler.items import Anime, Relation, Titles
+from anime_crawler.items import Anime, Relation, Titles, utc_now
 from tests.catalogue.support import NOW, absent, anime, rejected, release
 
 
@@ -49,6 +49,20 @@ def test_an_older_version_does_not_replace_a_newer_one(tables):
     tables.store(newer, older)
     assert tables.store(older) == {("anime", "unchanged"): 1}
     assert "старое" not in tables.rows(t.anime, "data")[0][0]
+
+
+def test_an_answer_out_of_a_cache_replaces_nothing_newer(tables):
+    """Where the source does not say which is newer, the time of fetching does; what has just come is taken."""
+    tables.store(anime(title="новое", source_updated_at=NOW - timedelta(days=1)))
+    kept = anime(title="старое", fetched_at=NOW - timedelta(hours=20))
+    assert tables.store(kept) == {("anime", "unchanged"): 1}
+    assert tables.store(kept.model_copy(update={"source_updated_at": NOW})) == {("anime", "changed"): 1}
+
+
+def test_a_clock_that_was_wrong_hides_no_news(tables):
+    """A row from the future does not refuse what comes now."""
+    tables.store(anime(fetched_at=utc_now() + timedelta(days=400)))
+    assert tables.store(anime(title="новое", fetched_at=utc_now())) == {("anime", "changed"): 1}
 
 
 def test_a_newer_version_of_the_same_content_is_remembered(tables):

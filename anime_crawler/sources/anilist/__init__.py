@@ -59,5 +59,6 @@ CARD = SourceCard(
     ),
     # 50 titles with everything we select are 400 KB; a title with 65 relations and all its links is 30 KB.
     max_body_bytes=8 * 2**20,
+    cache_ttl_s=86_400,
     probe=Probe("/", json={"query": "{ Page(perPage: 1) { pageInfo { hasNextPage } media(type: ANIME) { id } } }"}),
 )

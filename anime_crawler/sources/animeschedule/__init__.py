@@ -63,6 +63,7 @@ CARD = SourceCard(
     ),
     # A page of 18 anime is about 70 KB, a week of all raw episodes about 250 KB.
     max_body_bytes=4 * 2**20,
+    cache_ttl_s=86_400,
     # The dub timetable is the smallest answer that is refused without a token.
     probe=Probe("/timetables/dub?tz=UTC"),
 )

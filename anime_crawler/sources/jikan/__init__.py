@@ -52,5 +52,6 @@ CARD = SourceCard(
     item_kinds=("Anime", "Episode", "Character", "Airing", "Snapshot", "Absent"),
     # 25 titles are 150 KB; the longest list of characters, some 1,500 with all their voices, is below 10 MB.
     max_body_bytes=16 * 2**20,
+    cache_ttl_s=86_400,
     probe=Probe("/anime?limit=1"),
 )
