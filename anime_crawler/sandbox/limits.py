@@ -42,6 +42,11 @@ class Window:
         broken = len(self.arrivals) > self.count
         return (self._clock[1] > self.count if self.by_clock else broken), broken
 
+    @property
+    def in_clock_window(self) -> int:
+        """Requests in the present window of the clock, the last one among them."""
+        return self._clock[1]
+
     def wait_s(self, now: float) -> int:
         """Whole seconds until the oldest counted request is out of the window."""
         return max(1, round(self.arrivals[0] + self.seconds - now + 0.5))
@@ -75,6 +80,10 @@ class Limiter:
         wait = max(window.wait_s(now) for window in self.windows if len(window.arrivals) > window.count)
         return Reply(429, b'{"error":"Too many requests"}', headers={"retry-after": str(wait)})
 
+    def headers(self) -> dict[str, str]:
+        """What every answer says of the limits; refusals too."""
+        return {}
+
     def clear(self) -> None:
         """Start the counts anew; requests already made still fill the windows."""
         self.refused = self.violations = 0
@@ -87,6 +96,27 @@ class Limiter:
         return {"refused_by_limits": self.refused, "violations": self.violations, "peaks": peaks}
 
 
+class KitsuLimiter(Limiter):
+    """Says 429 as JSON:API does, but with a number where a text is usual, and never how long to wait."""
+
+    def _refusal(self, now: float) -> Reply:
+        return Reply(429, b'{"errors":[{"status":429,"title":"Rate Limit Exceeded"}]}', "application/vnd.api+json")
+
+
+class AnimeScheduleLimiter(Limiter):
+    """Says in every answer how many requests are left until when."""
+
+    def headers(self) -> dict[str, str]:
+        (window,) = self.windows
+        left = window.count - window.in_clock_window if self.enforced else window.count
+        reset = (int(time.time()) // window.seconds + 1) * window.seconds
+        names = {"limit": window.count, "remaining": max(0, left), "reset": reset}
+        return {f"x-ratelimit-{name}": str(value) for name, value in names.items()}
+
+    def _refusal(self, now: float) -> Reply:
+        return Reply(429, b"Too Many Requests", "text/plain")
+
+
 def kodik_limits(enforced: bool) -> Limiter:
     """30 a minute: what its most careful client keeps to; Kodik publishes no number."""
     return Limiter([Window(30, 60, by_clock=False)], enforced, names_wait=True)
@@ -97,8 +127,20 @@ def shikimori_limits(enforced: bool) -> Limiter:
     return Limiter([Window(5, 1, by_clock=True), Window(90, 60, by_clock=True)], enforced, names_wait=False)
 
 
+def kitsu_limits(enforced: bool) -> Limiter:
+    """60 a minute: Kitsu states nothing for reading; its public clients keep to one request in 1 to 1.5 s."""
+    return KitsuLimiter([Window(60, 60, by_clock=False)], enforced, names_wait=False)
+
+
+def animeschedule_limits(enforced: bool) -> Limiter:
+    """120 a minute, as its documentation says; the reset of its headers is the end of a minute of the clock."""
+    return AnimeScheduleLimiter([Window(120, 60, by_clock=True)], enforced, names_wait=False)
+
+
 LIMITERS: dict[str, Callable[[bool], Limiter]] = {
     "kodik": kodik_limits,
     "shikimori": shikimori_limits,
+    "kitsu": kitsu_limits,
+    "animeschedule": animeschedule_limits,
 }
 """The simulated upstreams, by the name of their source."""
