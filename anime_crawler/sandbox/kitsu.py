@@ -101,12 +101,12 @@ class Kitsu:
 
 
 def by_likeness(titles: list[Title], text: str) -> list[Title]:
-    """Hits with the most words of the text first, popular ones before others; there is always something."""
+    """Hits with the most words of the text first, then those with few others; there is always something."""
     words = set(slug_of(text).split("-"))
 
-    def unlikeness(title: Title) -> tuple[int, int]:
-        names = slug_of(f"{title.romaji} {title.english}").split("-")
-        return -len(words.intersection(names)), -title.votes
+    def unlikeness(title: Title) -> tuple[int, int, int]:
+        names = set(slug_of(f"{title.romaji} {title.english}").split("-"))
+        return -len(words & names), len(names - words), -title.votes
 
     return sorted(titles, key=unlikeness)
 

@@ -82,7 +82,7 @@ def _attributes(title: Title, now: int) -> dict[str, Any]:
 
 def moment(seconds: int) -> str:
     """UTC with milliseconds."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{seconds % 1000:03}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.000Z"
 
 
 def touched_at(now: int) -> str:

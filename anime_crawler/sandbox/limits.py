@@ -81,7 +81,7 @@ class Limiter:
         return Reply(429, b'{"error":"Too many requests"}', headers={"retry-after": str(wait)})
 
     def headers(self) -> dict[str, str]:
-        """What every answer says of the limits; refusals too."""
+        """What every answer says of the limits."""
         return {}
 
     def clear(self) -> None:
