@@ -48,7 +48,7 @@ def titles_of(project: Project) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project that has walked a Kitsu of 150 titles once, from an enforced limit of nobody."""
+    """A project that has walked a Kitsu of 150 titles once, without limits."""
     with running_sandbox(titles=150, limits="off", now=TODAY) as sandbox:
         project = Project(tmp_path_factory.mktemp("kitsu"), sandbox, ALONE)
         assert_clean(crawl(project, "-a", "mode=full"), project)
@@ -104,7 +104,7 @@ def test_episodes_characters_and_names_are_found_for_single_titles(walked: Proje
 
 @pytest.mark.slow
 def test_3000_titles_are_found_once_each(tmp_path: Path) -> None:
-    """With the episodes and characters of none; then the same command again changes nothing."""
+    """Then the same command again asks for a few pages and changes nothing."""
     with running_sandbox(titles=3_000, limits="off", now=TODAY) as sandbox:
         project = Project(tmp_path, sandbox, ALONE)
         assert_clean(crawl(project, "-a", "mode=full"), project)

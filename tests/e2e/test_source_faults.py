@@ -147,8 +147,8 @@ def anime(exports: Mapping[str, bytes]) -> set[str]:
 def test_trouble_that_passes_is_outlasted(project: Project, place: Place) -> None:
     """Page for page another kind, each asked for once more; a 429 is waited for as long as it says."""
     name = place.source.name
-    for place_in_row, (kind, options) in enumerate(place.source.outlasted):
-        project.fault(name, kind, count=1, skip=place_in_row, **options)  # the request between two faults passes
+    for passing, (kind, options) in enumerate(place.source.outlasted):
+        project.fault(name, kind, count=1, skip=passing, **options)  # the request between two faults passes
     done = project.run(*place.source.crawl, HTTP_TIMEOUT_SECONDS="1")
     assert done.returncode == 0, done.stderr
     counters = project.report()["counters"][name]
