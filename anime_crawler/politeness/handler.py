@@ -42,6 +42,7 @@ class SecretDownloadHandler(HTTP11DownloadHandler):
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
+        self._pool.retryAutomatically = False  # Twisted repeats a GET unseen, past every limit
         self._upstream = Upstream(crawler)
         self._compression = HttpCompressionMiddleware(crawler=crawler)
         self._redactor = Redactor(self._upstream.config)

@@ -186,9 +186,11 @@ def malice(_call: Call, answer: Answer, _options: Options) -> Reply:
 
 
 def records(page: Any) -> list[Any]:
-    """The records of a Kodik page or a GraphQL answer."""
-    found = page["results"] if "results" in page else page.get("data", {}).get("animes", [])
-    return list(found)
+    """The records of an answer: the first list in it, however deep; Kodik's ``results``, Kitsu's ``data``."""
+    if isinstance(page, list):
+        return page
+    inner = page.values() if isinstance(page, dict) else ()
+    return next(filter(None, map(records, inner)), [])
 
 
 def put(target: Any, path: list[str], value: Any, remove: bool) -> None:

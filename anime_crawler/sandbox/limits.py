@@ -44,6 +44,11 @@ class Window:
         broken = len(self.arrivals) > self.count
         return (self._clock[1] > self.count if self.by_clock else broken), broken
 
+    @property
+    def in_clock_window(self) -> int:
+        """Requests in the present window of the clock, the last one among them."""
+        return self._clock[1]
+
     def wait_s(self, now: float) -> int:
         """Whole seconds until the oldest counted request is out of the window."""
         return max(1, round(self.arrivals[0] + self.seconds - now + 0.5))
@@ -131,6 +136,27 @@ class AnilistLimiter(Limiter):
         return {"x-ratelimit-limit": str(minute.count), "x-ratelimit-remaining": str(left)}
 
 
+class KitsuLimiter(Limiter):
+    """Says 429 as JSON:API does, but with a number where a text is usual, and never how long to wait."""
+
+    def _refusal(self, now: float) -> Reply:
+        return Reply(429, b'{"errors":[{"status":429,"title":"Rate Limit Exceeded"}]}', "application/vnd.api+json")
+
+
+class AnimeScheduleLimiter(Limiter):
+    """Says in every answer how many requests are left until when."""
+
+    def headers(self) -> dict[str, str]:
+        (window,) = self.windows
+        left = window.count - window.in_clock_window if self.enforced else window.count
+        reset = (int(time.time()) // window.seconds + 1) * window.seconds
+        names = {"limit": window.count, "remaining": max(0, left), "reset": reset}
+        return {f"x-ratelimit-{name}": str(value) for name, value in names.items()}
+
+    def _refusal(self, now: float) -> Reply:
+        return Reply(429, b"Too Many Requests", "text/plain")
+
+
 def kodik_limits(enforced: bool) -> Limiter:
     """30 a minute: what its most careful client keeps to; Kodik publishes no number."""
     return Limiter([Window(30, 60, by_clock=False)], enforced, names_wait=True)
@@ -151,10 +177,22 @@ def anilist_limits(enforced: bool) -> Limiter:
     return AnilistLimiter([Window(30, 60, by_clock=False), Window(5, 1, by_clock=False)], enforced, names_wait=True)
 
 
+def kitsu_limits(enforced: bool) -> Limiter:
+    """60 a minute: Kitsu states nothing for reading; its public clients keep to one request in 1 to 1.5 s."""
+    return KitsuLimiter([Window(60, 60, by_clock=False)], enforced, names_wait=False)
+
+
+def animeschedule_limits(enforced: bool) -> Limiter:
+    """120 a minute, as its documentation says; the reset of its headers is the end of a minute of the clock."""
+    return AnimeScheduleLimiter([Window(120, 60, by_clock=True)], enforced, names_wait=False)
+
+
 LIMITERS: dict[str, Callable[[bool], Limiter]] = {
     "kodik": kodik_limits,
     "shikimori": shikimori_limits,
     "jikan": jikan_limits,
     "anilist": anilist_limits,
+    "kitsu": kitsu_limits,
+    "animeschedule": animeschedule_limits,
 }
 """The simulated upstreams, by the name of their source."""

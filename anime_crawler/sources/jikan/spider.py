@@ -155,8 +155,7 @@ class JikanSpider(SourceSpider):
         """A page of titles; `path` ends in its query. The same page may be wanted again when the list has moved."""
         joint = "" if path.endswith("?") else "&"
         url = f"{self.base_url}{path}{joint}limit={PAGE_SIZE}&page={page}"
-        headers = {"Cache-Control": "no-cache"}  # a server's word lets seasons be kept for a day: news would come late
-        return Request(url, callback, headers=headers, errback=self.list_failed, cb_kwargs=kwargs, dont_filter=True)
+        return Request(url, callback, errback=self.list_failed, cb_kwargs=kwargs, dont_filter=True)
 
     def _season_request(self, number: int, last: list[int]) -> Request:
         path, kwargs = f"/seasons/{self.args['season'].replace('-', '/')}?", {"number": number, "last": last}
