@@ -15,7 +15,7 @@ from scrapy.crawler import Crawler
 from scrapy.http import HtmlResponse, Response, TextResponse
 from scrapy_playwright.handler import ScrapyPlaywrightDownloadHandler
 
-from anime_crawler.base_spiders import Action
+from anime_crawler.base_spiders import Action, GivenUp
 from anime_crawler.politeness.handler import BodyTooLarge, NotShown, SecretDownloadHandler
 from anime_crawler.politeness.robots import ROBOTS
 from anime_crawler.politeness.upstream import PART, POLL_S
@@ -63,20 +63,22 @@ class BrowserDownloadHandler(SecretDownloadHandler):
             shown = await self._until_shown(showing, visit)
         except PlaywrightError as error:
             raise self._failed(request, error) from error
+        except GivenUp as error:  # of a part
+            request.meta["unfinished"] = error.verdict.kind in ("stopped", "resting")
+            raise
         finally:
             showing.cancel()
             await visit.close()
-        if visit.error:
-            request.meta["unfinished"] = visit.error.verdict.kind in ("stopped", "resting")
-            raise visit.error
         return response.replace(body=shown.body, encoding=cast("TextResponse", shown).encoding)
 
     async def _until_shown(self, showing: asyncio.Future[Response], visit: Visit) -> Response:
         """`DOWNLOAD_TIMEOUT` is meant for each step of a page, not for the limits that its parts wait for."""
         patience_s = self._crawler.settings.getfloat("DOWNLOAD_TIMEOUT")
-        while not (await asyncio.wait({showing}, timeout=POLL_S))[0]:
+        while not (await asyncio.wait({showing}, timeout=POLL_S))[0] and not visit.error:
             if visit.is_stuck(patience_s):
                 raise NotShown(f"its scripts did not end within {patience_s:g} s")
+        if visit.error:
+            raise visit.error
         return showing.result()
 
     def _failed(self, request: Request, error: PlaywrightError) -> Exception:

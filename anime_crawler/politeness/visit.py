@@ -16,6 +16,7 @@ from scrapy.http import Response
 from scrapy_playwright.page import PageMethod
 
 from anime_crawler.base_spiders import GivenUp
+from anime_crawler.politeness.handler import NotShown
 from anime_crawler.politeness.upstream import PART, origin
 
 KINDS = frozenset({"script", "xhr", "fetch"})
@@ -46,8 +47,8 @@ class Visit:
         self._parts = 0
         self._under_way = 0
         self._moved_at = time.monotonic()
-        self.error: GivenUp | None = None
-        """Why a part did not come that the page may need."""
+        self.error: GivenUp | NotShown | None = None
+        """Why it cannot be shown: a part did not come that it may need, or it is none but leads to another page."""
 
     def request(self, context_options: dict[str, Any]) -> Request:
         """What scrapy-playwright is to open."""
@@ -81,19 +82,21 @@ class Visit:
     async def _answer(self, route: Route, request: PageRequest) -> None:
         with suppress(PlaywrightError):  # the page was closed meanwhile
             if request.is_navigation_request():
-                await self._navigate(route)
+                await self._navigate(route, request)
             elif self._may_have(request):
                 await self._give_part(route, request)
             else:
                 await route.abort()
 
-    async def _navigate(self, route: Route) -> None:
-        """The page itself, once. Where a script or a frame leads elsewhere, the page stays what it is."""
-        if self._is_given:
-            await route.abort("aborted")  # any other reason would put an error page in its place
-        else:
+    async def _navigate(self, route: Route, request: PageRequest) -> None:
+        """The page itself, once; a redirect by script is followed as little as any other."""
+        if not self._is_given:
             self._is_given = True
             await give(route, self._response)
+            return
+        if request.frame.parent_frame is None:
+            self.error = NotShown(f"the page leads to {request.url}")
+        await route.abort()
 
     def _may_have(self, request: PageRequest) -> bool:
         """GET only: what else a script sends is not for reading."""
@@ -108,7 +111,7 @@ class Visit:
             await give(route, await self._fetch(part_request(request)))
         except GivenUp as error:
             if not is_absent(error):
-                self.error = error
+                self.error = self.error or error
             await route.abort()
         finally:
             self._under_way -= 1

@@ -10,7 +10,7 @@ from anime_crawler.settings import USER_AGENT
 pytestmark = pytest.mark.usefixtures("chromium")
 
 HOSTILE = """<!doctype html><html><head><link rel="stylesheet" href="/own.css"><link rel="icon" href="/own.ico">
-<link rel="prefetch" href="/prefetched"><meta http-equiv="refresh" content="0; url=/refreshed"></head><body>
+<link rel="prefetch" href="/prefetched"></head><body>
 <img src="/own.png"><video src="/own.mp4"></video><iframe src="/framed"></iframe>
 <img src="{other}/tracker.gif"><script src="{other}/tracker.js"></script><script src="/cdn-cgi/check.js"></script>
 <script src="/missing.js"></script><script src="/forbidden/ads.js"></script>
@@ -18,7 +18,7 @@ HOSTILE = """<!doctype html><html><head><link rel="stylesheet" href="/own.css"><
   navigator.sendBeacon("/beacon", "x"); new WebSocket("{socket}/socket"); window.open("/popup");
   fetch("/posted", {{method: "POST", body: "x"}}).catch(() => 0); new EventSource("/events");
   fetch("{other}/leak").catch(() => 0); navigator.serviceWorker?.register("/worker.js").catch(() => 0);
-  location.href = "/elsewhere"; alert("stop");
+  alert("stop");
 </script><script src="/own.js"></script></body></html>"""
 OWN_SCRIPT = """fetch("/text.json").then((answer) => answer.json()).then((found) => {
   document.body.innerHTML = `<p id="text">${found.text} ${navigator.userAgent} ${document.cookie}</p>`;
