@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from dataclasses import replace
 from typing import Self
 
 from scrapy import Request, exceptions
@@ -73,6 +74,8 @@ class RetryMiddleware:
         verdict = next((verdict for kind, verdict in VERDICTS.items() if isinstance(exception, kind)), None)
         if verdict is None:
             return None
+        if isinstance(exception, NotShown):
+            verdict = replace(verdict, message=f"{verdict.message}: {exception}")
         if verdict.is_upstream_trouble:
             self._upstream.note_health(request, is_trouble=True)
         return self._after_failure(request, verdict, None)

@@ -62,7 +62,7 @@ class Visit:
 
     def is_stuck(self, patience_s: float) -> bool:
         """Whether nothing has happened for so long, though no part is being waited for."""
-        return not self._under_way and time.monotonic() - self._moved_at > patience_s
+        return self._page is not None and not self._under_way and time.monotonic() - self._moved_at > patience_s
 
     async def close(self) -> None:
         """Close the page, whatever it is doing."""
@@ -71,7 +71,7 @@ class Visit:
                 await self._page.close()
 
     async def _begin(self, page: Page, _request: Request) -> None:
-        self._page = page
+        self._page, self._moved_at = page, time.monotonic()
         page.on("popup", lambda popup: popup.close())
         await page.route("**", self._answer)
 
@@ -94,9 +94,9 @@ class Visit:
             self._is_given = True
             await give(route, self._response)
             return
-        if request.frame.parent_frame is None:
-            self.error = NotShown(f"the page leads to {request.url}")
         await route.abort()
+        if request.frame.parent_frame is None:
+            self.error = self.error or NotShown(f"it leads to {request.url}")
 
     def _may_have(self, request: PageRequest) -> bool:
         """GET only: what else a script sends is not for reading."""
