@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 from aiohttp import web
+from scrapy.settings import Settings
 
+from anime_crawler.config import Config, ConfigError
+from anime_crawler.politeness.chromium import browser_settings, find_chromium
 from anime_crawler.settings import USER_AGENT
+from anime_crawler.sources import cards
 from tests.politeness.crawl import FAST, crawl
 from tests.politeness.test_crawl import most_in_a_second
 
@@ -93,6 +97,7 @@ def test_answers_are_judged_as_without_a_browser(server, render):
     assert not server.at("/elsewhere")
 
 
+@pytest.mark.slow
 def test_a_shown_page_is_kept_apart_from_the_plain_one(server, render, plan):
     """Used again for the browser, scripts for all pages; the plain request gets the answer as it came."""
     config = {**FAST, "enable_http_cache": True}
@@ -116,11 +121,26 @@ def test_a_chromium_that_does_not_start_ends_the_run(server, render):
     assert "CHROMIUM_PATH" in result.report["problems"][0]["message"]
 
 
+def test_a_given_chromium_must_be_there(chromium):
+    """CHROMIUM_PATH is taken as it is, or refused by name."""
+    assert find_chromium(Config.load({"CHROMIUM_PATH": chromium})) == chromium
+    with pytest.raises(ConfigError, match="CHROMIUM_PATH: '/nowhere/chromium'"):
+        find_chromium(Config.load({"CHROMIUM_PATH": "/nowhere/chromium"}))
+
+
+def test_chromium_sees_no_setting_of_ours(monkeypatch):
+    """It runs strangers' scripts; a token is not in its environment."""
+    monkeypatch.setenv("KODIK_API_TOKEN", "0f" * 16)
+    config, settings = Config.load(), Settings({"USER_AGENT": USER_AGENT})
+    options = browser_settings(config, cards()["anisearch"], settings)["PLAYWRIGHT_LAUNCH_OPTIONS"]
+    assert options["env"].keys() <= {"HOME", "PATH", "TMPDIR", "LANG"}
+
+
 @pytest.mark.slow
 def test_a_script_that_never_ends_costs_its_page_only(server, render):
     """The page is closed when nothing has happened for HTTP_TIMEOUT_SECONDS, and the next one is shown."""
     serve(server, "/endless", page("while (true);"))
-    serve(server, "/asking", page("setInterval(() => fetch('/ok/' + Math.random()), 5)"))
+    serve(server, "/asking", page("setInterval(() => fetch('/ok/' + Math.random()), 50)"))
     serve(server, "/good", SIMPLE)
     config = {**FAST, "max_retries": 0, "http_timeout_seconds": 10}
     result = crawl(render("/endless", "/asking", "/good", config=config))
