@@ -13,7 +13,8 @@ import psutil
 import pytest
 from aiohttp import web
 
-from anime_crawler.sandbox.script_page import SCRIPT_PATH, script
+from anime_crawler.sandbox.limits import LIMITERS
+from anime_crawler.sandbox.script_page import PICTURE_PATH, SCRIPT_PATH, script
 from anime_crawler.sandbox.wire import Call, Reply
 from tests.e2e.support import Project, until
 from tests.politeness.upstream_server import UpstreamServer, running_server
@@ -84,6 +85,22 @@ def test_a_stopped_run_takes_its_browser_along(project, server, signals):
     assert psutil.wait_procs(browsers, timeout=20)[1] == []
     assert project.run(*COMMAND, "-a", "render=browser").returncode == 0
     assert titles(project) == ["1", "2", "3", "4"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("anisearch" not in LIMITERS, reason="the sandbox does not serve crawled sites yet")
+@pytest.mark.parametrize("source", ["anisearch", "anime_planet"])
+def test_a_site_of_the_sandbox_is_read_whole(new_project, chromium, source):
+    """Every title that the site knows, once; its picture is never asked for, and the script once."""
+    project = new_project(titles=12)
+    project.fault(source, "script")
+    done = project.run("crawl", source, "-a", "mode=full", "-a", "render=browser", BACKEND_BASE_URL="")
+    assert done.returncode == 0, done.stderr
+    known = project.sandbox.get(f"/_sandbox/oracle?what=known&source={source}")
+    assert titles(project) == sorted(row["source_id"] for row in known)
+    asked = Counter(entry["path"] for entry in project.sandbox.get(f"/_sandbox/log?service={source}"))
+    assert asked[PICTURE_PATH] == 0
+    assert asked[SCRIPT_PATH] == 1
 
 
 @pytest.mark.slow
