@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from anime_crawler.sandbox.limits import LIMITERS
-from anime_crawler.sandbox.script_page import PICTURE_PATH, SCRIPT_PATH, script
+from anime_crawler.sandbox.script_page import SCRIPT_PATH, script
 from anime_crawler.sandbox.wire import Call, Reply
 from tests.e2e.support import Project, until
 from tests.politeness.upstream_server import UpstreamServer, running_server
@@ -90,17 +90,21 @@ def test_a_stopped_run_takes_its_browser_along(project, server, signals):
 @pytest.mark.slow
 @pytest.mark.skipif("anisearch" not in LIMITERS, reason="the sandbox does not serve crawled sites yet")
 @pytest.mark.parametrize("source", ["anisearch", "anime_planet"])
-def test_a_site_of_the_sandbox_is_read_whole(new_project, chromium, source):
-    """Every title that the site knows, once; its picture is never asked for, and the script once."""
-    project = new_project(titles=12)
-    project.fault(source, "script")
-    done = project.run("crawl", source, "-a", "mode=full", "-a", "render=browser", BACKEND_BASE_URL="")
-    assert done.returncode == 0, done.stderr
-    known = project.sandbox.get(f"/_sandbox/oracle?what=known&source={source}")
-    assert titles(project) == sorted(row["source_id"] for row in known)
-    asked = Counter(entry["path"] for entry in project.sandbox.get(f"/_sandbox/log?service={source}"))
-    assert asked[PICTURE_PATH] == 0
-    assert asked[SCRIPT_PATH] == 1
+def test_a_shown_site_says_the_same_as_a_plain_one(new_project, chromium, source):
+    """Every export byte for byte; the picture is never asked for, the script once, the other paths as without it."""
+    plain = new_project("plain", {"BACKEND_BASE_URL": ""}, titles=12)
+    shown = Project(plain.directory.parent / "shown", plain.sandbox, plain.environment)
+    asked = []
+    for project, arguments in ((plain, ()), (shown, ("-a", "render=browser"))):
+        project.calm()
+        if arguments:
+            project.fault(source, "script")
+        done = project.run("crawl", source, "-a", "mode=full", *arguments)
+        assert done.returncode == 0, done.stderr
+        asked.append(Counter(entry["path"] for entry in project.sandbox.get(f"/_sandbox/log?service={source}")))
+    assert titles(shown)
+    assert shown.exports() == plain.exports()
+    assert asked[1] == asked[0] + Counter([SCRIPT_PATH])
 
 
 @pytest.mark.slow
