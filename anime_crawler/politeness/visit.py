@@ -71,7 +71,8 @@ class Visit:
                 await self._page.close()
 
     async def _begin(self, page: Page, _request: Request) -> None:
-        self._page, self._moved_at = page, time.monotonic()
+        """Once more when Chromium died: scrapy-playwright then starts another."""
+        self._page, self._moved_at, self._is_given = page, time.monotonic(), False
         page.on("popup", lambda popup: popup.close())
         await page.route("**", self._answer)
 
