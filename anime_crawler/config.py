@@ -211,6 +211,12 @@ class ProjectConfig(BaseSettings):
         "`anime_crawler:result_cache:` are used.",
         examples=["redis://:password@localhost:6379/0"],
     )
+    chromium_path: Annotated[str | None, BeforeValidator(_blank_is_unset)] = Field(
+        None,
+        description="Chromium for `-a render=browser`. Unset: `chromium`, `chromium-browser` or `google-chrome`, "
+        "whichever is installed.",
+        examples=["/usr/bin/chromium"],
+    )
     title_languages: Annotated[list[str], BeforeValidator(_names), AfterValidator(_languages)] = Field(
         ["romaji", "en", "ru"],
         description="Which title the backend gets: the first of these that is known. It makes its addresses from the "

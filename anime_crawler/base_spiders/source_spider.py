@@ -19,6 +19,10 @@ UNREADABLE = frozenset({"not_json", "wrong_shape", "challenge"})
 """Kinds of verdict that say: an answer came, but not the one that was asked for."""
 
 
+RENDER = {"render": "browser: scripts of the pages run in Chromium before they are read; plain requests need none"}
+"""The argument of crawled sites, for the `arguments` of their spiders; the crawl command starts the browser."""
+
+
 class ArgumentError(ValueError):
     """A wrong ``-a name=value``; exit code 2, the message lists what applies."""
 
@@ -81,9 +85,16 @@ class SourceSpider(Spider):
         if unknown:
             known = "".join(f"\n  -a {name}=…  {help_}" for name, help_ in self.arguments.items())
             raise ArgumentError(f"{self.name} has no argument {', '.join(unknown)}; it has:{known}")
+        if kwargs.get("render", "browser") != "browser":
+            raise ArgumentError(f"render={kwargs['render']}: browser is wanted, or nothing")
         super().__init__(name)
         self.args = dict(kwargs)
         self.base_url = self.card.base_url
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether its pages are shown in a browser before they are read."""
+        return "render" in self.args
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:

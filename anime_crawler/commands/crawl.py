@@ -36,6 +36,7 @@ from anime_crawler.job import BUDGETS, Exit, Job, drift_counts
 from anime_crawler.pipelines.feed import end_if_feed_failed
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.chromium import browser_settings
 
 logger = logging.getLogger(__name__)
 
@@ -66,14 +67,15 @@ class Command(ScrapyCrawl):
         spiders = [self._load(n) for n in names]
         for spider in spiders:
             require_secrets(spider, config)
-        spiders[0](**arguments)  # a wrong argument stops here, before anything is opened
+        main_spider = spiders[0](**arguments)  # a wrong argument stops here, before anything is opened
+        browser = browser_settings(config, main_spider.card, self.settings) if main_spider.is_rendered else {}
         secrets.install(config)
         quiet_libraries(self.settings["LOG_LEVEL"])
         spare_the_garbage_collector()
         with ExitStack() as locks:
             for lock in [*(f"crawl-{n}" for n in names), "deliver"]:
                 locks.enter_context(catalogue_lock(config.database_url, lock))
-            main = MainJob(self, config, spiders, arguments)
+            main = MainJob(self, config, spiders, arguments, browser)
             return run_in_reactor(self.crawler_process, main.run)
 
     def _load(self, name: str) -> type[SourceSpider]:
@@ -90,14 +92,21 @@ class MainJob:
     """From opening the catalogue to the exit code."""
 
     def __init__(
-        self, command: Command, config: Config, spiders: Sequence[type[SourceSpider]], arguments: dict[str, str]
+        self,
+        command: Command,
+        config: Config,
+        spiders: Sequence[type[SourceSpider]],
+        arguments: dict[str, str],
+        browser: dict[str, Any],
     ) -> None:
+        """Settings of the browser, if any, are for the first spider, as the arguments are."""
         assert command.settings is not None
         self.settings = command.settings
         self.process = command.crawler_process
         self.config = config
         self.spiders = spiders
         self.arguments = arguments
+        self.browser = browser
         self.dry_run = command.settings.getbool("DRY_RUN")
 
     async def run(self) -> int:
@@ -164,7 +173,9 @@ class MainJob:
         settings.set("DOWNLOAD_TIMEOUT", self.config.http_timeout_seconds, priority="cmdline")
         if self.dry_run:
             settings.set("JOBDIR", None, priority="cmdline")  # what is rolled back must not count as done there
-        if spider is not self.spiders[0]:
+        if spider is self.spiders[0]:
+            settings.setdict(self.browser, priority="cmdline")
+        else:
             settings.set("FEEDS", {}, priority="cmdline")  # two crawlers would overwrite each other's file
             if jobdir := settings.get("JOBDIR"):
                 settings.set("JOBDIR", str(Path(jobdir) / spider.name), priority="cmdline")
@@ -219,7 +230,14 @@ class MainJob:
 def quiet_libraries(level: str) -> None:
     """Without ``-L DEBUG``: no lists of loaded components, no dump of stats that the run report has."""
     if level != "DEBUG":
-        for name in ("alembic", "scrapy.addons", "scrapy.crawler", "scrapy.middleware", "scrapy.statscollectors"):
+        for name in (
+            "alembic",
+            "scrapy.addons",
+            "scrapy.crawler",
+            "scrapy.middleware",
+            "scrapy.statscollectors",
+            "scrapy-playwright",
+        ):
             logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar, cast
 
@@ -62,6 +62,8 @@ class HttpCacheMiddleware(ScrapyHttpCache):
         if not (self._upstream.config.enable_http_cache or self._is_replay):
             raise NotConfigured
         self._ttl_s = policy.cache_ttl_of(self._upstream.config, self._upstream.card)
+        # A page that Chromium has shown is another answer than the page as it came.
+        self._form = "browser" if cast("SourceSpider", crawler.spider).is_rendered else ""
         self._storage: CacheStorage | None = None
         self._away_until = 0.0
         self._has_warned = False
@@ -114,7 +116,7 @@ class HttpCacheMiddleware(ScrapyHttpCache):
         self.fresh_until = min(self.fresh_until, until or 0.0)
 
     async def _kept(self, request: Request) -> Response | None:
-        key, owner = key_of(self._upstream.name, request), uuid.uuid4().hex
+        key, owner = self._key(request), uuid.uuid4().hex
         leased = False
         try:
             while not self._upstream.is_stopping():
@@ -141,10 +143,13 @@ class HttpCacheMiddleware(ScrapyHttpCache):
         is_reused = bool(entry) or self._ttl_s is not None
         return self._is_replay or (is_reused and policy.takes_kept(request, self.crawler.spider))
 
+    def _key(self, request: Request, vary: Sequence[str] = ()) -> Key:
+        return key_of(self._upstream.name, request, vary, self._form)
+
     async def _read(self, request: Request, key: Key) -> Entry | None:
         entry = await self._unpacked(key)
         if entry and entry.vary:
-            entry = await self._unpacked(key_of(key.source, request, entry.vary))
+            entry = await self._unpacked(self._key(request, entry.vary))
         return entry
 
     async def _unpacked(self, key: Key) -> Entry | None:
@@ -161,7 +166,7 @@ class HttpCacheMiddleware(ScrapyHttpCache):
         if not self._is_replay and not (is_wanted and self._fresh_until(entry, now) > now):
             return None
         response = entry.response(request, "cached")
-        if not self._is_accepted(response):
+        if not self._is_accepted(request, response):
             return None
         request.meta["kept_at"] = entry.stored_at
         return response
@@ -172,10 +177,10 @@ class HttpCacheMiddleware(ScrapyHttpCache):
 
     def _is_kept(self, request: Request, response: Response) -> bool:
         storable = self._is_replay or policy.is_storable(request, response, self._ttl_s)
-        return storable and self._is_accepted(response)
+        return storable and self._is_accepted(request, response)
 
-    def _is_accepted(self, response: Response) -> bool:
-        return cast("SourceSpider", self.crawler.spider).judge(response).action is Action.ACCEPT
+    def _is_accepted(self, request: Request, response: Response) -> bool:
+        return self._upstream.judge(request, response).action is Action.ACCEPT
 
     def _entry_of(self, request: Request, response: Response) -> Entry:
         now = time.time()
@@ -200,11 +205,11 @@ class HttpCacheMiddleware(ScrapyHttpCache):
             keep_s = REPLAY_S
         if keep_s <= 0:
             return fresh_until
-        storage, source, vary = self._open(), self._upstream.name, policy.vary_of(entry.headers)
+        storage, vary = self._open(), policy.vary_of(entry.headers)
         if vary:
             # Headers of the latest answer: the server may come to vary by others, and the old ones are not found then.
-            await storage.put(key_of(source, request), Entry(entry.stored_at, vary=vary).pack(), keep_s)
-        await storage.put(key_of(source, request, vary), entry.pack(), keep_s)
+            await storage.put(self._key(request), Entry(entry.stored_at, vary=vary).pack(), keep_s)
+        await storage.put(self._key(request, vary), entry.pack(), keep_s)
         return fresh_until
 
     def _begin(self, request: Request, fetch: Fetch) -> None:

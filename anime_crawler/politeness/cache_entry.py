@@ -78,9 +78,19 @@ def stored_at(value: bytes) -> float:
     return float(STORED_AT.unpack(value[: STORED_AT.size])[0])
 
 
-def key_of(source: str, request: Request, vary: Sequence[str] = ()) -> Key:
-    """The key of a request's answer: method, address, body, and the headers that choose among answers."""
+def key_of(source: str, request: Request, vary: Sequence[str] = (), form: str = "") -> Key:
+    """The key of a request's answer: method, address, body, and the headers that choose among answers.
+
+    Args:
+        form: tells answers that we have changed from those as they came.
+    """
     names = (*NEGOTIATED, *vary)
     chosen = [f"{name}: ".encode() + b", ".join(request.headers.getlist(name)) for name in names]
-    parts = (FORMAT, request.method.encode(), request.url.encode(), sha256(request.body).digest(), *chosen)
+    parts = (
+        FORMAT + form.encode(),
+        request.method.encode(),
+        request.url.encode(),
+        sha256(request.body).digest(),
+        *chosen,
+    )
     return Key(source, sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).hexdigest())

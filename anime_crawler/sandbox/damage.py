@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from anime_crawler.sandbox.malice import malicious
+from anime_crawler.sandbox.script_page import script
 from anime_crawler.sandbox.wire import Call, Reply, html_reply, json_reply
 
 Answer = Callable[[], Reply]
@@ -232,5 +233,6 @@ DAMAGES: dict[str, Callable[[Call, Answer, Options], Reply]] = {
         replaced,
         wrong_shape,
         malice,
+        script,
     )
 }

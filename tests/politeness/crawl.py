@@ -18,16 +18,27 @@ from urllib.parse import urlsplit
 
 from scrapy import FormRequest, Request, signals
 from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.http import HtmlResponse
 from scrapy.settings import Settings
 
 from anime_crawler import settings as project_settings
-from anime_crawler.base_spiders import Action, GivenUp, Secret, SourceCard, SourceSpider, Verdict, set_aside
+from anime_crawler.base_spiders import (
+    RENDER,
+    Action,
+    GivenUp,
+    Secret,
+    SourceCard,
+    SourceSpider,
+    Verdict,
+    set_aside,
+)
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import Anime, Titles, utc_now
 from anime_crawler.job import stop_crawler
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.chromium import browser_settings
 from tests.guard import ROOT, clean_environment
 from tests.politeness.upstream_server import UpstreamServer
 
@@ -68,21 +79,24 @@ class Plan:
     """What each answer gives: ``items``, or something ``rejected`` beside them. Empty: nothing."""
     is_new: bool = True
     """Whether the run is no interrupted one."""
+    render: bool = False
 
 
 class PathSpider(SourceSpider):
     """Requests each path; notes what came of it."""
 
     name = "paths"
-    arguments = {"ids": "a lookup", "mode": "a walk"}
+    arguments = {"ids": "a lookup", "mode": "a walk", **RENDER}
     plan: Plan
     outcomes: list[tuple[str, str, int]]
 
+    pages: dict[str, str]
+    """Path -> text of the answer that the callback got, for HTML."""
     latencies: list[float]
     """Seconds from each request to its callback, in the order of the answers."""
 
     async def start(self):
-        self.outcomes, self.latencies = [], []
+        self.outcomes, self.latencies, self.pages = [], [], {}
         count = 1 if self.plan.one_by_one else len(self.plan.paths)
         for index in range(count):
             yield self.request(index)
@@ -102,6 +116,8 @@ class PathSpider(SourceSpider):
         return super().judge(response)
 
     def done(self, response):
+        if isinstance(response, HtmlResponse):
+            self.pages[response.meta["path"]] = response.text
         self.latencies.append(time.monotonic() - response.meta["asked_at"])
         if self.plan.gives:
             yield anime(response)
@@ -194,6 +210,7 @@ def settings_of(plan: Plan, config: Config) -> Settings:
         "LOG_LEVEL": plan.log_level,
         "DOWNLOAD_TIMEOUT": config.http_timeout_seconds,
         **plan.scrapy,
+        **(browser_settings(config, card_of(plan), settings) if plan.render else {}),
     }
     settings.setdict(own, priority="cmdline")
     return settings
@@ -231,13 +248,14 @@ def main(plan: Plan, spider_class: type[SourceSpider]) -> None:
     from twisted.internet import reactor
 
     reactor.callWhenRunning(begin)  # type: ignore[attr-defined]
-    process.crawl(crawler, **plan.arguments)
+    process.crawl(crawler, **plan.arguments, **({"render": "browser"} if plan.render else {}))
     process.start(install_signal_handlers=False)
     spider = crawler.spider
     result = {
         "outcomes": getattr(spider, "outcomes", []),
         "latencies": getattr(spider, "latencies", []),
         "items": items,
+        "pages": getattr(spider, "pages", {}),
         "report": job.report.as_dict(),
         "waiting": job.report.waiting,
         "reason": reasons[-1],
@@ -256,6 +274,7 @@ class Result:
     latencies: list[float]
     items: list[tuple[str, str, float]]
     """(id, body of the answer, Unix time of fetching) of what reached the pipelines, in order."""
+    pages: dict[str, str]
     report: dict[str, Any]
     reason: str
     exit_code: int

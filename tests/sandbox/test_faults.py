@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from anime_crawler.sandbox.faults import fault_from_text
 from anime_crawler.sandbox.process import running_sandbox
+from anime_crawler.sandbox.script_page import script
+from anime_crawler.sandbox.wire import Call, html_reply
 
 
 @pytest.fixture
@@ -163,6 +165,22 @@ def test_the_malicious_corpus_is_in_every_record(list_page, fault, graphql, fres
     animes = graphql("{ animes(limit: 9, order: id) { name description poster { originalUrl } } }").json()["data"]
     assert "<script>" in str(animes)
     assert "javascript:" in str(animes)
+
+
+def test_a_page_can_be_nothing_without_its_script(list_page, fault):
+    """HTML is put in place by ``/_page.js``, beside a picture and another host's tracker; the rest stays as it is."""
+
+    def answer(path, reply):
+        return script(Call("anisearch", "GET", path, "", {}, b"", "http://site"), lambda: reply, {})
+
+    page = answer("/anime/1", html_reply(200, "Cowboy Bebop")).body.decode()
+    assert "Bebop" not in page
+    assert all(f'src="{url}"' in page for url in ("http://site/_picture.png", "http://site/_page.js"))
+    assert "https://tracker.example.org/" in page
+    assert answer("/_page.js", html_reply(404, "none")).content_type == "text/javascript"
+    assert b"none" in answer("/anime/2", html_reply(404, "none")).body
+    fault("script")
+    assert list_page().json()["results"]
 
 
 def test_an_unknown_fault_is_refused_with_the_known_ones(fresh):

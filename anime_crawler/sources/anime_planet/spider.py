@@ -14,7 +14,16 @@ from scrapy.exceptions import CloseSpider
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from anime_crawler.base_spiders import ACCEPT, Action, ArgumentError, GivenUp, SourceSpider, Verdict, verdict_by_status
+from anime_crawler.base_spiders import (
+    ACCEPT,
+    RENDER,
+    Action,
+    ArgumentError,
+    GivenUp,
+    SourceSpider,
+    Verdict,
+    verdict_by_status,
+)
 from anime_crawler.items import Absent, Character, Checkpoint, Item, Rejected, utc_now
 from anime_crawler.sources.anime_planet import CARD
 from anime_crawler.sources.anime_planet.parse import (
@@ -96,6 +105,7 @@ class AnimePlanetSpider(SourceSpider):
         "ids": "only these titles, by slug: cowboy-bebop,one-piece",
         "titles": "only these titles, by name: One Piece;Naruto",
         "characters": "1: also the characters of each title, one request each",
+        **RENDER,
     }
     custom_settings = {"CONCURRENT_REQUESTS": 1}
     handle_httpstatus_list = [*REDIRECTS, *GONE]
