@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict
@@ -177,7 +177,7 @@ class AnimePlanetSpider(SourceSpider):
 
     def parse_search(self, response: Response, title: str) -> Iterator[Item | Rejected | Request]:
         """What a search by name finds: the titles of that very name, or else the first one."""
-        page, found = page_of(response), _slug_of_redirect(response)
+        page, found = page_of(response), self._slug_of_redirect(response)
         if page.kind == "anime" and page.address:
             found = page.address[1]
         cards = [card for card in cards_from_page(page) if card.slug] if page.kind == "list" else []
@@ -194,7 +194,7 @@ class AnimePlanetSpider(SourceSpider):
         page = page_of(response)
         if response.status != 200 or page.kind == "search":
             yield Absent(source=CARD.name, source_id=slug, fetched_at=utc_now())
-            renamed = _slug_of_redirect(response)
+            renamed = self._slug_of_redirect(response)
             yield from [self._detail_request(renamed)] if renamed and renamed != slug else []
             return
         self._report_drift(page)
@@ -229,20 +229,35 @@ class AnimePlanetSpider(SourceSpider):
 
     def judge(self, response: Response) -> Verdict:
         """A block is not worked around; a page is what was asked for, or a search that says it is gone."""
-        path = urlsplit(response.url).path
-        if path == "/robots.txt":
+        if urlsplit(response.url).path == "/robots.txt":
             return _judge_robots(response)
         page = page_of(response)
         if response.status == 403 or response.headers.get("cf-mitigated") or page.kind == "challenge":
             message = "Anime-Planet refuses us (Cloudflare); what was collected is kept. Try again after some hours"
             return Verdict(Action.GIVE_UP, "blocked", message)
-        if response.status in GONE and split_path(path) and "Anime-Planet" in page.title:
+        if response.status in GONE and split_path(self._below(response.url)) and "Anime-Planet" in page.title:
             return ACCEPT
         if response.status == 404:
             return Verdict(Action.GIVE_UP, "status_404", "status 404: this is not Anime-Planet", CARD.base_url_setting)
         if response.status in REDIRECTS:
-            return _judge_redirect(response)
-        return _judge_page(page, response.url) if response.status == 200 else verdict_by_status(response.status)
+            return _judge_redirect(self._below(response.url), self._below(_location(response)))
+        return (
+            _judge_page(page, self._below(response.url))
+            if response.status == 200
+            else verdict_by_status(response.status)
+        )
+
+    def _below(self, url: str) -> str:
+        """The address as the site's own links have it; one that is elsewhere stays whole."""
+        parts, base = urlsplit(url), urlsplit(self.base_url)
+        if parts.netloc != base.netloc:
+            return url
+        return urlunsplit(("", "", parts.path.removeprefix(base.path), parts.query, ""))
+
+    def _slug_of_redirect(self, response: Response) -> str | None:
+        """The anime that the answer leads to."""
+        address = split_path(self._below(_location(response))) if response.status in REDIRECTS else None
+        return address[1] if address and address[0] == "anime" else None
 
 
 def page_of(response: Response) -> Page:
@@ -284,12 +299,12 @@ def _judge_robots(response: Response) -> Verdict:
     return verdict if verdict.action is Action.RETRY else Verdict(Action.GIVE_UP, "robots_unread", message)
 
 
-def _judge_redirect(response: Response) -> Verdict:
+def _judge_redirect(url: str, location: str) -> Verdict:
     """A slug or name that leads to another slug or to a search is news of that title; anything else has moved."""
-    target, asked_for = urlsplit(_location(response)), urlsplit(response.url)
+    target, asked_for = urlsplit(location), urlsplit(url)
     is_search = target.path in ("/search.php", "/anime/all") and target.query
     is_listing = asked_for.path == "/anime/all" and "page=" in asked_for.query
-    if target.netloc == asked_for.netloc and not is_listing and (is_search or split_path(target.path)):
+    if not target.netloc and not is_listing and (is_search or split_path(target.path)):
         return ACCEPT
     message = f"Anime-Planet redirects to {target.hostname or 'another page'}"
     return Verdict(Action.GIVE_UP, "moved", message, CARD.base_url_setting)
@@ -317,11 +332,6 @@ def _is_emptied(page: Page, query: str) -> bool:
 
 def _location(response: Response) -> str:
     return urljoin(response.url, (response.headers.get("Location") or b"").decode("latin-1"))
-
-
-def _slug_of_redirect(response: Response) -> str | None:
-    address = split_path(_location(response)) if response.status in REDIRECTS else None
-    return address[1] if address and address[0] == "anime" else None
 
 
 def _key(card: Card) -> str:
