@@ -315,6 +315,24 @@ def test_a_redirect_is_news_of_a_title_or_a_moved_site(url, location, expected):
     assert AnimePlanetSpider().judge(response).kind == expected
 
 
+def test_a_page_that_is_cut_short_is_asked_for_again():
+    """Its head alone would pass for a title without synopsis, tags and relations."""
+    body = (SAMPLES / "detail__full" / "response.html").read_bytes()
+    url = f"{BASE}/anime/paper-moon-harbour"
+    verdicts = [AnimePlanetSpider().judge(HtmlResponse(url, body=part)) for part in (body, body[: len(body) // 2])]
+    assert [verdict.kind for verdict in verdicts] == ["ok", "wrong_shape"]
+
+
+def test_the_site_may_stand_below_a_path():
+    """As in the sandbox: pages and redirects are judged by what comes after the address of the settings."""
+    spider = AnimePlanetSpider()
+    spider.base_url = "http://127.0.0.1:8100/anime_planet"
+    url = f"{spider.base_url}/anime/title-001"
+    for location, expected in ((f"{spider.base_url}/anime/x", "ok"), ("/anime/x", "ok"), ("/other", "moved")):
+        assert spider.judge(TextResponse(url, status=301, headers={"Location": location})).kind == expected
+    assert spider.judge(page(Request(f"{url}/characters"), characters("title-001", []))).kind == "ok"
+
+
 def test_plain_robots_are_read_and_a_challenge_by_header_is_a_block():
     """The text goes to the middleware; Cloudflare may say it in a header alone."""
     text = TextResponse(ROBOTS, body=b"User-agent: *\nDisallow: /lists\n")

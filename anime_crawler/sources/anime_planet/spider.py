@@ -231,7 +231,7 @@ class AnimePlanetSpider(SourceSpider):
         """A block is not worked around; a page is what was asked for, or a search that says it is gone."""
         if urlsplit(response.url).path == "/robots.txt":
             return _judge_robots(response)
-        page = page_of(response)
+        page = page_of(response, self._below(response.url))
         if response.status == 403 or response.headers.get("cf-mitigated") or page.kind == "challenge":
             message = "Anime-Planet refuses us (Cloudflare); what was collected is kept. Try again after some hours"
             return Verdict(Action.GIVE_UP, "blocked", message)
@@ -241,11 +241,10 @@ class AnimePlanetSpider(SourceSpider):
             return Verdict(Action.GIVE_UP, "status_404", "status 404: this is not Anime-Planet", CARD.base_url_setting)
         if response.status in REDIRECTS:
             return _judge_redirect(self._below(response.url), self._below(_location(response)))
-        return (
-            _judge_page(page, self._below(response.url))
-            if response.status == 200
-            else verdict_by_status(response.status)
-        )
+        if response.status != 200:
+            return verdict_by_status(response.status)
+        wrong = _wrong_shape(response.body, page, self._below(response.url))
+        return Verdict(Action.RETRY, "wrong_shape", wrong, is_upstream_trouble=True) if wrong else ACCEPT
 
     def _below(self, url: str) -> str:
         """The address as the site's own links have it; one that is elsewhere stays whole."""
@@ -260,10 +259,14 @@ class AnimePlanetSpider(SourceSpider):
         return address[1] if address and address[0] == "anime" else None
 
 
-def page_of(response: Response) -> Page:
-    """The response's page, parsed at the first call and remembered while the response lives."""
+def page_of(response: Response, address: str = "") -> Page:
+    """The response's page, parsed at the first call, that of `judge`, and remembered while the response lives.
+
+    Args:
+        address: what was asked for, as the site's own links have it; the response's when it is not given.
+    """
     if response not in pages:
-        pages[response] = Page(response.body, response.url)
+        pages[response] = Page(response.body, address or response.url)
     return pages[response]
 
 
@@ -310,7 +313,8 @@ def _judge_redirect(url: str, location: str) -> Verdict:
     return Verdict(Action.GIVE_UP, "moved", message, CARD.base_url_setting)
 
 
-def _judge_page(page: Page, url: str) -> Verdict:
+def _wrong_shape(body: bytes, page: Page, url: str) -> str | None:
+    """What is wrong with a page for the address it was asked at; ``None``: nothing."""
     section, _, part = split_path(url) or ("", "", "")
     query = urlsplit(url).query
     expected: tuple[str, ...] = (
@@ -318,10 +322,9 @@ def _judge_page(page: Page, url: str) -> Verdict:
     )  # a search leads to its only result
     if section:
         expected = (part or {"characters": "character"}.get(section, section), "search")
-    if page.kind in expected and not (_is_emptied(page, query) and page.kind == "list"):
-        return ACCEPT
-    message = f"neither the page that was asked for nor a block, but {page.kind or 'something unknown'}"
-    return Verdict(Action.RETRY, "wrong_shape", message, is_upstream_trouble=True)
+    if page.kind not in expected or (_is_emptied(page, query) and page.kind == "list"):
+        return f"neither the page that was asked for nor a block, but {page.kind or 'something unknown'}"
+    return None if b"</html" in body[-1000:].lower() else "the page is cut short"
 
 
 def _is_emptied(page: Page, query: str) -> bool:
