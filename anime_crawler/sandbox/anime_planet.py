@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from anime_crawler.sandbox import anime_planet_pages as pages
-from anime_crawler.sandbox.anime_planet_pages import SOURCE
+from anime_crawler.sandbox import anime_planet_lists as lists
+from anime_crawler.sandbox.anime_planet_pages import SOURCE, detail, name_of
 from anime_crawler.sandbox.elsewhere import cast, id_at
 from anime_crawler.sandbox.model import Title
 from anime_crawler.sandbox.shelf import Shelf
@@ -20,7 +20,7 @@ PAGE_SIZE = 35
 NUMBER = re.compile(r".*-(\d+)")
 """The end of a slug, which stays when the title changes."""
 ORDERS: dict[str | None, Callable[[Title], Any]] = {
-    "title": lambda t: (pages.name_of(t).casefold(), t.id),
+    "title": lambda t: (name_of(t).casefold(), t.id),
     "recent": lambda t: t.id,
     None: lambda t: (-t.votes, t.id),
 }
@@ -41,43 +41,46 @@ class AnimePlanet:
         if call.path == "/anime/all":
             return self.search(call) if "name" in call.params else page(self.listing(call.params))
         if section == "characters":
-            return page(self.character(slug) or pages.nothing_found(slug))
+            return page(self.character(slug) or lists.nothing_found(slug))
         title = self.shelf.titles.get(slug)
         if title is None:
             return self.gone(call, slug)
-        return page(pages.characters(title) if part == "characters" else pages.detail(title, self.world))
+        return page(lists.characters(title) if part == "characters" else detail(title, self.world))
 
     def listing(self, params: dict[str, str]) -> str:
         """One page of the listing; without cards behind its end."""
         number = int(params.get("page", 1))
-        found = sorted(self.shelf.titles.values(), key=ORDERS[params.get("sort")])
+        found = sorted(self.shelf.titles.values(), key=ORDERS.get(params.get("sort"), ORDERS[None]))
         if params.get("order") == "desc":
             found.reverse()
-        return pages.listing(found[(number - 1) * PAGE_SIZE : number * PAGE_SIZE], number, -(-len(found) // PAGE_SIZE))
+        return lists.listing(found[(number - 1) * PAGE_SIZE : number * PAGE_SIZE], number, -(-len(found) // PAGE_SIZE))
 
     def search(self, call: Call) -> Reply:
         """Titles by name; a single one is shown at once, none is another page."""
         name = call.params["name"]
-        found = [
-            t for t in self.shelf.titles.values() if name.casefold() in f"{pages.name_of(t)}\n{t.romaji}".casefold()
-        ]
+        found = {slug: t for slug, t in self.shelf.titles.items() if is_named(t, name)}
         if len(found) == 1:
-            return moved(f"{call.base_url}/anime/{pages.slug(found[0])}")
-        return page(pages.listing(found[:PAGE_SIZE], 1, 1) if found else pages.nothing_found(name))
+            return moved(f"{call.base_url}/anime/{next(iter(found))}")
+        return page(lists.listing([*found.values()][:PAGE_SIZE], 1, 1) if found else lists.nothing_found(name))
 
     def gone(self, call: Call, slug: str) -> Reply:
         """An earlier slug leads to the present one; any other is not found."""
         number = NUMBER.fullmatch(slug)
         title = self.world.titles.get(int(number[1])) if number else None
         now = id_at(SOURCE, title) if title else None
-        return moved(f"{call.base_url}/anime/{now}") if now else page(pages.nothing_found(slug))
+        return moved(f"{call.base_url}/anime/{now}") if now else page(lists.nothing_found(slug))
 
     def character(self, slug: str) -> str | None:
         """The page of one character."""
         number = int(found[1]) if (found := NUMBER.fullmatch(slug)) else 0
         title = self.world.titles.get(number // 10)
         role = next((role for role in cast(title) if role.number == number), None) if title else None
-        return pages.character(title, role) if title and role and id_at(SOURCE, title) else None
+        return lists.character(title, role) if title and role and id_at(SOURCE, title) else None
+
+
+def is_named(title: Title, name: str) -> bool:
+    """Whether the words are part of one of its names."""
+    return name.casefold() in f"{name_of(title)}\n{title.romaji}".casefold()
 
 
 def page(body: str) -> Reply:

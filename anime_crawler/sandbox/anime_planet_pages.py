@@ -42,23 +42,22 @@ def frame(title: str, body: str, head: str = "") -> str:
     )
 
 
-def shielded(text: str) -> str:
+def shielded(text: str, in_link: bool = False) -> str:
     """The text as HTML, after Cloudflare: a word with an ``@`` in it must be an e-mail address."""
     pieces = []
     end = 0
     for word in EMAIL.finditer(text):
-        pieces += [escape(text[end : word.start()]), email(word[0])]
+        pieces += [escape(text[end : word.start()]), email(word[0], in_link)]
         end = word.end()
     return "".join([*pieces, escape(text[end:])])
 
 
-def email(word: str) -> str:
-    """The hidden word: a key, and each byte with the key upon it."""
+def email(word: str, in_link: bool) -> str:
+    """The hidden word: a key, and each byte with the key upon it. Links do not stand in links."""
     key = 0x4F
     code = bytes([key, *(byte ^ key for byte in word.encode())]).hex()
-    return (
-        f'<a href="/cdn-cgi/l/email-protection" class="__cf_email__" data-cfemail="{code}">[email&#160;protected]</a>'
-    )
+    tag, href = ("span", "") if in_link else ("a", ' href="/cdn-cgi/l/email-protection"')
+    return f'<{tag}{href} class="__cf_email__" data-cfemail="{code}">[email&#160;protected]</{tag}>'
 
 
 def slug(title: Title) -> str:
@@ -249,7 +248,7 @@ def relations(title: Title, world: World) -> str:
 def related(href: str, name: str, label: str) -> str:
     """One work."""
     return (
-        f'<a href="{href}" class="RelatedEntry rounded-card"><p class="RelatedEntry__name">{shielded(name)}</p>'
+        f'<a href="{href}" class="RelatedEntry"><p class="RelatedEntry__name">{shielded(name, in_link=True)}</p>'
         f'<span class="RelatedEntry__subtitle">{label}</span></a>\n'
     )
 
@@ -268,73 +267,3 @@ def shown_characters(title: Title) -> str:
         for role in cast(title)[:SHOWN_CHARACTERS]
     )
     return f'<section class="EntryPage__content__section EntryPage__content__section__characters">{cards}</section>'
-
-
-def characters(title: Title) -> str:
-    """All of the cast; who plays what is said on the page of each."""
-    rows = "".join(
-        f'<tr><td><a class="name" href="/characters/{character_slug(role)}">{escape(role.name)}</a></td></tr>\n'
-        for role in cast(title)
-    )
-    head = f'<link rel="canonical" href="{SITE}/anime/{slug(title)}/characters">'
-    name = name_of(title)
-    return frame(f"{name} Characters", f'<h1 itemprop="name">{shielded(name)}</h1><table>{rows}</table>', head)
-
-
-def character(title: Title, role: Role) -> str:
-    """A character with its role and its voice."""
-    part = "Main" if role.main else "Secondary"
-    voice = f'<div class="flag flagJP">jp.\n <a href="/people/{slug_of(role.voice)}">{escape(role.voice)}</a></div>'
-    anime = f'<a href="/anime/{slug(title)}">{shielded(name_of(title))}</a>'
-    row = f"<tr><td>{anime}</td><td>{part}</td><td>{voice}</td></tr>"
-    body = (
-        f'<h1 itemprop="name">{escape(role.name)}</h1><section class="pure-g entryBar"></section>'
-        f"<h3>Anime Roles</h3><table><tbody>{row}</tbody></table>"
-    )
-    return frame(role.name, body, f'<link rel="canonical" href="{SITE}/characters/{character_slug(role)}">')
-
-
-def listing(titles: list[Title], number: int, last: int) -> str:
-    """A page of cards, and links to others: a few of them, the last among them."""
-    numbers = sorted({1, 2, 3, number, last} & set(range(1, last + 1)))
-    links = "".join(f'<li><a href="/anime/all?page={n}">{n}</a></li>' for n in numbers)
-    following = f'<li class="next"><a href="/anime/all?page={number + 1}"></a></li>' if number < last else ""
-    cards = "".join(map(card, titles))
-    body = (
-        f'<h1 itemprop="name">Browse anime</h1><ul class="cardDeck cardGrid" data-type="anime">{cards}</ul>'
-        f'<div class="pagination aligncenter"><ul class="nav">{links}<li class="pagDots">...</li>{following}</ul></div>'
-    )
-    return frame("Browse All Anime", body, f'<link rel="canonical" href="{SITE}/anime/all" />')
-
-
-def card(title: Title) -> str:
-    """One entry; most of it is escaped HTML for a tooltip."""
-    name = name_of(title)
-    return (
-        f'<li data-type="anime" data-id="{title.id}" data-total-episodes="{title.episodes}" class="card">'
-        f'<a title="{escape(tooltip(title))}" href="/anime/{slug(title)}" class="tooltip anime{title.id}">'
-        f'<img alt="" data-src="{image(title, "285x399")}" /><h3 class="cardName">{shielded(name)}</h3></a></li>\n'
-    )
-
-
-def tooltip(title: Title) -> str:
-    """Missing pieces are left out, so that place says nothing."""
-    mean, _ = rating(title)
-    bar = [
-        f"<li class='type'>{type_text(title)}</li>",
-        f"<li>{escape(title.studios[0])}</li>" if title.studios else "",
-        f"<li class='iconYear'>{years(title)}</li>" if years(title) else "",
-        f"<li><div class='ttRating'>{mean:.1f}</div></li>" if mean else "",
-    ]
-    other = f"<h6>{escape(aka(title))}</h6>" if aka(title) else ""
-    names = "".join(f"<li>{name}</li>" for name in tags(title))
-    return (
-        f"<h5>{escape(name_of(title))}</h5>{other}<ul class='entryBar'>{''.join(bar)}</ul>"
-        f"<p>{escape(synopsis(title))}</p><div class='tags'><h4>Tags</h4><ul>{names}</ul></div>"
-    )
-
-
-def nothing_found(words: str) -> str:
-    """Where a removed slug leads: a search that finds nothing."""
-    body = f"<h1>You searched for {escape(words)}</h1>\n<h3>...but we couldn't find anything.</h3>"
-    return frame(f"Search Results for {words}", body)

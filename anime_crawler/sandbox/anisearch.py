@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from anime_crawler.sandbox import anisearch_pages as pages
-from anime_crawler.sandbox.anisearch_pages import SOURCE
+from anime_crawler.sandbox import anisearch_lists as lists
+from anime_crawler.sandbox.anisearch_pages import SOURCE, detail, missing
 from anime_crawler.sandbox.elsewhere import cast
 from anime_crawler.sandbox.model import Title
 from anime_crawler.sandbox.shelf import Shelf
@@ -29,7 +29,7 @@ class AniSearch:
     def answer(self, call: Call) -> Reply:
         """What the real site would say; an id that is gone or never was is 404."""
         body = self._page(call) if call.method == "GET" else None
-        return Reply(200 if body else 404, (body or pages.missing()).encode(), "text/html; charset=utf-8")
+        return Reply(200 if body else 404, (body or missing()).encode(), "text/html; charset=utf-8")
 
     def _page(self, call: Call) -> str | None:
         if index := INDEX.fullmatch(call.path):
@@ -41,8 +41,8 @@ class AniSearch:
         if found is None or title is None:
             return None
         if found[2] == "characters":
-            return pages.characters(title)
-        return pages.episodes(title) if found[2] else pages.detail(title, self.world)
+            return lists.characters(title)
+        return lists.episodes(title) if found[2] else detail(title, self.world)
 
     def index(self, params: dict[str, str], number: int) -> str:
         """One page of the index, or of what a search finds; empty behind the end.
@@ -55,14 +55,14 @@ class AniSearch:
         found.sort(key=(lambda t: t.id) if params.get("sort") == "date" else (lambda t: (t.romaji.casefold(), t.id)))
         if params.get("order") == "desc":
             found.reverse()
-        return pages.index(found[(number - 1) * size : number * size], number, -(-len(found) // size))
+        return lists.index(found[(number - 1) * size : number * size], number, -(-len(found) // size))
 
     def character(self, number: int) -> str | None:
         """The page of one character of a title that the site knows."""
         role = next(
             (r for t in self.shelf.titles.values() if t.id == number // 10 for r in cast(t)[number % 10 :]), None
         )
-        return pages.character(role) if role else None
+        return lists.character(role) if role else None
 
 
 def is_named(title: Title, text: str) -> bool:
