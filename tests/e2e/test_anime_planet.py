@@ -58,6 +58,7 @@ def test_an_incremental_walk_asks_for_what_is_new_and_nothing_else(clean: Walked
     assert set(found(clean.project)) - before == new
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_the_walk_changes_nothing(clean: Walked, project: Project) -> None:
     """The exports of a clean run, few pages asked for again."""
     kill_at(project, SOURCE, 70)

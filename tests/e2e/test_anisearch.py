@@ -32,8 +32,8 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
 """What a second attempt gets over: kinds of faults and their options."""
 BLOCKS = [
     pytest.param("cloudflare", {}, id="challenge"),
-    pytest.param("cloudflare", {"status": 200}, id="challenge with 200", marks=pytest.mark.slow),
-    pytest.param("challenge", {}, id="another guard", marks=pytest.mark.slow),
+    pytest.param("cloudflare", {"status": 200}, id="challenge with 200"),
+    pytest.param("challenge", {}, id="another guard"),
 ]
 
 
@@ -125,6 +125,7 @@ def test_what_passes_is_outlasted(clean: Walked, project: Project) -> None:
     assert project.exports() == clean.exports
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "options"), BLOCKS)
 def test_who_is_shut_out_rests_and_does_not_ask_early(
     clean: Walked, project: Project, kind: str, options: dict[str, Any]
