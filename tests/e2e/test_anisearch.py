@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from anime_crawler.items import utc_now
+from anime_crawler.sandbox.elsewhere import cast, known_at
 from anime_crawler.sandbox.process import running_sandbox
+from anime_crawler.sandbox.world import World
 from tests.e2e.support import Project
-from tests.e2e.walk import Walked, add_title, asked, begin, crawl, finish, found, kill_at, known, walked
+from tests.e2e.walk import Walked, add_title, asked, begin, crawl, drift_in, finish, found, kill_at, known, walked
 
 SOURCE = "anisearch"
-FIRST_PAGE = "/anime/index/page-1"
 PASSING: list[tuple[str, dict[str, Any]]] = [
     ("too_many", {"retry_after": "1"}),
     ("too_many", {}),
@@ -190,13 +191,28 @@ def test_robots_txt_is_obeyed_before_any_page(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_full_walk_of_3000_titles_finds_every_title_once(tmp_path: Path) -> None:
-    """With the characters of each."""
+    """In a world of twenty times as many."""
     with running_sandbox(titles=3000, limits="off") as sandbox:
         project = begin(sandbox, tmp_path)
-        done = crawl(project, SOURCE, "-a", "mode=full", "-a", "characters=1")
+        done = crawl(project, SOURCE, "-a", "mode=full")
         assert done.returncode == 0, done.stderr
         assert sorted(found(project)) == sorted(known(project, SOURCE))
         assert set(asked(project, SOURCE).values()) == {1}
+
+
+@pytest.mark.slow
+def test_characters_and_episodes_come_where_they_are_asked_for(tmp_path: Path) -> None:
+    """Everybody with their role, each once; as many episodes as the pages have rows."""
+    world = World(titles=20)
+    titles = known_at(SOURCE, world).values()
+    with running_sandbox(titles=20, limits="off") as sandbox:
+        project = begin(sandbox, tmp_path)
+        done = crawl(project, SOURCE, "-a", "characters=1", "-a", "episodes=1")
+        assert done.returncode == 0, done.stderr
+        assert not drift_in(project)
+        roles = {str(role.number): "main" if role.main else "secondary" for t in titles for role in cast(t)}
+        assert {row["source_id"]: row["role"] for row in project.records("characters")} == roles
+        assert len(project.records("episode_info")) == sum(max(t.aired, t.episodes) for t in titles)
 
 
 @pytest.mark.slow
