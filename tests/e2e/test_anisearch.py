@@ -145,14 +145,26 @@ def test_who_is_shut_out_rests_and_does_not_ask_early(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("skip", [0, 60], ids=["from the start", "in the middle"])
-def test_a_site_that_always_fails_is_exit_3_and_can_be_resumed(clean: Walked, project: Project, skip: int) -> None:
-    """In the middle the breaker opens at the fifth failure, and the run waits as long as a request may fail for."""
-    project.fault(SOURCE, "status", status=503, skip=skip)
-    done = crawl(project, SOURCE, MAX_RETRIES="5")
-    assert done.returncode == 3, done.stderr
+def test_a_site_that_always_fails_is_exit_3_and_can_be_resumed(clean: Walked, project: Project) -> None:
+    """Without its index there is nothing to do."""
+    project.fault(SOURCE, "status", status=503)
+    assert crawl(project, SOURCE).returncode == 3
+    assert project.problems() == {(SOURCE, "server_error")}
     finish(project, SOURCE, clean)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_site_that_breaks_down_in_the_middle_costs_at_most_one_dead_letter(clean: Walked, project: Project) -> None:
+    """The first page that fails may be the only one to do so; then the breaker opens: exit 3 after 90 s."""
+    project.fault(SOURCE, "status", status=503, skip=60)
+    assert crawl(project, SOURCE, MAX_RETRIES="5").returncode == 3
+    project.calm()
+    project.forget_waiting()
+    assert crawl(project, SOURCE).returncode == 1  # the dead letter
+    (missing,) = known(project, SOURCE) - set(found(project))
+    assert crawl(project, SOURCE, "-a", f"ids={missing}").returncode == 0
+    assert project.exports() == clean.exports
 
 
 @pytest.mark.slow

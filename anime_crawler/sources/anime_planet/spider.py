@@ -57,8 +57,10 @@ class Walk(BaseModel):
     met: int = 0
     """How many of `newest` this walk has come to."""
     full: bool = False
-    full_since: int | None = None
-    """The run in which the full walk began."""
+    since: list[str] = []
+    """`newest` as it was when this walk began."""
+    began_in: int | None = None
+    """The run in which the walk began."""
     complete: bool = False
 
     def after(self, cards: list[Card], *, has_next: bool) -> Walk:
@@ -127,13 +129,18 @@ class AnimePlanetSpider(SourceSpider):
             yield self._list_request(self._begin(stored), stored, [])
 
     def _begin(self, stored: dict[str, Any] | None) -> Walk:
-        walk = Walk.model_validate(stored) if stored else None
-        if walk is None and self.mode == "incremental":
-            return Walk()
-        is_wanted = self.mode == "full" and not (walk and walk.full_since == self.run.id)
-        if walk is None or (is_wanted and (walk.complete or not walk.full)):
-            return Walk(full=True, full_since=self.run.id)
-        return Walk(newest=walk.newest) if walk.complete else walk
+        """A walk from its first page.
+
+        The pages of titles wait in the frontier alone. Where that is empty, what an unfinished walk, or a run that was
+        interrupted after its last listing page, had still to read is lost, so that walk begins again.
+        """
+        if stored is None:
+            return Walk(full=self.mode != "incremental", began_in=self.run.id)
+        last = Walk.model_validate(stored)
+        is_open = not last.complete or last.began_in == self.run.id
+        full = self.mode == "full" or (is_open and last.full)
+        newest = last.since if is_open else last.newest
+        return Walk(full=full, newest=[] if full else newest, since=newest, began_in=self.run.id)
 
     def _request(self, path: str, callback: Any, kwargs: dict[str, Any], **options: Any) -> Request:
         return Request(f"{self.base_url}{path}", callback, errback=self.failed, cb_kwargs=kwargs, **options)
