@@ -13,7 +13,7 @@ import orjson
 
 from anime_crawler.sandbox.malice import malicious
 from anime_crawler.sandbox.script_page import script
-from anime_crawler.sandbox.wire import Call, Reply, html_reply, json_reply
+from anime_crawler.sandbox.wire import Call, Reply, cloudflare_reply, html_reply, json_reply
 
 Answer = Callable[[], Reply]
 Options = dict[str, Any]
@@ -78,6 +78,11 @@ def challenge(_call: Call, _answer: Answer, options: Options) -> Reply:
     """DDoS-Guard's page with `status` (403)."""
     reply = html_reply(options.get("status", 403), "DDOS-GUARD")
     return replace(reply, headers={"server": "ddos-guard", "set-cookie": "__ddg1_=sandbox; Path=/"})
+
+
+def cloudflare(_call: Call, _answer: Answer, options: Options) -> Reply:
+    """Cloudflare's challenge with `status` (403)."""
+    return cloudflare_reply(options.get("status", 403))
 
 
 def body(_call: Call, _answer: Answer, options: Options) -> Reply:
@@ -220,6 +225,7 @@ DAMAGES: dict[str, Callable[[Call, Answer, Options], Reply]] = {
         truncated,
         html,
         challenge,
+        cloudflare,
         body,
         oversized,
         bomb,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from anime_crawler.sandbox.wire import Reply, json_reply
+from anime_crawler.sandbox.wire import Reply, cloudflare_reply, json_reply
 
 TOLERANCE_S = 0.05
 """Requests sent a full window apart may arrive this much closer together."""
@@ -157,6 +157,13 @@ class AnimeScheduleLimiter(Limiter):
         return Reply(429, b"Too Many Requests", "text/plain")
 
 
+class ShuttingOut(Limiter):
+    """A site behind Cloudflare: who comes too early sees its challenge instead of a 429."""
+
+    def _refusal(self, now: float) -> Reply:
+        return cloudflare_reply(403)
+
+
 def kodik_limits(enforced: bool) -> Limiter:
     """30 a minute: what its most careful client keeps to; Kodik publishes no number."""
     return Limiter([Window(30, 60, by_clock=False)], enforced, names_wait=True)
@@ -187,6 +194,16 @@ def animeschedule_limits(enforced: bool) -> Limiter:
     return AnimeScheduleLimiter([Window(120, 60, by_clock=True)], enforced, names_wait=False)
 
 
+def anisearch_limits(enforced: bool) -> Limiter:
+    """One in 3 s: its most careful reader waits 2 to 3 s, and one a second was shut out; AniSearch states nothing."""
+    return ShuttingOut([Window(1, 3, by_clock=False)], enforced, names_wait=False)
+
+
+def anime_planet_limits(enforced: bool) -> Limiter:
+    """One in 5 s, 12 a minute: what a crawler of 2026 keeps to; Anime-Planet states nothing."""
+    return ShuttingOut([Window(1, 5, by_clock=False), Window(12, 60, by_clock=False)], enforced, names_wait=False)
+
+
 LIMITERS: dict[str, Callable[[bool], Limiter]] = {
     "kodik": kodik_limits,
     "shikimori": shikimori_limits,
@@ -194,5 +211,7 @@ LIMITERS: dict[str, Callable[[bool], Limiter]] = {
     "anilist": anilist_limits,
     "kitsu": kitsu_limits,
     "animeschedule": animeschedule_limits,
+    "anisearch": anisearch_limits,
+    "anime_planet": anime_planet_limits,
 }
 """The simulated upstreams, by the name of their source."""

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Protocol
 
 from anime_crawler.sandbox.anilist import Anilist
+from anime_crawler.sandbox.anime_planet import AnimePlanet
 from anime_crawler.sandbox.animeschedule import AnimeSchedule
+from anime_crawler.sandbox.anisearch import AniSearch
 from anime_crawler.sandbox.dataset import titles_from
 from anime_crawler.sandbox.faults import Fault, Faults
 from anime_crawler.sandbox.jikan import Jikan
 from anime_crawler.sandbox.kitsu import Kitsu
 from anime_crawler.sandbox.kodik import Kodik
-from anime_crawler.sandbox.limits import LIMITERS
+from anime_crawler.sandbox.limits import LIMITERS, Limiter
 from anime_crawler.sandbox.log import Log
 from anime_crawler.sandbox.mutation import MutationError, Mutator
+from anime_crawler.sandbox.robots import ROBOTS, Robots
 from anime_crawler.sandbox.shikimori import Shikimori
 from anime_crawler.sandbox.wire import Call, Reply
 from anime_crawler.sandbox.world import NOW, World
@@ -60,12 +63,13 @@ class Services:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.log = Log((*LIMITERS, "backend"), options.log)
+        self.log = Log((*LIMITERS, ROBOTS, "backend"), options.log)
         self.faults = Faults()
         self.faults.active += options.faults
         self.per_request = 0
         """Mutations before each list page."""
         self.limiters = {name: limiter(options.enforced) for name, limiter in LIMITERS.items()}
+        self.limiters[ROBOTS] = Limiter([], enforced=False, names_wait=False)
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -83,6 +87,9 @@ class Services:
             "anilist": Anilist(self.world),
             "kitsu": Kitsu(self.world),
             "animeschedule": AnimeSchedule(self.world, options.tokens["animeschedule"]),
+            "anisearch": AniSearch(self.world),
+            "anime_planet": AnimePlanet(self.world),
+            ROBOTS: Robots(),
         }
 
     def reset(self) -> None:
