@@ -75,6 +75,12 @@ class SourceCard:
     """Addresses of further hosts that it is asked at, as long as `base_url` is not replaced by a setting."""
     base_url_suffix: str = ""
     """What people write at the end of the address and we do not: ``/api``."""
+    known_as: str | None = None
+    """Name under which other sources give its ids, where that is not `name`: ``mal``."""
+    ongoing_age_days: int = 1
+    """Age at which `Run.wanted` names an airing anime again, to a source that is asked for one anime at a time."""
+    other_age_days: int = 30
+    """The same for any other anime."""
     secrets: tuple[Secret, ...] = ()
     settings: tuple[SourceSetting, ...] = ()
     obeys_robots: bool = False

@@ -35,7 +35,11 @@ class Run(Protocol):
         """State of the last stored `Checkpoint` of this spider, also from an earlier run; ``None``: never ran."""
 
     async def wanted(self, limit: int, exclude: frozenset[str]) -> list[str]:
-        """Anime ids whose metadata this source is to fetch: new first, then changed, then due; no repeats."""
+        """Ids of this source whose details it is to fetch, most wanted first; none that this run has asked for.
+
+        The identity source gets those of all titles, any other those that anime of other sources name; the latter
+        tells by `Checkpoint.asked` what it has asked for.
+        """
 
     def more_may_come(self) -> bool:
         """Whether another spider of the job still runs and may make further ids wanted."""
