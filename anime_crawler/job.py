@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from scrapy.crawler import Crawler
 
-from anime_crawler.base_spiders import SourceSpider, Verdict
+from anime_crawler.base_spiders import OUT_OF_QUOTA, SourceSpider, Verdict
 from anime_crawler.catalogue import runs
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.details import Asker, wanted_details
@@ -165,6 +165,11 @@ class SpiderRun:
             return
         self._job.upstream_failed = True
         logger.error("%s: %s", name, describe(verdict))
+
+    def enough(self, message: str) -> None:
+        name = self._spider.card.name
+        self._job.report.problem(name, OUT_OF_QUOTA, message)
+        logger.info("%s: %s", name, message)
 
 
 def describe(verdict: Verdict) -> str:

@@ -57,6 +57,9 @@ class Run(Protocol):
     def fail(self, verdict: Verdict) -> None:
         """The upstream refused or stayed away: the run ends incomplete (exit code 3) and can be resumed."""
 
+    def enough(self, message: str) -> None:
+        """The run has done what the day's quota allows, and ends as done; the sentence says what is left for when."""
+
 
 class SourceSpider(Spider):
     """Base of all spiders. A source sets `card`, `arguments`, `start`, its callbacks and its judgement.

@@ -24,8 +24,8 @@ def test_a_quota_of_a_day_ends_the_run_and_holds_over_restarts(server, plan, tmp
     paths = [f"/ok/{n}" for n in range(4)]
     options = {"limits": "3/day", "one_by_one": True, "scrapy": {"JOBDIR": str(tmp_path / "job")}}
     result = crawl(plan(*paths, **options))
-    assert [kind for kind, _ in result.outcomes.values()] == ["ok", "ok", "ok", "resting"]
-    assert crawl(plan(*paths, **options)).outcomes == {"/ok/3": ("resting", 0)}
+    assert [kind for kind, _ in result.outcomes.values()] == ["ok", "ok", "ok", "quota"]
+    assert crawl(plan(*paths, **options)).outcomes == {"/ok/3": ("quota", 0)}
     assert len(server.arrivals) == 3
 
 
@@ -33,7 +33,7 @@ def test_two_processes_share_a_quota(server, plan):
     """Five a day for both."""
     crawls = [start(plan(*(f"/{name}/{n}" for n in range(5)), limits="5/day")) for name in ("a", "b")]
     outcomes = [kind for process in crawls for kind, _ in result_of(process).outcomes.values()]
-    assert sorted(outcomes) == ["ok"] * 5 + ["resting"] * 5
+    assert sorted(outcomes) == ["ok"] * 5 + ["quota"] * 5
     assert len(server.arrivals) == 5
 
 

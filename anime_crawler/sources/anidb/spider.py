@@ -6,9 +6,9 @@ from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from gzip import compress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlencode, urlsplit
-from weakref import WeakKeyDictionary
+from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict
 from scrapy import Request
@@ -17,23 +17,20 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import (
-    ACCEPT,
+    OUT_OF_QUOTA,
     Action,
     ArgumentError,
     GivenUp,
-    ResponseError,
     SourceSpider,
     Verdict,
     set_aside,
 )
 from anime_crawler.items import Absent, Anime, Character, Checkpoint, Episode, Item, Rejected, utc_now
 from anime_crawler.sources.anidb import CARD
+from anime_crawler.sources.anidb.judgement import judged, root_of
 from anime_crawler.sources.anidb.parse import items_from_anime, items_from_dump
 from anime_crawler.sources.anidb.schema import (
-    ANIME,
-    DUMP,
     GZIP,
-    WebPageError,
     bears,
     drift,
     dump_records,
@@ -47,12 +44,8 @@ if TYPE_CHECKING:
 DUMP_PATH = "/api/anime-titles.xml.gz"
 ONCE_IN = timedelta(hours=24)
 """Before this time the dump, or the same anime, is not asked for again: either is a reason for a ban (wiki)."""
-QUOTA = 190
-"""Wanted details in a day; what the card's 200 leave is for the dump and for anime that people name."""
-BAN = timedelta(hours=24)
-"""Bans last 6 to 24 hours, seldom longer, and begin anew with each request."""
-PAUSE_S = 900.0
-"""After an overload, or a block in front of AniDB; a lower bound."""
+MOST_WANTED = 50_000
+"""All that the catalogue wants: three times as many anime as AniDB has."""
 FEW, MOST_VANISHED = 20, 0.1
 """How many, or which part, of the known anime a dump may lack: AniDB deletes a few a week."""
 
@@ -114,6 +107,8 @@ class AnidbSpider(SourceSpider):
         self._kinds: tuple[type[Any], ...] = (Anime, Rejected, *self._wanted_kinds())
         self._stored: dict[str, Any] | None = None
         """The checkpoint as the catalogue holds it."""
+        self._wishes: Iterator[str] = iter(())
+        """Ids whose details the catalogue wants, most wanted first. Not kept over the process: it can be asked."""
 
     def _wanted_kinds(self) -> Iterator[type[Item]]:
         for argument, kind in (("episodes", Episode), ("characters", Character)):
@@ -162,6 +157,11 @@ class AnidbSpider(SourceSpider):
     def _kept(self) -> Kept:
         return Kept.model_validate(self._stored or {})
 
+    @property
+    def _is_wish(self) -> bool:
+        """Whether the details are those that the catalogue wants; else those that people have named."""
+        return not self.ids and not self.titles
+
     def _keep(self, **changes: Any) -> Checkpoint:
         """The checkpoint with these changes."""
         previous, self._stored = self._stored, self._kept.model_copy(update=changes).model_dump()
@@ -175,7 +175,9 @@ class AnidbSpider(SourceSpider):
         headers = {"If-Modified-Since": kept.modified} if kept.modified and kept.known else None
         meta = {"derived": True, "handle_httpstatus_list": [304]}
         url = f"{self.base_url}{DUMP_PATH}"
-        return Request(url, callback=self.parse_dump, errback=self.failed, headers=headers, meta=meta, dont_filter=True)
+        return Request(
+            url, callback=self.parse_dump, errback=self.dump_failed, headers=headers, meta=meta, dont_filter=True
+        )
 
     async def parse_dump(self, response: Response) -> AsyncIterator[Yielded]:
         """The day's titles, or the word that they are the same; then what details are wanted."""
@@ -183,7 +185,7 @@ class AnidbSpider(SourceSpider):
         if response.status == 304:
             yield self._keep(dump_at=now.isoformat())
         else:
-            root = _root(response)
+            root = root_of(response)
             if self._is_short(root):
                 yield self._keep(dump_at=now.isoformat())
                 message = "the dump lacks many anime that it had: it is not whole, and tomorrow's is waited for"
@@ -196,6 +198,22 @@ class AnidbSpider(SourceSpider):
                 yield yielded
         async for request in self._first_details():
             yield request
+
+    def dump_failed(self, failure: Failure) -> Iterator[Yielded]:
+        """Errback: without the dump nothing else is asked for, either."""
+        yield from () if self._ended_by_our_quota(failure) else self.failed(failure)
+
+    def _ended_by_our_quota(self, failure: Failure) -> bool:
+        """Whether only our own quota stands in the way of what nobody has named: then the run is done for today."""
+        error = failure.value
+        if not isinstance(error, GivenUp) or error.verdict.kind != OUT_OF_QUOTA or not self._is_wish:
+            return False
+        request: Request = failure.request  # type: ignore[attr-defined]
+        request.meta["unfinished"] = False
+        left = sum(1 for _ in self._wishes) + len(request.cb_kwargs.get("aids", ()))
+        waiting = f"; the details of {left} anime are still wanted" if left else ""
+        self.run.enough(f"{error.verdict.message}{waiting}")
+        return True
 
     def _is_short(self, root: Element) -> bool:
         before = self._kept.known.keys()
@@ -217,8 +235,13 @@ class AnidbSpider(SourceSpider):
     # Details, one anime at a time.
 
     async def _first_details(self) -> AsyncIterator[Request]:
-        aids = self.ids or self._found() or await self._wanted()
         asked = self._kept.asked_since(utc_now())
+        if self._is_wish:
+            self._wishes = iter(await self._wanted(frozenset(asked)))
+            for request in self._next_wish(0):
+                yield request
+            return
+        aids = self.ids or self._found()
         again = [aid for aid in aids if aid in asked]
         if again:
             self.logger.info("not asked again within a day: %s", ",".join(again))
@@ -235,16 +258,21 @@ class AnidbSpider(SourceSpider):
             found += hits
         return list(dict.fromkeys(found))
 
-    async def _wanted(self) -> list[str]:
-        """Ids whose details the catalogue wants, most wanted first, as many as the day's quota still allows."""
-        if self.titles:
-            return []
+    async def _wanted(self, asked: frozenset[str]) -> list[str]:
+        """Ids whose details the catalogue wants, most wanted first; how many can be had today, the limits say."""
         if not self.client:
             self.logger.info("titles only: set ANIDB_CLIENT to have details too")
             return []
-        asked, known = self._kept.asked_since(utc_now()), self._kept.known
-        found = await self.run.wanted(max(0, QUOTA - len(asked)), frozenset(asked))
+        known = self._kept.known
+        found = await self.run.wanted(MOST_WANTED, asked)
         return [aid for aid in found if aid in known]  # what the dump lacks costs quota and answers nothing
+
+    def _next_wish(self, done: int) -> Iterator[Request]:
+        """The request for the next anime that the catalogue wants, if there is one."""
+        aids = list(islice(self._wishes, 1))
+        for request in self._details_request(aids, done):
+            request.meta["derived"] = True
+            yield request
 
     def _details_request(self, aids: list[str], done: int) -> Iterator[Request]:
         """The request for the first of `aids`, if there is one; the others follow it."""
@@ -268,7 +296,7 @@ class AnidbSpider(SourceSpider):
 
     def parse_anime(self, response: Response, aids: list[str], done: int) -> Iterator[Yielded]:
         """One anime with what was asked for of it; then the next."""
-        root = _root(response)
+        root = root_of(response)
         self._report_drift(root)
         if root.get("id") == aids[0]:
             yield from (item for item in items_from_anime(root, utc_now()) if isinstance(item, self._kinds))
@@ -287,7 +315,7 @@ class AnidbSpider(SourceSpider):
         elif kind == "empty_anime":
             yield self._unanswered(aids[0], str(error))
         else:
-            yield from self.failed(failure)
+            yield from () if self._ended_by_our_quota(failure) else self.failed(failure)
             return
         yield from self._go_on(aids, done)
 
@@ -297,9 +325,10 @@ class AnidbSpider(SourceSpider):
 
     def _go_on(self, aids: list[str], done: int) -> Iterator[Checkpoint | Request]:
         now = utc_now()
-        self.run.progress(done + 1, done + len(aids))
-        yield self._keep(asked={**self._kept.asked_since(now), aids[0]: now.isoformat()})
-        yield from self._details_request(aids[1:], done + 1)
+        self.run.progress(done + 1, None if self._is_wish else done + len(aids))
+        asked = {**self._kept.asked_since(now), aids[0]: now.isoformat()}
+        yield self._keep(asked=asked).model_copy(update={"asked": (aids[0],)})
+        yield from self._next_wish(done + 1) if self._is_wish else self._details_request(aids[1:], done + 1)
 
     def _report_drift(self, root: Element) -> None:
         for (path, change), count in drift(root).items():
@@ -307,81 +336,7 @@ class AnidbSpider(SourceSpider):
 
     def judge(self, response: Response) -> Verdict:
         """The root element decides before the status: every error of AniDB's is a 200. None is asked again at once."""
-        if response.status == 304:
-            return ACCEPT
-        try:
-            root = _root(response)
-        except ResponseError as error:
-            return _judge_unreadable(response, error)
-        if root.tag == "error":
-            return _judge_error(root.get("code") or "", (root.text or "").strip())
-        return _judge_root(root) if response.status == 200 else _judge_status(response)
-
-
-_roots: WeakKeyDictionary[Response, Any] = WeakKeyDictionary()
-"""Parsed bodies of the responses that are alive: judged first, then read by the callback."""
-
-
-def _root(response: Response) -> Element:
-    if response not in _roots:
-        _roots[response] = root_from_body(response.body)
-    root: Element = _roots[response]
-    return root
-
-
-def _judge_error(code: str, text: str) -> Verdict:
-    words = text.casefold()
-    if "banned" in words:
-        return _blocked("AniDB has banned this address")
-    if code == "302" or "client version" in words:
-        message = f"AniDB does not know this client or its version ({text[:100]}); the version is a whole number"
-        return Verdict(Action.GIVE_UP, "client_refused", message, "ANIDB_CLIENT")
-    if code == "330" or "anime not found" in words:
-        return Verdict(Action.GIVE_UP, "not_found", "AniDB has no such anime")
-    if code == "998" or "aid missing" in words:
-        return Verdict(Action.GIVE_UP, "bad_request", f"AniDB takes the request for wrong: {text[:200]}")
-    return Verdict(Action.GIVE_UP, "refused", f"AniDB says: {text[:200]}")
-
-
-def _blocked(what: str) -> Verdict:
-    message = f"{what}; each request makes it longer, so nothing is asked before {utc_now() + BAN:%Y-%m-%d %H:%M} UTC"
-    return Verdict(Action.GIVE_UP, "blocked", message, rest_s=BAN.total_seconds())
-
-
-def _judge_root(root: Element) -> Verdict:
-    if root.tag == ANIME:
-        empty = Verdict(Action.GIVE_UP, "empty_anime", "AniDB sends an anime with nothing in it; try it another day")
-        return ACCEPT if len(root) else empty
-    if root.tag == DUMP and len(root):
-        return ACCEPT
-    return _wrong_shape(f"<{root.tag[:40]}> with {len(root)} children is no answer of AniDB's")
-
-
-def _judge_unreadable(response: Response, error: ResponseError) -> Verdict:
-    if isinstance(error, WebPageError) and response.status in (200, 403):
-        return _blocked("AniDB sends a web page, its robot check or a block")
-    if response.status != 200:
-        return _judge_status(response)
-    is_probe = urlsplit(response.url).path.endswith(CARD.probe.path) and response.body
-    return ACCEPT if is_probe else _wrong_shape(str(error))
-
-
-def _wrong_shape(message: str) -> Verdict:
-    """Not tried again at once: the same anime twice in a day, or a second dump, is a reason for a ban."""
-    return Verdict(Action.GIVE_UP, "wrong_shape", message, is_upstream_trouble=True)
-
-
-def _judge_status(response: Response) -> Verdict:
-    status = response.status
-    if status == 403:
-        return _blocked("AniDB refuses this address or its user agent (status 403)")
-    if status == 429 or status >= 500:
-        message = f"status {status}: AniDB wants a pause of a quarter of an hour at least"
-        return Verdict(Action.GIVE_UP, "overloaded", message, is_upstream_trouble=True, rest_s=PAUSE_S)
-    if 300 <= status < 400:
-        host = urlsplit((response.headers.get("Location") or b"").decode("latin-1")).hostname
-        return Verdict(Action.GIVE_UP, "moved", f"AniDB redirects to {host}", "ANIDB_BASE_URL")
-    return Verdict(Action.GIVE_UP, f"status_{status}", f"status {status}: this is not AniDB's API", "ANIDB_BASE_URL")
+        return judged(response)
 
 
 def _ids(text: str) -> list[str]:
