@@ -7,10 +7,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from anime_crawler.politeness.limits import Limits
 from anime_crawler.sandbox.wire import Reply
 
 TOLERANCE_S = 0.05
 """Requests sent a full window apart may arrive this much closer together."""
+
+
+BAN_S = 86_400
+"""Bans last from 6 hours to two days."""
 
 
 @dataclass
@@ -75,6 +80,11 @@ class Limiter:
         wait = max(window.wait_s(now) for window in self.windows if len(window.arrivals) > window.count)
         return Reply(429, b'{"error":"Too many requests"}', headers={"retry-after": str(wait)})
 
+    def replace(self, limits: Limits) -> None:
+        """Enforce these from now on, in place of the service's own."""
+        self.enforced = True
+        self.windows = [Window(window.count, int(window.seconds), by_clock=False) for window in limits.windows]
+
     def clear(self) -> None:
         """Start the counts anew; requests already made still fill the windows."""
         self.refused = self.violations = 0
@@ -97,8 +107,32 @@ def shikimori_limits(enforced: bool) -> Limiter:
     return Limiter([Window(5, 1, by_clock=True), Window(90, 60, by_clock=True)], enforced, names_wait=False)
 
 
+class BanningLimiter(Limiter):
+    """Who breaks a rule is banned for a day; each request meanwhile is a breach too, and begins the day anew."""
+
+    banned_until = float("-inf")
+    """Monotonic."""
+
+    def check(self) -> Reply | None:
+        now, is_broken = time.monotonic(), super().check() is not None
+        if not self.enforced or (not is_broken and now >= self.banned_until):
+            return None
+        if not is_broken:
+            self.refused += 1
+            self.violations += 1
+        self.banned_until = now + BAN_S
+        return Reply(200, b'<error code="500">banned</error>', "text/xml")
+
+
+def anidb_limits(enforced: bool) -> Limiter:
+    """One in two seconds, one in four sustained, 250 a day: what its users have found out, none of it published."""
+    windows = [Window(1, 2, by_clock=False), Window(15, 60, by_clock=False), Window(250, 86_400, by_clock=False)]
+    return BanningLimiter(windows, enforced, names_wait=False)
+
+
 LIMITERS: dict[str, Callable[[bool], Limiter]] = {
     "kodik": kodik_limits,
     "shikimori": shikimori_limits,
+    "anidb": anidb_limits,
 }
 """The simulated upstreams, by the name of their source."""

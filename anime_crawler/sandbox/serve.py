@@ -112,6 +112,7 @@ def environment_of(url: str, arguments: argparse.Namespace) -> dict[str, str]:
         "SANDBOX_URL": url,
         "KODIK_API_TOKEN": arguments.kodik_token,
         **{f"{name.upper()}_BASE_URL": f"{url}/{name}" for name in LIMITERS},
+        "ANIDB_CLIENT": "sandbox",
         "BACKEND_BASE_URL": f"{url}/backend",
         "INTERNAL_TOKEN": arguments.internal_token,
     }

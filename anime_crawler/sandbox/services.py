@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from anime_crawler.sandbox.anidb import Anidb
 from anime_crawler.sandbox.dataset import titles_from
 from anime_crawler.sandbox.faults import Fault, Faults
 from anime_crawler.sandbox.kodik import Kodik
@@ -71,6 +72,7 @@ class Services:
         self.upstreams: dict[str, Upstream] = {
             "kodik": kodik,
             "shikimori": Shikimori(self.world),
+            "anidb": Anidb(self.world),
         }
 
     def reset(self) -> None:
