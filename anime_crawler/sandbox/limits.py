@@ -123,6 +123,10 @@ class BanningLimiter(Limiter):
         self.banned_until = now + BAN_S
         return Reply(200, b'<error code="500">banned</error>', "text/xml")
 
+    def replace(self, limits: Limits) -> None:
+        super().replace(limits)
+        self.banned_until = float("-inf")
+
 
 def anidb_limits(enforced: bool) -> Limiter:
     """One in two seconds, one in four sustained, 250 a day: what its users have found out, none of it published."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from aiohttp import web
 
 from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.limits import parse_limits
 from tests.politeness.crawl import crawl, result_of, start
 
 
@@ -38,13 +39,18 @@ def test_two_processes_share_a_quota(server, plan):
 
 
 def test_status_says_who_rests_and_until_when(scrapy, project):
-    """As a table and as JSON; a penalty that is over is gone."""
+    """As a table and as JSON: a ban, and a quota that is used up; a penalty that is over is gone."""
     budgets = Budgets(project / "var" / "politeness.sqlite")
     budgets.penalize("shikimori", 86400, "banned by the upstream")
     budgets.penalize("kodik", -1, "long over")
+    budgets.reserve("jikan", parse_limits("1/day"))
+    budgets.reserve("kitsu", parse_limits("1/min"))
     budgets.close()
-    (resting,) = json.loads(scrapy("status", "--json").stdout)["resting"]
-    assert (resting["upstream"], resting["why"]) == ("shikimori", "banned by the upstream")
-    left = datetime.fromisoformat(resting["until"]) - datetime.now(UTC)
-    assert timedelta(hours=23) < left <= timedelta(hours=24)
+    limits = {"JIKAN_LIMITS": "1/day", "KITSU_LIMITS": "1/min"}
+    resting = json.loads(scrapy("status", "--json", **limits).stdout)["resting"]
+    whys = [("jikan", "limit 1/day"), ("shikimori", "banned by the upstream")]
+    assert [(one["upstream"], one["why"]) for one in resting] == whys
+    for one in resting:
+        left = datetime.fromisoformat(one["until"]) - datetime.now(UTC)
+        assert timedelta(hours=23) < left <= timedelta(hours=24, seconds=1)
     assert "banned by the upstream" in scrapy("status").stdout
