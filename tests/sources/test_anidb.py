@@ -14,7 +14,7 @@ from scrapy.settings import Settings
 
 from anime_crawler.base_spiders import Action, ArgumentError, ResponseError
 from anime_crawler.items import Absent, Anime, Character, Episode, Item
-from anime_crawler.sources.anidb import CARD, judgement
+from anime_crawler.sources.anidb import CARD
 from anime_crawler.sources.anidb import spider as anidb_spider
 from anime_crawler.sources.anidb.parse import parse_file
 from anime_crawler.sources.anidb.schema import unpacked
@@ -28,7 +28,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
     """Time stands still, until a test lets it pass."""
     times = [NOW]
     monkeypatch.setattr(anidb_spider, "utc_now", lambda: times[0])
-    monkeypatch.setattr(judgement, "utc_now", lambda: times[0])
 
     def go_on(by: timedelta) -> None:
         times[0] += by

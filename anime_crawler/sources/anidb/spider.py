@@ -8,29 +8,34 @@ from datetime import datetime, timedelta
 from gzip import compress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from weakref import WeakKeyDictionary
 
-from pydantic import BaseModel, ConfigDict
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import (
+    ACCEPT,
     OUT_OF_QUOTA,
     Action,
     ArgumentError,
     GivenUp,
+    ResponseError,
     SourceSpider,
     Verdict,
     set_aside,
 )
 from anime_crawler.items import Absent, Anime, Character, Checkpoint, Episode, Item, Rejected, utc_now
 from anime_crawler.sources.anidb import CARD
-from anime_crawler.sources.anidb.judgement import judged, root_of
 from anime_crawler.sources.anidb.parse import items_from_anime, items_from_dump
 from anime_crawler.sources.anidb.schema import (
+    ANIME,
+    DUMP,
     GZIP,
+    Kept,
+    WebPageError,
     bears,
     drift,
     dump_records,
@@ -42,40 +47,16 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 DUMP_PATH = "/api/anime-titles.xml.gz"
-ONCE_IN = timedelta(hours=24)
-"""Before this time the dump, or the same anime, is not asked for again: either is a reason for a ban (wiki)."""
+BAN = timedelta(hours=24)
+"""Bans last 6 to 24 hours, seldom longer, and begin anew with each request."""
+PAUSE_S = 900.0
+"""After an overload, or a block in front of AniDB; a lower bound."""
 MOST_WANTED = 50_000
 """All that the catalogue wants: three times as many anime as AniDB has."""
 FEW, MOST_VANISHED = 20, 0.1
 """How many, or which part, of the known anime a dump may lack: AniDB deletes a few a week."""
 
 Yielded = Item | Rejected | Checkpoint | Request
-
-
-class Kept(BaseModel):
-    """What is remembered between runs. The checkpoint's state; 0.7 MB for 16,000 anime."""
-
-    model_config = ConfigDict(frozen=True)
-
-    dump_at: str | None = None
-    """When AniDB last gave the dump, or said that it is the same."""
-    modified: str | None = None
-    """Its ``Last-Modified``."""
-    dump: str | None = None
-    """The dump as it came, in base64, until all its titles are stored: a killed run does not ask for it again."""
-    known: dict[str, str] = {}
-    """aid -> `fingerprint` of its titles."""
-    asked: dict[str, str] = {}
-    """aid -> when its details were had; of the last `ONCE_IN`."""
-
-    def dump_due(self, now: datetime) -> datetime | None:
-        """When the dump may be asked for; ``None``: at once."""
-        due = datetime.fromisoformat(self.dump_at) + ONCE_IN if self.dump_at else now
-        return due if due > now else None
-
-    def asked_since(self, now: datetime) -> dict[str, str]:
-        """What of `asked` still holds."""
-        return {aid: at for aid, at in self.asked.items() if now - datetime.fromisoformat(at) < ONCE_IN}
 
 
 class AnidbSpider(SourceSpider):
@@ -90,10 +71,7 @@ class AnidbSpider(SourceSpider):
         "episodes": "1: the episodes too, of anime whose details are had",
         "characters": "1: the characters too, of anime whose details are had",
     }
-    custom_settings = {
-        "CONCURRENT_REQUESTS": 1,
-        "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
-    }
+    custom_settings = {"CONCURRENT_REQUESTS": 1, "CONCURRENT_REQUESTS_PER_DOMAIN": 1}
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
         super().__init__(name, **kwargs)
@@ -175,9 +153,7 @@ class AnidbSpider(SourceSpider):
         headers = {"If-Modified-Since": kept.modified} if kept.modified and kept.known else None
         meta = {"derived": True, "handle_httpstatus_list": [304]}
         url = f"{self.base_url}{DUMP_PATH}"
-        return Request(
-            url, callback=self.parse_dump, errback=self.dump_failed, headers=headers, meta=meta, dont_filter=True
-        )
+        return Request(url, callback=self.parse_dump, errback=self.failed, headers=headers, meta=meta, dont_filter=True)
 
     async def parse_dump(self, response: Response) -> AsyncIterator[Yielded]:
         """The day's titles, or the word that they are the same; then what details are wanted."""
@@ -185,7 +161,7 @@ class AnidbSpider(SourceSpider):
         if response.status == 304:
             yield self._keep(dump_at=now.isoformat())
         else:
-            root = root_of(response)
+            root = _root(response)
             if self._is_short(root):
                 yield self._keep(dump_at=now.isoformat())
                 message = "the dump lacks many anime that it had: it is not whole, and tomorrow's is waited for"
@@ -199,21 +175,17 @@ class AnidbSpider(SourceSpider):
         async for request in self._first_details():
             yield request
 
-    def dump_failed(self, failure: Failure) -> Iterator[Yielded]:
-        """Errback: without the dump nothing else is asked for, either."""
-        yield from () if self._ended_by_our_quota(failure) else self.failed(failure)
-
-    def _ended_by_our_quota(self, failure: Failure) -> bool:
-        """Whether only our own quota stands in the way of what nobody has named: then the run is done for today."""
+    def failed(self, failure: Failure) -> Iterator[Rejected]:
+        """Errback: where only our own quota stands in the way of what nobody has named, the run is done for today."""
         error = failure.value
         if not isinstance(error, GivenUp) or error.verdict.kind != OUT_OF_QUOTA or not self._is_wish:
-            return False
+            yield from super().failed(failure)
+            return
         request: Request = failure.request  # type: ignore[attr-defined]
         request.meta["unfinished"] = False
         left = sum(1 for _ in self._wishes) + len(request.cb_kwargs.get("aids", ()))
         waiting = f"; the details of {left} anime are still wanted" if left else ""
         self.run.enough(f"{error.verdict.message}{waiting}")
-        return True
 
     def _is_short(self, root: Element) -> bool:
         before = self._kept.known.keys()
@@ -296,7 +268,7 @@ class AnidbSpider(SourceSpider):
 
     def parse_anime(self, response: Response, aids: list[str], done: int) -> Iterator[Yielded]:
         """One anime with what was asked for of it; then the next."""
-        root = root_of(response)
+        root = _root(response)
         self._report_drift(root)
         if root.get("id") == aids[0]:
             yield from (item for item in items_from_anime(root, utc_now()) if isinstance(item, self._kinds))
@@ -315,7 +287,7 @@ class AnidbSpider(SourceSpider):
         elif kind == "empty_anime":
             yield self._unanswered(aids[0], str(error))
         else:
-            yield from () if self._ended_by_our_quota(failure) else self.failed(failure)
+            yield from self.failed(failure)
             return
         yield from self._go_on(aids, done)
 
@@ -336,7 +308,81 @@ class AnidbSpider(SourceSpider):
 
     def judge(self, response: Response) -> Verdict:
         """The root element decides before the status: every error of AniDB's is a 200. None is asked again at once."""
-        return judged(response)
+        if response.status == 304:
+            return ACCEPT
+        try:
+            root = _root(response)
+        except ResponseError as error:
+            return _judge_unreadable(response, error)
+        if root.tag == "error":
+            return _judge_error(root.get("code") or "", (root.text or "").strip())
+        return _judge_root(root) if response.status == 200 else _judge_status(response)
+
+
+_roots: WeakKeyDictionary[Response, Any] = WeakKeyDictionary()
+"""Parsed bodies of the responses that are alive: judged first, then read by the callback."""
+
+
+def _root(response: Response) -> Element:
+    if response not in _roots:
+        _roots[response] = root_from_body(response.body)
+    root: Element = _roots[response]
+    return root
+
+
+def _judge_error(code: str, text: str) -> Verdict:
+    words = text.casefold()
+    if "banned" in words:
+        return _blocked("AniDB has banned this address")
+    if code == "302" or "client version" in words:
+        message = f"AniDB does not know this client or its version ({text[:100]}); the version is a whole number"
+        return Verdict(Action.GIVE_UP, "client_refused", message, "ANIDB_CLIENT")
+    if code == "330" or "anime not found" in words:
+        return Verdict(Action.GIVE_UP, "not_found", "AniDB has no such anime")
+    if code == "998" or "aid missing" in words:
+        return Verdict(Action.GIVE_UP, "bad_request", f"AniDB takes the request for wrong: {text[:200]}")
+    return Verdict(Action.GIVE_UP, "refused", f"AniDB says: {text[:200]}")
+
+
+def _blocked(what: str) -> Verdict:
+    message = f"{what}; each request makes it longer, so nothing is asked before {utc_now() + BAN:%Y-%m-%d %H:%M} UTC"
+    return Verdict(Action.GIVE_UP, "blocked", message, rest_s=BAN.total_seconds())
+
+
+def _judge_root(root: Element) -> Verdict:
+    if root.tag == ANIME:
+        empty = Verdict(Action.GIVE_UP, "empty_anime", "AniDB sends an anime with nothing in it; try it another day")
+        return ACCEPT if len(root) else empty
+    if root.tag == DUMP and len(root):
+        return ACCEPT
+    return _wrong_shape(f"<{root.tag[:40]}> with {len(root)} children is no answer of AniDB's")
+
+
+def _judge_unreadable(response: Response, error: ResponseError) -> Verdict:
+    if isinstance(error, WebPageError) and response.status in (200, 403):
+        return _blocked("AniDB sends a web page, its robot check or a block")
+    if response.status != 200:
+        return _judge_status(response)
+    is_probe = urlsplit(response.url).path.endswith(CARD.probe.path) and response.body
+    return ACCEPT if is_probe else _wrong_shape(str(error))
+
+
+def _wrong_shape(message: str) -> Verdict:
+    """Not tried again at once: the same anime twice in a day, or a second dump, is a reason for a ban."""
+    return Verdict(Action.GIVE_UP, "wrong_shape", message, is_upstream_trouble=True)
+
+
+def _judge_status(response: Response) -> Verdict:
+    status = response.status
+    if status == 403:
+        return _blocked("AniDB refuses this address or its user agent (status 403)")
+    if status == 429 or status >= 500:
+        message = f"status {status}: AniDB wants a pause of a quarter of an hour at least"
+        return Verdict(Action.GIVE_UP, "overloaded", message, is_upstream_trouble=True, rest_s=PAUSE_S)
+    if 300 <= status < 400:
+        host = urlsplit((response.headers.get("Location") or b"").decode("latin-1")).hostname
+        return Verdict(Action.GIVE_UP, "moved", f"AniDB redirects to {host}", "ANIDB_BASE_URL")
+    return Verdict(Action.GIVE_UP, f"status_{status}", f"status {status}: this is not AniDB's API", "ANIDB_BASE_URL")
 
 
 def _ids(text: str) -> list[str]:
