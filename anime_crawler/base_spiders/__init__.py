@@ -13,10 +13,11 @@ from anime_crawler.base_spiders.record import (
     shape_of,
 )
 from anime_crawler.base_spiders.source_spider import RENDER, ArgumentError, Run, SourceSpider
-from anime_crawler.base_spiders.verdict import ACCEPT, Action, GivenUp, Verdict, verdict_by_status
+from anime_crawler.base_spiders.verdict import ACCEPT, OUT_OF_QUOTA, Action, GivenUp, Verdict, verdict_by_status
 
 __all__ = [
     "ACCEPT",
+    "OUT_OF_QUOTA",
     "RENDER",
     "Action",
     "ArgumentError",

@@ -11,8 +11,9 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 
 from anime_crawler.base_spiders import Action, GivenUp, Verdict
+from anime_crawler.politeness.budget import LONGEST_WAIT_S
 from anime_crawler.politeness.header import rate_limit_reset_s
-from anime_crawler.politeness.upstream import LONGEST_PENALTY_S, LONGEST_WAIT_S, Upstream, attempt_of
+from anime_crawler.politeness.upstream import LONGEST_PENALTY_S, Upstream, attempt_of
 
 PROCESS = uuid.uuid4().hex
 """Tells this process from others in what a job directory keeps."""

@@ -13,7 +13,7 @@ from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 
-from anime_crawler.base_spiders import ACCEPT, Action, GivenUp, SourceSpider, Verdict
+from anime_crawler.base_spiders import ACCEPT, OUT_OF_QUOTA, Action, GivenUp, SourceSpider, Verdict
 from anime_crawler.config import Config
 from anime_crawler.politeness.budget import BudgetError, Budgets, Wait
 from anime_crawler.politeness.limits import limits_of
@@ -24,7 +24,6 @@ POLL_S = 0.1  # a stop is noticed within this time
 LONGEST_PENALTY_S = (
     900.0  # an upstream that asks for more is taken to err, and is asked again after a quarter of an hour
 )
-LONGEST_WAIT_S = 3600.0  # an hour's window is waited for; a day's quota ends the run, which can be resumed
 DEADLINE_S = 90.0  # time that one request may fail for, over all its attempts; limits that are waited for do not count
 FATAL_EXIT_CODE = 2  # a budget file that cannot be written is a matter of configuration
 PART = "part_of_page"
@@ -83,7 +82,8 @@ class Upstream:
         request.meta["unfinished"] = True
         until = datetime.fromtimestamp(time.time() + wait.seconds).strftime("%Y-%m-%d %H:%M")
         message = f"{self.card.title} rests until {until}: {wait.reason}; run the same command after that"
-        return GivenUp(Verdict(Action.GIVE_UP, "resting", message), attempt_of(request) - 1)
+        kind = OUT_OF_QUOTA if wait.cause == "limit" else "resting"
+        return GivenUp(Verdict(Action.GIVE_UP, kind, message), attempt_of(request) - 1)
 
     def fatal(self, request: Request, message: str) -> GivenUp:
         """End the run, for a person must act; gives the error for the request, which stays pending."""
