@@ -12,16 +12,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Literal
 
 from scrapy.crawler import Crawler
 
-from anime_crawler.base_spiders import SourceSpider, Verdict
+from anime_crawler.base_spiders import OUT_OF_QUOTA, SourceSpider, Verdict
 from anime_crawler.catalogue import runs
 from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.catalogue.details import Asker, wanted_details
 from anime_crawler.catalogue.wanted import wanted
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import Progress, RunReport
@@ -164,8 +165,6 @@ class SpiderRun:
         return await self._job.catalogue.read(lambda conn: runs.load_checkpoint(conn, self._spider.card.name))
 
     async def wanted(self, limit: int, exclude: frozenset[str]) -> list[str]:
-        if self._spider.card.name != self._spider.settings["IDENTITY_SOURCE"]:
-            return []  # titles are known by the identity source's ids, which mean other anime elsewhere
         if self._claims is None:
             return await self._wanted(limit, exclude)
         taken = self._claims.claimed_elsewhere() if await self._job.worker_is_ready() else None
@@ -178,8 +177,12 @@ class SpiderRun:
         return claimed
 
     async def _wanted(self, limit: int, exclude: frozenset[str]) -> list[str]:
-        now = datetime.now(UTC)
-        return await self._job.catalogue.read(lambda conn: wanted(conn, self.id, now, limit, exclude))
+        card, now, read = self._spider.card, datetime.now(UTC), self._job.catalogue.read
+        if card.name == self._spider.settings["IDENTITY_SOURCE"]:
+            return await read(lambda conn: wanted(conn, self.id, now, limit, exclude))
+        ages = timedelta(days=card.ongoing_age_days), timedelta(days=card.other_age_days)
+        asker = Asker(card.name, card.known_as or card.name, *ages)
+        return await read(lambda conn: wanted_details(conn, asker, self.id, now, limit, exclude))
 
     def more_may_come(self) -> bool:
         if self._job.stopping:
@@ -191,8 +194,12 @@ class SpiderRun:
 
     @property
     def _claims(self) -> PatientStore | None:
-        """Where workers tell each other which ids they ask for."""
-        return self._spider.crawler.engine.scheduler.queue.store if self._job.worker else None  # type: ignore[union-attr]
+        """Where the companions of several workers tell each other which ids they ask for."""
+        worker = self._job.worker
+        if worker is None or worker.crew.spider == self._spider.name:
+            return None
+        store: PatientStore = self._spider.crawler.engine.scheduler.queue.store  # type: ignore[union-attr]
+        return store
 
     def progress(self, done: int, total: int | None) -> None:
         self._job.report.progress[self._spider.card.name] = Progress(done, total)
@@ -208,6 +215,11 @@ class SpiderRun:
             return
         self._job.upstream_failed = True
         logger.error("%s: %s", name, describe(verdict))
+
+    def enough(self, message: str) -> None:
+        name = self._spider.card.name
+        self._job.report.problem(name, OUT_OF_QUOTA, message)
+        logger.info("%s: %s", name, message)
 
 
 def describe(verdict: Verdict) -> str:

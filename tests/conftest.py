@@ -19,7 +19,15 @@ from filelock import FileLock
 
 import tests.guard.sitecustomize  # noqa: F401  its import is its effect
 from tests.guard import ROOT, clean_environment
-from tests.services import Postgres, start_postgres, start_redis, stop_postgres, stop_redis
+from tests.services import (
+    HOW_TO_INSTALL_CHROMIUM,
+    Postgres,
+    chromium_program,
+    start_postgres,
+    start_redis,
+    stop_postgres,
+    stop_redis,
+)
 
 SHARED = ROOT.parent / "shared"
 SERVICES = "ANIME_TEST_SERVICES"  # directory where the test processes of one session note what they started
@@ -101,6 +109,15 @@ def redis_url(redis_database: str) -> str:
     with redis.Redis.from_url(redis_database) as client:
         client.flushdb()
     return redis_database
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the system's Chromium."""
+    program = chromium_program()
+    if program is None:
+        pytest.fail(HOW_TO_INSTALL_CHROMIUM)
+    return program
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import redis
 
+from anime_crawler.politeness.chromium import PROGRAMS
+
 # Where packagers put the server's programs: Debian, Homebrew on Apple and on Intel machines.
 POSTGRES_PLACES = (
     "/usr/lib/postgresql/*/bin",
@@ -33,6 +35,10 @@ HOW_TO_INSTALL = (
 HOW_TO_INSTALL_REDIS = (
     "Redis is not installed and could not be installed from here: "
     "run `apt-get install redis-server` as root, or `brew install redis`"
+)
+HOW_TO_INSTALL_CHROMIUM = (
+    "Chromium is not installed and could not be installed from here: "
+    "run `apt-get install chromium` as root, or `brew install chromium`"
 )
 
 
@@ -118,6 +124,11 @@ def stop_redis(state: Path) -> None:
         state.unlink()
 
 
+def chromium_program() -> str | None:
+    """Path of the system's Chromium; ``None``: not installed."""
+    return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
 def _until(call: Callable[[], object]) -> None:
     """Wait for a server that has just been started."""
     for _ in range(200):
@@ -170,8 +181,14 @@ def install() -> list[str]:
         _install("postgresql", "postgresql")
     if not shutil.which("redis-server"):
         _install("redis-server", "redis")
-    missing = [] if postgres_programs() else [HOW_TO_INSTALL]
-    return missing if shutil.which("redis-server") else [*missing, HOW_TO_INSTALL_REDIS]
+    if not chromium_program():
+        _install("chromium", "chromium")
+    found = {
+        HOW_TO_INSTALL: postgres_programs(),
+        HOW_TO_INSTALL_REDIS: shutil.which("redis-server"),
+        HOW_TO_INSTALL_CHROMIUM: chromium_program(),
+    }
+    return [how for how, program in found.items() if not program]
 
 
 def _install(debian: str, homebrew: str) -> None:

@@ -12,11 +12,13 @@ from anime_crawler.base_spiders.record import (
     set_aside,
     shape_of,
 )
-from anime_crawler.base_spiders.source_spider import ArgumentError, Run, SourceSpider
-from anime_crawler.base_spiders.verdict import ACCEPT, Action, GivenUp, Verdict, verdict_by_status
+from anime_crawler.base_spiders.source_spider import RENDER, ArgumentError, Run, SourceSpider
+from anime_crawler.base_spiders.verdict import ACCEPT, OUT_OF_QUOTA, Action, GivenUp, Verdict, verdict_by_status
 
 __all__ = [
     "ACCEPT",
+    "OUT_OF_QUOTA",
+    "RENDER",
     "Action",
     "ArgumentError",
     "Drift",

@@ -19,6 +19,10 @@ UNREADABLE = frozenset({"not_json", "wrong_shape", "challenge"})
 """Kinds of verdict that say: an answer came, but not the one that was asked for."""
 
 
+RENDER = {"render": "browser: scripts of the pages run in Chromium before they are read; plain requests need none"}
+"""The argument of crawled sites, for the `arguments` of their spiders; the crawl command starts the browser."""
+
+
 class ArgumentError(ValueError):
     """A wrong ``-a name=value``; exit code 2, the message lists what applies."""
 
@@ -35,7 +39,11 @@ class Run(Protocol):
         """State of the last stored `Checkpoint` of this spider, also from an earlier run; ``None``: never ran."""
 
     async def wanted(self, limit: int, exclude: frozenset[str]) -> list[str]:
-        """Anime ids whose metadata this source is to fetch: new first, then changed, then due; no repeats."""
+        """Ids of this source whose details it is to fetch, most wanted first; none that this run has asked for.
+
+        The identity source gets those of all titles, any other those that anime of other sources name; the latter
+        tells by `Checkpoint.asked` what it has asked for.
+        """
 
     def more_may_come(self) -> bool:
         """Whether another spider of the job still runs and may make further ids wanted."""
@@ -53,6 +61,9 @@ class Run(Protocol):
     def fail(self, verdict: Verdict) -> None:
         """The upstream refused or stayed away: the run ends incomplete (exit code 3) and can be resumed."""
 
+    def enough(self, message: str) -> None:
+        """The run has done what the day's quota allows, and ends as done; the sentence says what is left for when."""
+
 
 class SourceSpider(Spider):
     """Base of all spiders. A source sets `card`, `arguments`, `start`, its callbacks and its judgement.
@@ -63,6 +74,12 @@ class SourceSpider(Spider):
     card: ClassVar[SourceCard]
     arguments: ClassVar[Mapping[str, str]] = {}
     """Spider arguments (``-a name=value``) and one line of help for each."""
+    lookups: ClassVar[frozenset[str]] = frozenset({"ids", "titles"})
+    """Arguments that name what is wanted. A run with one of them is a lookup, every other run a walk for news."""
+    oldest_in_walks_s: ClassVar[float] = 0
+    """How old an answer out of the HTTP cache may be that serves a walk. 0, none, unless the upstream bans those who
+    ask again: a list that is a day old hides what is new, pages of different age do not fit together, and what a
+    walk leads to is asked for because it may have changed."""
     run: Run
     base_url: str
     """The upstream's address: the setting on the card, else the card's default; no trailing slash."""
@@ -75,9 +92,16 @@ class SourceSpider(Spider):
         if unknown:
             known = "".join(f"\n  -a {name}=…  {help_}" for name, help_ in self.arguments.items())
             raise ArgumentError(f"{self.name} has no argument {', '.join(unknown)}; it has:{known}")
+        if kwargs.get("render", "browser") != "browser":
+            raise ArgumentError(f"render={kwargs['render']}: browser is wanted, or nothing")
         super().__init__(name)
         self.args = dict(kwargs)
         self.base_url = self.card.base_url
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether its pages are shown in a browser before they are read."""
+        return "render" in self.args
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
@@ -95,6 +119,11 @@ class SourceSpider(Spider):
         """First requests; nothing when the frontier still holds requests of an interrupted run."""
         raise NotImplementedError
         yield
+
+    @property
+    def is_lookup(self) -> bool:
+        """Whether this run asks for what is named."""
+        return bool(self.lookups & self.args.keys())
 
     def judge(self, response: Response) -> Verdict:
         """What this response means; sources that say it in the body override this."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import json
 import logging
 import os
 import signal
@@ -35,6 +36,7 @@ from anime_crawler.job import BUDGETS, Exit, Job, drift_counts
 from anime_crawler.pipelines.feed import end_if_feed_failed
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.chromium import browser_settings
 from anime_crawler.shared_run import crew_of, group_of, leave, turn_to_deliver, use_redis, working
 
 logger = logging.getLogger(__name__)
@@ -60,12 +62,14 @@ class Command(ScrapyCrawl):
 
     def _run_spider(self, name: str, arguments: dict[str, str]) -> int:
         assert self.crawler_process is not None and self.settings is not None
+        arguments.pop("_job", None)  # scrapyd's number for this process; a run goes on under the next one
         config = config_from(self.settings)
         names = [name, *self.settings.getdict("COMPANIONS").get(name, [])]
         spiders = [self._load(n) for n in names]
         for spider in spiders:
             require_secrets(spider, config)
-        spiders[0](**arguments)  # a wrong argument stops here, before anything is opened
+        main_spider = spiders[0](**arguments)  # a wrong argument stops here, before anything is opened
+        browser = browser_settings(config, main_spider.card, self.settings) if main_spider.is_rendered else {}
         secrets.install(config)
         quiet_libraries(self.settings["LOG_LEVEL"])
         spare_the_garbage_collector()
@@ -76,7 +80,7 @@ class Command(ScrapyCrawl):
                 locks.enter_context(catalogue_lock(config.database_url, f"crawl-{lock}", group))
             if not group:
                 locks.enter_context(catalogue_lock(config.database_url, "deliver"))
-            main = MainJob(self, config, spiders, arguments)
+            main = MainJob(self, config, spiders, arguments, browser)
             return run_in_reactor(self.crawler_process, main.run)
 
     def _load(self, name: str) -> type[SourceSpider]:
@@ -93,14 +97,21 @@ class MainJob:
     """From opening the catalogue to the exit code."""
 
     def __init__(
-        self, command: Command, config: Config, spiders: Sequence[type[SourceSpider]], arguments: dict[str, str]
+        self,
+        command: Command,
+        config: Config,
+        spiders: Sequence[type[SourceSpider]],
+        arguments: dict[str, str],
+        browser: dict[str, Any],
     ) -> None:
+        """Settings of the browser, if any, are for the first spider, as the arguments are."""
         assert command.settings is not None
         self.settings = command.settings
         self.process = command.crawler_process
         self.config = config
         self.spiders = spiders
         self.arguments = arguments
+        self.browser = browser
         self.dry_run = command.settings.getbool("DRY_RUN")
         self.is_shared = bool(config.redis_url) and not self.dry_run
 
@@ -110,7 +121,7 @@ class MainJob:
         try:
             crew = crew_of(self.config, self.settings, self.spiders[0].name) if self.is_shared else None
             job = await self._begin(catalogue, joins=bool(crew and crew.others()))
-            with watch_signals(job), Heartbeat():
+            with watch_signals(job), Heartbeat(job.report):
                 async with working(crew, job, self.settings) if crew else nullcontext():
                     return await self._crawl_and_deliver(job)
         finally:
@@ -174,7 +185,9 @@ class MainJob:
         settings.set("DOWNLOAD_TIMEOUT", self.config.http_timeout_seconds, priority="cmdline")
         if self.dry_run:
             settings.set("JOBDIR", None, priority="cmdline")  # what is rolled back must not count as done there
-        if spider is not self.spiders[0]:
+        if spider is self.spiders[0]:
+            settings.setdict(self.browser, priority="cmdline")
+        else:
             settings.set("FEEDS", {}, priority="cmdline")  # two crawlers would overwrite each other's file
             if jobdir := settings.get("JOBDIR"):
                 settings.set("JOBDIR", str(Path(jobdir) / spider.name), priority="cmdline")
@@ -228,6 +241,8 @@ class MainJob:
             message = f"the run report cannot be written: {error}. Make room if the disk is full; the catalogue has it"
             code = report["exit_code"] = complain(RuntimeError(message), Exit.CONFIGURATION)
         print_summary(job.report, report, result)
+        if self.settings["LOG_FILE"]:  # where scrapyd shows it
+            logger.info("run report: %s", json.dumps(report, ensure_ascii=False))
         return code
 
     def _record_end(self, conn: Any, job: Job, code: int, report: dict[str, Any], is_last: bool) -> None:
@@ -239,7 +254,14 @@ class MainJob:
 def quiet_libraries(level: str) -> None:
     """Without ``-L DEBUG``: no lists of loaded components, no dump of stats that the run report has."""
     if level != "DEBUG":
-        for name in ("alembic", "scrapy.addons", "scrapy.crawler", "scrapy.middleware", "scrapy.statscollectors"):
+        for name in (
+            "alembic",
+            "scrapy.addons",
+            "scrapy.crawler",
+            "scrapy.middleware",
+            "scrapy.statscollectors",
+            "scrapy-playwright",
+        ):
             logging.getLogger(name).setLevel(logging.WARNING)
 
 

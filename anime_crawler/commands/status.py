@@ -13,7 +13,7 @@ from rich.table import Table
 from scrapy.commands import ScrapyCommand
 from scrapy.spiderloader import SpiderLoader
 
-from anime_crawler.base_spiders import SourceSpider
+from anime_crawler.base_spiders import SourceCard, SourceSpider
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.status import read_status
 from anime_crawler.commands import complain, config_from
@@ -70,8 +70,13 @@ class Command(ScrapyCommand):
         cards = [cast("type[SourceSpider]", loader.load(name)).card for name in loader.list()]
         return {
             "budgets": {card.name: budgets.used(card.name, limits_of(config, card)) for card in cards},
-            "resting": [_rest(card.name, wait) for card in cards if (wait := budgets.resting(card.name))],
+            "resting": [_rest(card.name, wait) for card in cards if (wait := _pause(budgets, config, card))],
         }
+
+
+def _pause(budgets: Budgets, config: Config, card: SourceCard) -> Wait | None:
+    """Why the upstream is not asked for hours: a penalty, a ban, or a quota that is used up."""
+    return budgets.resting(card.name) or budgets.exhausted(card.name, limits_of(config, card))
 
 
 def _rest(upstream: str, wait: Wait) -> dict[str, Any]:

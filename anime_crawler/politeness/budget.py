@@ -17,6 +17,7 @@ from anime_crawler.config import ConfigError
 from anime_crawler.politeness.clock import SharedClock, SystemClock
 from anime_crawler.politeness.limits import Limits, Window
 
+LONGEST_WAIT_S = 3600.0  # an hour's window is waited for; a day's quota ends the run, which can be resumed
 BREAKER_THRESHOLD = 5  # failures in a row: fewer happen when one worker of the upstream restarts
 FIRST_REST_S = 30.0  # long enough for a restart of the upstream
 LONGEST_REST_S = 300.0  # with doubling: 5 requests and 4 probes in the first ten minutes of an outage
@@ -134,6 +135,12 @@ class Budgets:
         """The penalty or ban that holds now, if any."""
         with self._transaction() as now:
             return _penalty(self._state(upstream), now)
+
+    def exhausted(self, upstream: str, limits: Limits) -> Wait | None:
+        """The window that has no room for longer than a run waits, a day's quota, if any."""
+        with self._transaction() as now:
+            wait = self._full(upstream, limits, now)
+        return wait if wait and wait.seconds > LONGEST_WAIT_S else None
 
     def _is_untroubled(self, upstream: str) -> bool:
         """A read of some microseconds, so that an upstream without limits costs no transaction per request."""

@@ -16,6 +16,8 @@ from scrapy.responsetypes import responsetypes
 NEGOTIATED = ("accept", "accept-language", "content-type")
 """Always in the key: APIs choose by them and forget to say so in ``Vary``."""
 STORED_AT = struct.Struct(">d")
+HTTP, RESULT = "http_cache", "result_cache"
+"""Families of keys: answers of upstreams, and what lookups gave of them. ``scrapy cache`` knows both."""
 FORMAT = b"1"  # in every key: a change of the format makes the old entries unfindable, and they expire
 
 
@@ -29,6 +31,7 @@ class Key:
 
     source: str
     digest: str
+    family: str = HTTP
 
 
 @dataclass
@@ -75,9 +78,19 @@ def stored_at(value: bytes) -> float:
     return float(STORED_AT.unpack(value[: STORED_AT.size])[0])
 
 
-def key_of(source: str, request: Request, vary: Sequence[str] = ()) -> Key:
-    """The key of a request's answer: method, address, body, and the headers that choose among answers."""
+def key_of(source: str, request: Request, vary: Sequence[str] = (), form: str = "") -> Key:
+    """The key of a request's answer: method, address, body, and the headers that choose among answers.
+
+    Args:
+        form: tells answers that we have changed from those as they came.
+    """
     names = (*NEGOTIATED, *vary)
     chosen = [f"{name}: ".encode() + b", ".join(request.headers.getlist(name)) for name in names]
-    parts = (FORMAT, request.method.encode(), request.url.encode(), sha256(request.body).digest(), *chosen)
+    parts = (
+        FORMAT + form.encode(),
+        request.method.encode(),
+        request.url.encode(),
+        sha256(request.body).digest(),
+        *chosen,
+    )
     return Key(source, sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).hexdigest())

@@ -34,6 +34,10 @@ class BrokenEncoding(Exception):  # noqa: N818
     """The body is not in the encoding that its headers state."""
 
 
+class NotShown(Exception):  # noqa: N818
+    """Chromium could not show the page; see ``browser.py``."""
+
+
 class SecretDownloadHandler(HTTP11DownloadHandler):
     """Sends a copy of the request with the card's secrets, unpacks the body, and ends early when the run is stopped.
 
@@ -42,6 +46,7 @@ class SecretDownloadHandler(HTTP11DownloadHandler):
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
+        self._pool.retryAutomatically = False  # Twisted repeats a GET unseen, past every limit
         self._upstream = Upstream(crawler)
         self._compression = HttpCompressionMiddleware(crawler=crawler)
         self._redactor = Redactor(self._upstream.config)

@@ -11,8 +11,9 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 
 from anime_crawler.base_spiders import Action, GivenUp, Verdict
+from anime_crawler.politeness.budget import LONGEST_WAIT_S
 from anime_crawler.politeness.header import rate_limit_reset_s
-from anime_crawler.politeness.upstream import LONGEST_PENALTY_S, LONGEST_WAIT_S, Upstream, attempt_of
+from anime_crawler.politeness.upstream import LONGEST_PENALTY_S, Upstream, attempt_of
 
 PROCESS = uuid.uuid4().hex
 """Tells this process from others in what a job directory keeps."""
@@ -48,9 +49,12 @@ class PolitenessMiddleware:
             return response
         if response.status == 429:
             self._upstream.count("429")
-        seconds = rate_limit_reset_s(response.headers, time.time())
+        card = self._upstream.card
+        seconds = rate_limit_reset_s(
+            response.headers, time.time(), reserve=card.limit_reserve, unsaid_s=card.limit_rest_s
+        )
         if seconds:
-            self._upstream.penalize(request, seconds, "X-RateLimit-Remaining is 0")
+            self._upstream.penalize(request, seconds, "X-RateLimit-Remaining is low")
         return response
 
     def _forget_an_earlier_process(self, request: Request) -> None:

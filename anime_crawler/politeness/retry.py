@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from typing import Any, Self
+from dataclasses import replace
+from typing import Self
 
 from scrapy import Request, exceptions
 from scrapy.crawler import Crawler
@@ -18,7 +19,7 @@ from scrapy.http import Response
 from anime_crawler.base_spiders import Action, GivenUp, Verdict
 from anime_crawler.config import Config
 from anime_crawler.failure import Failure, log_failure
-from anime_crawler.politeness.handler import BodyTooLarge, BrokenEncoding
+from anime_crawler.politeness.handler import BodyTooLarge, BrokenEncoding, NotShown
 from anime_crawler.politeness.header import retry_after_s
 from anime_crawler.politeness.upstream import ForeignHost, Upstream, attempt_of
 
@@ -39,6 +40,7 @@ VERDICTS: dict[type[Exception], Verdict] = {
     exceptions.DownloadFailedError: _trouble("connection_lost", "the connection broke"),
     exceptions.ResponseDataLossError: _trouble("truncated", "the answer broke off"),
     BrokenEncoding: _trouble("broken_encoding", "the compressed body could not be unpacked"),
+    NotShown: Verdict(Action.RETRY, "not_shown", "Chromium could not show the page"),
     BodyTooLarge: Verdict(Action.GIVE_UP, "too_large", "the body is larger than the source card allows"),
     exceptions.DownloadCancelledError: Verdict(
         Action.GIVE_UP, "too_large", "the body is larger than the source card allows"
@@ -53,17 +55,15 @@ VERDICTS: dict[type[Exception], Verdict] = {
 class RetryMiddleware:
     """Asks the spider's `judge` about each response."""
 
-    def __init__(self, upstream: Upstream, crawler: Crawler) -> None:
+    def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
-        self._crawler = crawler
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(Upstream(crawler), crawler)
+        return cls(Upstream(crawler))
 
     def process_response(self, request: Request, response: Response) -> Response | Request:
-        spider: Any = self._crawler.spider
-        verdict: Verdict = spider.judge(response)
+        verdict = self._upstream.judge(request, response)
         if "cached" not in response.flags:  # an old answer says nothing of how the upstream is now
             self._upstream.note_health(request, verdict.is_upstream_trouble)
         if verdict.action is Action.ACCEPT:
@@ -74,6 +74,8 @@ class RetryMiddleware:
         verdict = next((verdict for kind, verdict in VERDICTS.items() if isinstance(exception, kind)), None)
         if verdict is None:
             return None
+        if isinstance(exception, NotShown):
+            verdict = replace(verdict, message=f"{verdict.message}: {exception}")
         if verdict.is_upstream_trouble:
             self._upstream.note_health(request, is_trouble=True)
         return self._after_failure(request, verdict, None)
@@ -107,7 +109,7 @@ class RetryMiddleware:
         if asked_s and verdict.action is Action.RETRY:
             self._upstream.penalize(request, asked_s, "Retry-After")
         elif response and response.status == 429:
-            self._upstream.penalize(request, pause_s, "it asks us to slow down")
+            self._upstream.penalize(request, self._upstream.card.limit_rest_s or pause_s, "it asks us to slow down")
 
     def _log(self, request: Request, verdict: Verdict, attempt: int, response: Response | None) -> None:
         self._upstream.count(f"failed {verdict.kind}")

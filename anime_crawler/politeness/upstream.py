@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from scrapy import Request
 from scrapy.crawler import Crawler
+from scrapy.http import Response
 
-from anime_crawler.base_spiders import Action, GivenUp, SourceSpider, Verdict
+from anime_crawler.base_spiders import ACCEPT, OUT_OF_QUOTA, Action, GivenUp, SourceSpider, Verdict
 from anime_crawler.config import Config
 from anime_crawler.politeness.budget import BudgetError, Budgets, Wait
 from anime_crawler.politeness.limits import limits_of
@@ -23,9 +24,10 @@ POLL_S = 0.1  # a stop is noticed within this time
 LONGEST_PENALTY_S = (
     900.0  # an upstream that asks for more is taken to err, and is asked again after a quarter of an hour
 )
-LONGEST_WAIT_S = 3600.0  # an hour's window is waited for; a day's quota ends the run, which can be resumed
 DEADLINE_S = 90.0  # time that one request may fail for, over all its attempts; limits that are waited for do not count
 FATAL_EXIT_CODE = 2  # a budget file that cannot be written is a matter of configuration
+PART = "part_of_page"
+"""Request meta: a script, or what a script asks for, of a page that is shown in a browser."""
 
 
 class ForeignHost(Exception):  # noqa: N818  named for what it says
@@ -58,6 +60,12 @@ class Upstream:
         if origin(request.url) not in map(origin, (self.base_url, *others)):
             raise ForeignHost(f"{request.url} is not on {self.base_url}; it was not requested")
 
+    def judge(self, request: Request, response: Response) -> Verdict:
+        """The spider's verdict; it knows pages only, so of a page's part it is enough that it came."""
+        if PART in request.meta and response.status == 200:
+            return ACCEPT
+        return cast("SourceSpider", self._crawler.spider).judge(response)
+
     def is_stopping(self) -> bool:
         """Whether the run or this spider is about to end."""
         slot = self._crawler.engine._slot
@@ -74,7 +82,13 @@ class Upstream:
         request.meta["unfinished"] = True
         until = datetime.fromtimestamp(time.time() + wait.seconds).strftime("%Y-%m-%d %H:%M")
         message = f"{self.card.title} rests until {until}: {wait.reason}; run the same command after that"
-        return GivenUp(Verdict(Action.GIVE_UP, "resting", message), attempt_of(request) - 1)
+        kind = OUT_OF_QUOTA if wait.cause == "limit" else "resting"
+        return GivenUp(Verdict(Action.GIVE_UP, kind, message), attempt_of(request) - 1)
+
+    def fatal(self, request: Request, message: str) -> GivenUp:
+        """End the run, for a person must act; gives the error for the request, which stays pending."""
+        self._job.fatal(message, FATAL_EXIT_CODE)
+        return self.stopped(request)
 
     async def pause(self, request: Request, seconds: float, reason: str) -> None:
         """Wait, telling people why and until when.
@@ -95,6 +109,10 @@ class Upstream:
     def count(self, name: str, n: int = 1) -> None:
         """Add to a counter of the run report."""
         self._job.report.count(self.name, name, n)
+
+    def is_troubled(self) -> bool:
+        """Whether the run report says that something went wrong with it."""
+        return any(problem["service"] == self.name for problem in self._job.report.problems)
 
     def reserve(self, request: Request) -> Wait | None:
         """See `Budgets.reserve`."""
@@ -121,8 +139,7 @@ class Upstream:
         try:
             return call()
         except BudgetError as error:
-            self._job.fatal(str(error), FATAL_EXIT_CODE)
-            raise self.stopped(request) from error
+            raise self.fatal(request, str(error)) from error
 
 
 def origin(url: str) -> tuple[str, str | None, int | None, bool]:

@@ -13,11 +13,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from anime_crawler.backend.reference.app import create_app as create_backend
 from anime_crawler.sandbox.control import Control
 from anime_crawler.sandbox.gate import Gate, LoggingGate
+from anime_crawler.sandbox.robots import ROBOTS
 from anime_crawler.sandbox.services import Options, Services
 
 
 def create_app(options: Options, directory: Path) -> ASGIApp:
-    """Each upstream below its name (``/kodik``, ``/shikimori``, …), ``/backend``, and ``/_sandbox``.
+    """Each upstream below its name (``/kodik``, ``/shikimori``, …), ``/robots.txt``, ``/backend``, and ``/_sandbox``.
 
     Args:
         directory: where the backend's database goes when the options name none.
@@ -35,6 +36,7 @@ def create_app(options: Options, directory: Path) -> ASGIApp:
 
     others = Starlette(routes=[Mount("/_sandbox", Control(services).router())], lifespan=lifespan)
     gates: dict[str, ASGIApp] = {name: Gate(name, services) for name in services.upstreams}
+    gates["robots.txt"] = gates.pop(ROBOTS)
     gates["backend"] = LoggingGate("backend", backend, services.log)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from anime_crawler.sandbox.malice import malicious
-from anime_crawler.sandbox.wire import Call, Reply, html_reply, json_reply
+from anime_crawler.sandbox.script_page import script
+from anime_crawler.sandbox.wire import Call, Reply, cloudflare_reply, html_reply, json_reply
 
 Answer = Callable[[], Reply]
 Options = dict[str, Any]
@@ -77,6 +78,11 @@ def challenge(_call: Call, _answer: Answer, options: Options) -> Reply:
     """DDoS-Guard's page with `status` (403)."""
     reply = html_reply(options.get("status", 403), "DDOS-GUARD")
     return replace(reply, headers={"server": "ddos-guard", "set-cookie": "__ddg1_=sandbox; Path=/"})
+
+
+def cloudflare(_call: Call, _answer: Answer, options: Options) -> Reply:
+    """Cloudflare's challenge with `status` (403)."""
+    return cloudflare_reply(options.get("status", 403))
 
 
 def body(_call: Call, _answer: Answer, options: Options) -> Reply:
@@ -186,9 +192,11 @@ def malice(_call: Call, answer: Answer, _options: Options) -> Reply:
 
 
 def records(page: Any) -> list[Any]:
-    """The records of a Kodik page or a GraphQL answer."""
-    found = page["results"] if "results" in page else page.get("data", {}).get("animes", [])
-    return list(found)
+    """The records of an answer: the first list in it, however deep; Kodik's ``results``, Kitsu's ``data``."""
+    if isinstance(page, list):
+        return page
+    inner = page.values() if isinstance(page, dict) else ()
+    return next(filter(None, map(records, inner)), [])
 
 
 def put(target: Any, path: list[str], value: Any, remove: bool) -> None:
@@ -217,6 +225,7 @@ DAMAGES: dict[str, Callable[[Call, Answer, Options], Reply]] = {
         truncated,
         html,
         challenge,
+        cloudflare,
         body,
         oversized,
         bomb,
@@ -230,5 +239,6 @@ DAMAGES: dict[str, Callable[[Call, Answer, Options], Reply]] = {
         replaced,
         wrong_shape,
         malice,
+        script,
     )
 }

@@ -26,6 +26,8 @@ SHARES = {
 """Percent of titles that a source knows: about what the real catalogues have of each other."""
 OFFSETS = {"anilist": 100_000, "kitsu": 40_000, "anidb": 5_000, "anisearch": 10_000}
 """How far a source's numbers lie from the world's. MyAnimeList's are the world's own."""
+SHY = ("kitsu",)
+"""Sources that show adult titles after a login only: the id exists, but nobody gets anything for it."""
 NAMED = ("animeschedule", "anime_planet")
 """Sources whose ids are words of the title."""
 MAX_CAST = 6
@@ -66,8 +68,9 @@ def ids_elsewhere(title: Title) -> dict[str, str]:
 
 
 def known_at(source: str, world: World) -> dict[str, Title]:
-    """Every title that the source knows, by its id there."""
-    found = ((id_at(source, title), title) for title in world.titles.values())
+    """Every title that the source knows and shows, by its id there."""
+    shown = (title for title in world.titles.values() if not (source in SHY and title.rating == "rx"))
+    found = ((id_at(source, title), title) for title in shown)
     return {number: title for number, title in found if number is not None}
 
 

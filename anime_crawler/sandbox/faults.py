@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from anime_crawler.sandbox.damage import DAMAGES
 from anime_crawler.sandbox.limits import LIMITERS
+from anime_crawler.sandbox.robots import ROBOTS
 from anime_crawler.sandbox.wire import Call, Reply
 
 
@@ -23,7 +24,7 @@ class Fault(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     service: str
-    """The backend has switches of its own: POST /backend/_reference/faults."""
+    """An upstream, or ``robots``. The backend has switches of its own: POST /backend/_reference/faults."""
     kind: str
     """A name in `damage.DAMAGES`."""
     count: int | None = Field(None, ge=0)
@@ -40,8 +41,8 @@ class Fault(BaseModel):
     @field_validator("service")
     @classmethod
     def _simulated(cls, service: str) -> str:
-        if service not in LIMITERS:
-            raise ValueError(f"there is no upstream {service!r}; there are: {', '.join(LIMITERS)}")
+        if service not in (*LIMITERS, ROBOTS):
+            raise ValueError(f"there is no upstream {service!r}; there are: {', '.join((*LIMITERS, ROBOTS))}")
         return service
 
     @field_validator("kind")

@@ -20,7 +20,7 @@ from anime_crawler.backend.reference.server import listen, make_server
 from anime_crawler.sandbox.app import create_app
 from anime_crawler.sandbox.faults import Fault, fault_from_text
 from anime_crawler.sandbox.limits import LIMITERS
-from anime_crawler.sandbox.services import INTERNAL_TOKEN, KODIK_TOKEN, Options
+from anime_crawler.sandbox.services import INTERNAL_TOKEN, TOKEN_SETTINGS, TOKENS, Options
 
 HOST = "127.0.0.1"
 """Loopback only: it has no defence and opens to everyone who knows its published tokens."""
@@ -48,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--catalogue", type=Path, metavar="FILE", help="real titles from a data set (jsonl.gz)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="every request as a JSON line")
     parser.add_argument("--now", type=int, default=Options.now, metavar="SECONDS", help="the world's present")
-    parser.add_argument("--kodik-token", default=KODIK_TOKEN, help=f"({KODIK_TOKEN})")
+    for source, token in TOKENS.items():
+        parser.add_argument(f"--{source}-token", default=token, help=f"({token})")
     parser.add_argument("--internal-token", default=INTERNAL_TOKEN, help=f"({INTERNAL_TOKEN})")
     parser.add_argument("--backend-database", metavar="URL", help="database of the backend (a file of its own)")
     parser.add_argument("--json", action="store_true", dest="as_json", help="print the addresses as one line of JSON")
@@ -72,10 +73,15 @@ def options_from(arguments: argparse.Namespace) -> Options:
         catalogue=arguments.catalogue,
         log=arguments.log,
         faults=arguments.faults,
-        kodik_token=arguments.kodik_token,
+        tokens=tokens_in(arguments),
         internal_token=arguments.internal_token,
         backend_database=arguments.backend_database,
     )
+
+
+def tokens_in(arguments: argparse.Namespace) -> dict[str, str]:
+    """The tokens that the upstreams take, by upstream."""
+    return {source: getattr(arguments, f"{source}_token") for source in TOKENS}
 
 
 def serve(arguments: argparse.Namespace) -> None:
@@ -110,8 +116,9 @@ def environment_of(url: str, arguments: argparse.Namespace) -> dict[str, str]:
     """The settings that lead a crawl to this sandbox."""
     return {
         "SANDBOX_URL": url,
-        "KODIK_API_TOKEN": arguments.kodik_token,
+        **{TOKEN_SETTINGS[source]: token for source, token in tokens_in(arguments).items()},
         **{f"{name.upper()}_BASE_URL": f"{url}/{name}" for name in LIMITERS},
+        "ANIDB_CLIENT": "sandbox",
         "BACKEND_BASE_URL": f"{url}/backend",
         "INTERNAL_TOKEN": arguments.internal_token,
     }

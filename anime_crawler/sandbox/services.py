@@ -7,18 +7,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from anime_crawler.sandbox.anidb import Anidb
+from anime_crawler.sandbox.anilist import Anilist
+from anime_crawler.sandbox.anime_planet import AnimePlanet
+from anime_crawler.sandbox.animeschedule import AnimeSchedule
+from anime_crawler.sandbox.anisearch import AniSearch
 from anime_crawler.sandbox.dataset import titles_from
 from anime_crawler.sandbox.faults import Fault, Faults
+from anime_crawler.sandbox.jikan import Jikan
+from anime_crawler.sandbox.kitsu import Kitsu
 from anime_crawler.sandbox.kodik import Kodik
-from anime_crawler.sandbox.limits import LIMITERS
+from anime_crawler.sandbox.limits import LIMITERS, Limiter
 from anime_crawler.sandbox.log import Log
 from anime_crawler.sandbox.mutation import MutationError, Mutator
+from anime_crawler.sandbox.robots import ROBOTS, Robots
 from anime_crawler.sandbox.shikimori import Shikimori
 from anime_crawler.sandbox.wire import Call, Reply
 from anime_crawler.sandbox.world import NOW, World
 
-KODIK_TOKEN = "sandbox-kodik-token"  # noqa: S105 - opens nothing but the sandbox
-INTERNAL_TOKEN = "sandbox-internal-token"  # noqa: S105
+TOKEN_SETTINGS = {"kodik": "KODIK_API_TOKEN", "animeschedule": "ANIMESCHEDULE_TOKEN"}
+"""Upstreams that want a token, and the setting that a crawl takes it from."""
+TOKENS = {source: f"sandbox-{source}-token" for source in TOKEN_SETTINGS}
+"""They open nothing but the sandbox."""
+INTERNAL_TOKEN = "sandbox-internal-token"  # noqa: S105 - opens nothing but the sandbox
 
 
 class Upstream(Protocol):
@@ -41,7 +52,8 @@ class Options:
     """Real titles from a data set file instead of invented ones."""
     log: Path | None = None
     faults: list[Fault] = field(default_factory=list)
-    kodik_token: str = KODIK_TOKEN
+    tokens: dict[str, str] = field(default_factory=lambda: dict(TOKENS))
+    """By upstream."""
     internal_token: str = INTERNAL_TOKEN
     backend_database: str | None = None
     """``None``: a SQLite file that goes when the sandbox goes."""
@@ -52,12 +64,13 @@ class Services:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.log = Log((*LIMITERS, "backend"), options.log)
+        self.log = Log((*LIMITERS, ROBOTS, "backend"), options.log)
         self.faults = Faults()
         self.faults.active += options.faults
         self.per_request = 0
         """Mutations before each list page."""
         self.limiters = {name: limiter(options.enforced) for name, limiter in LIMITERS.items()}
+        self.limiters[ROBOTS] = Limiter([], enforced=False, names_wait=False)
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -66,11 +79,19 @@ class Services:
         given = titles_from(options.catalogue, options.titles, options.seed, options.now) if options.catalogue else None
         self.world = World(options.seed, options.titles, options.now, given)
         self.mutator = Mutator(self.world)
-        kodik = Kodik(self.world, options.kodik_token)
+        kodik = Kodik(self.world, options.tokens["kodik"])
         kodik.walking = self._mutate_while_walking
         self.upstreams: dict[str, Upstream] = {
             "kodik": kodik,
             "shikimori": Shikimori(self.world),
+            "jikan": Jikan(self.world),
+            "anilist": Anilist(self.world),
+            "kitsu": Kitsu(self.world),
+            "animeschedule": AnimeSchedule(self.world, options.tokens["animeschedule"]),
+            "anisearch": AniSearch(self.world),
+            "anime_planet": AnimePlanet(self.world),
+            ROBOTS: Robots(),
+            "anidb": Anidb(self.world),
         }
 
     def reset(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
@@ -70,3 +70,9 @@ def html_reply(status: int, title: str) -> Reply:
     """An HTML page where a client hopes for JSON."""
     page = f"<!doctype html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
     return Reply(status, page.encode(), "text/html; charset=utf-8")
+
+
+def cloudflare_reply(status: int) -> Reply:
+    """Cloudflare's challenge in front of a site."""
+    reply = html_reply(status, "Just a moment...")
+    return replace(reply, headers={"server": "cloudflare", "cf-mitigated": "challenge"})

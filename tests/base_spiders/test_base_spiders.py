@@ -13,6 +13,7 @@ from scrapy.settings import Settings
 from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import (
+    RENDER,
     Action,
     ArgumentError,
     Drift,
@@ -174,3 +175,19 @@ def test_json_values_have_names():
     assert [shape_of(v) for v in ({}, [], "", None, True, 1.5)] == [
         *("an object", "a list", "a text", "null", "a boolean", "a number")
     ]
+
+
+class CrawledSite(ExampleSpider):
+    """A source whose pages a browser may show."""
+
+    arguments = {**ExampleSpider.arguments, **RENDER}
+
+
+def test_a_source_opts_in_to_the_browser_by_its_arguments():
+    """Others do not know the argument, and it knows one browser."""
+    assert CrawledSite(render="browser").is_rendered
+    assert not CrawledSite().is_rendered
+    with pytest.raises(ArgumentError, match="no argument render"):
+        ExampleSpider(render="browser")
+    with pytest.raises(ArgumentError, match="render=firefox: browser is wanted"):
+        CrawledSite(render="firefox")

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from anime_crawler.sandbox.faults import fault_from_text
 from anime_crawler.sandbox.process import running_sandbox
+from anime_crawler.sandbox.script_page import script
+from anime_crawler.sandbox.wire import Call, html_reply
 
 
 @pytest.fixture
@@ -165,6 +167,22 @@ def test_the_malicious_corpus_is_in_every_record(list_page, fault, graphql, fres
     assert "javascript:" in str(animes)
 
 
+def test_a_page_can_be_nothing_without_its_script(list_page, fault):
+    """HTML is put in place by ``/_page.js``, beside a picture and another host's tracker; the rest stays as it is."""
+
+    def answer(path, reply):
+        return script(Call("anisearch", "GET", path, "", {}, b"", "http://site"), lambda: reply, {})
+
+    page = answer("/anime/1", html_reply(200, "Cowboy Bebop")).body.decode()
+    assert "Bebop" not in page
+    assert all(f'src="{url}"' in page for url in ("http://site/_picture.png", "http://site/_page.js"))
+    assert "https://tracker.example.org/" in page
+    assert answer("/_page.js", html_reply(404, "none")).content_type == "text/javascript"
+    assert b"none" in answer("/anime/2", html_reply(404, "none")).body
+    fault("script")
+    assert list_page().json()["results"]
+
+
 def test_an_unknown_fault_is_refused_with_the_known_ones(fresh):
     """400, and a list to choose from."""
     with pytest.raises(requests.HTTPError, match="slow_body"):
@@ -181,7 +199,7 @@ def test_faults_from_the_command_line_are_the_same_faults():
         {"status": 503, "body": "oops"},
     )
     with pytest.raises(ValidationError):
-        fault_from_text("anidb.status")
+        fault_from_text("nobody.status")
     with running_sandbox(
         titles=5, limits="off", faults=["kodik.html:count=1", "kodik.status:status=404,count=1"]
     ) as box:

@@ -12,7 +12,7 @@ from scrapy.http import HtmlResponse, TextResponse
 from anime_crawler.base_spiders import Action, ArgumentError
 from anime_crawler.items import Absent, Anime, Character
 from anime_crawler.sources import anime_planet
-from anime_crawler.sources.anime_planet.spider import AnimePlanetSpider, Walk
+from anime_crawler.sources.anime_planet.spider import AnimePlanetSpider
 from tests.sources.driving import RecordingRun, drive
 from tests.sources.fake_anime_planet import (
     BASE,
@@ -68,9 +68,11 @@ def test_a_second_walk_reads_the_newest_page_only():
     """Nothing is new: one request. Three are new: one more for each."""
     site, run = FakeAnimePlanet(50), RecordingRun()
     crawl(site, run)
+    run.id = 2
     site.asked.clear()
     crawl(site, run)
     assert site.asked == ["/anime/all?sort=recent&order=desc&page=1"]
+    run.id = 3
     site.add(3)
     site.asked.clear()
     crawl(site, run)
@@ -108,15 +110,16 @@ def test_a_full_walk_that_is_asked_for_lists_everything_again():
 
 
 @pytest.mark.parametrize("kill_after", range(1, 20))
-def test_a_walk_that_is_killed_goes_on_where_it_was(kill_after):
-    """Whichever request was the last one: the listing goes on with the page that is stored, to the end."""
-    site, run = FakeAnimePlanet(13), RecordingRun()
-    crawl(site, run, kill_after=kill_after)
-    stored = Walk.model_validate(run.state or {})
-    site.asked.clear()
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+def test_a_walk_that_lost_what_was_under_way_loses_no_title(kill_after, mode):
+    """Killed at any request, and the job directory with it: the same run finds all that an undisturbed one does."""
+    site, run = FakeAnimePlanet(8), RecordingRun()
     crawl(site, run)
-    if not stored.complete and run.state:
-        assert listings(site)[0].endswith(f"page={stored.page}")
+    site.add(7)
+    run.id = 2
+    crawl(site, run, kill_after=kill_after, mode=mode)
+    crawl(site, run, mode=mode)
+    assert ids(run) == set(site.slugs.values())
     assert run.state is not None
     assert run.state["complete"]
 
@@ -133,10 +136,10 @@ def test_a_listing_that_lies_about_its_end_ends_the_run_incomplete(flaw, kind):
     assert [request for request in requests if request.meta.get("unfinished")]
 
 
-def test_a_listing_that_never_ends_is_left():
-    """The cap is far above the real number of pages."""
-    site, run = FakeAnimePlanet(3), RecordingRun()
-    run.state = Walk(page=3001, newest=["9999"]).model_dump()
+def test_a_listing_that_never_ends_is_left(monkeypatch):
+    """The cap, which is far above the real number of pages, is two here."""
+    monkeypatch.setattr("anime_crawler.sources.anime_planet.spider.MOST_PAGES", 2)
+    site, run = FakeAnimePlanet(50), RecordingRun()
     crawl(site, run)
     assert [verdict.kind for verdict in run.failures] == ["endless_listing"]
 
@@ -313,6 +316,24 @@ def test_a_redirect_is_news_of_a_title_or_a_moved_site(url, location, expected):
     """Nothing is followed to another host, and a listing never ends because of one."""
     response = TextResponse(url, status=302, headers={"Location": location})
     assert AnimePlanetSpider().judge(response).kind == expected
+
+
+def test_a_page_that_is_cut_short_is_asked_for_again():
+    """Its head alone would pass for a title without synopsis, tags and relations."""
+    body = (SAMPLES / "detail__full" / "response.html").read_bytes()
+    url = f"{BASE}/anime/paper-moon-harbour"
+    verdicts = [AnimePlanetSpider().judge(HtmlResponse(url, body=part)) for part in (body, body[: len(body) // 2])]
+    assert [verdict.kind for verdict in verdicts] == ["ok", "wrong_shape"]
+
+
+def test_the_site_may_stand_below_a_path():
+    """As in the sandbox: pages and redirects are judged by what comes after the address of the settings."""
+    spider = AnimePlanetSpider()
+    spider.base_url = "http://127.0.0.1:8100/anime_planet"
+    url = f"{spider.base_url}/anime/title-001"
+    for location, expected in ((f"{spider.base_url}/anime/x", "ok"), ("/anime/x", "ok"), ("/other", "moved")):
+        assert spider.judge(TextResponse(url, status=301, headers={"Location": location})).kind == expected
+    assert spider.judge(page(Request(f"{url}/characters"), characters("title-001", []))).kind == "ok"
 
 
 def test_plain_robots_are_read_and_a_challenge_by_header_is_a_block():

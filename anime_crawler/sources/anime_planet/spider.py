@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict
@@ -14,7 +14,16 @@ from scrapy.exceptions import CloseSpider
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from anime_crawler.base_spiders import ACCEPT, Action, ArgumentError, GivenUp, SourceSpider, Verdict, verdict_by_status
+from anime_crawler.base_spiders import (
+    ACCEPT,
+    RENDER,
+    Action,
+    ArgumentError,
+    GivenUp,
+    SourceSpider,
+    Verdict,
+    verdict_by_status,
+)
 from anime_crawler.items import Absent, Character, Checkpoint, Item, Rejected, utc_now
 from anime_crawler.sources.anime_planet import CARD
 from anime_crawler.sources.anime_planet.parse import (
@@ -57,8 +66,10 @@ class Walk(BaseModel):
     met: int = 0
     """How many of `newest` this walk has come to."""
     full: bool = False
-    full_since: int | None = None
-    """The run in which the full walk began."""
+    since: list[str] = []
+    """`newest` as it was when this walk began."""
+    began_in: int | None = None
+    """The run in which the walk began."""
     complete: bool = False
 
     def after(self, cards: list[Card], *, has_next: bool) -> Walk:
@@ -96,6 +107,7 @@ class AnimePlanetSpider(SourceSpider):
         "ids": "only these titles, by slug: cowboy-bebop,one-piece",
         "titles": "only these titles, by name: One Piece;Naruto",
         "characters": "1: also the characters of each title, one request each",
+        **RENDER,
     }
     custom_settings = {"CONCURRENT_REQUESTS": 1}
     handle_httpstatus_list = [*REDIRECTS, *GONE]
@@ -127,13 +139,18 @@ class AnimePlanetSpider(SourceSpider):
             yield self._list_request(self._begin(stored), stored, [])
 
     def _begin(self, stored: dict[str, Any] | None) -> Walk:
-        walk = Walk.model_validate(stored) if stored else None
-        if walk is None and self.mode == "incremental":
-            return Walk()
-        is_wanted = self.mode == "full" and not (walk and walk.full_since == self.run.id)
-        if walk is None or (is_wanted and (walk.complete or not walk.full)):
-            return Walk(full=True, full_since=self.run.id)
-        return Walk(newest=walk.newest) if walk.complete else walk
+        """A walk from its first page.
+
+        The pages of titles wait in the frontier alone. Where that is empty, what an unfinished walk, or a run that was
+        interrupted after its last listing page, had still to read is lost, so that walk begins again.
+        """
+        if stored is None:
+            return Walk(full=self.mode != "incremental", began_in=self.run.id)
+        last = Walk.model_validate(stored)
+        is_open = not last.complete or last.began_in == self.run.id
+        full = self.mode == "full" or (is_open and last.full)
+        newest = last.since if is_open else last.newest
+        return Walk(full=full, newest=[] if full else newest, since=newest, began_in=self.run.id)
 
     def _request(self, path: str, callback: Any, kwargs: dict[str, Any], **options: Any) -> Request:
         return Request(f"{self.base_url}{path}", callback, errback=self.failed, cb_kwargs=kwargs, **options)
@@ -177,7 +194,7 @@ class AnimePlanetSpider(SourceSpider):
 
     def parse_search(self, response: Response, title: str) -> Iterator[Item | Rejected | Request]:
         """What a search by name finds: the titles of that very name, or else the first one."""
-        page, found = page_of(response), _slug_of_redirect(response)
+        page, found = page_of(response), self._slug_of_redirect(response)
         if page.kind == "anime" and page.address:
             found = page.address[1]
         cards = [card for card in cards_from_page(page) if card.slug] if page.kind == "list" else []
@@ -194,7 +211,7 @@ class AnimePlanetSpider(SourceSpider):
         page = page_of(response)
         if response.status != 200 or page.kind == "search":
             yield Absent(source=CARD.name, source_id=slug, fetched_at=utc_now())
-            renamed = _slug_of_redirect(response)
+            renamed = self._slug_of_redirect(response)
             yield from [self._detail_request(renamed)] if renamed and renamed != slug else []
             return
         self._report_drift(page)
@@ -229,26 +246,44 @@ class AnimePlanetSpider(SourceSpider):
 
     def judge(self, response: Response) -> Verdict:
         """A block is not worked around; a page is what was asked for, or a search that says it is gone."""
-        path = urlsplit(response.url).path
-        if path == "/robots.txt":
+        if urlsplit(response.url).path == "/robots.txt":
             return _judge_robots(response)
-        page = page_of(response)
+        page = page_of(response, self._below(response.url))
         if response.status == 403 or response.headers.get("cf-mitigated") or page.kind == "challenge":
             message = "Anime-Planet refuses us (Cloudflare); what was collected is kept. Try again after some hours"
             return Verdict(Action.GIVE_UP, "blocked", message)
-        if response.status in GONE and split_path(path) and "Anime-Planet" in page.title:
+        if response.status in GONE and split_path(self._below(response.url)) and "Anime-Planet" in page.title:
             return ACCEPT
         if response.status == 404:
             return Verdict(Action.GIVE_UP, "status_404", "status 404: this is not Anime-Planet", CARD.base_url_setting)
         if response.status in REDIRECTS:
-            return _judge_redirect(response)
-        return _judge_page(page, response.url) if response.status == 200 else verdict_by_status(response.status)
+            return _judge_redirect(self._below(response.url), self._below(_location(response)))
+        if response.status != 200:
+            return verdict_by_status(response.status)
+        wrong = _wrong_shape(response.body, page, self._below(response.url))
+        return Verdict(Action.RETRY, "wrong_shape", wrong, is_upstream_trouble=True) if wrong else ACCEPT
+
+    def _below(self, url: str) -> str:
+        """The address as the site's own links have it; one that is elsewhere stays whole."""
+        parts, base = urlsplit(url), urlsplit(self.base_url)
+        if parts.netloc != base.netloc:
+            return url
+        return urlunsplit(("", "", parts.path.removeprefix(base.path), parts.query, ""))
+
+    def _slug_of_redirect(self, response: Response) -> str | None:
+        """The anime that the answer leads to."""
+        address = split_path(self._below(_location(response))) if response.status in REDIRECTS else None
+        return address[1] if address and address[0] == "anime" else None
 
 
-def page_of(response: Response) -> Page:
-    """The response's page, parsed at the first call and remembered while the response lives."""
+def page_of(response: Response, address: str = "") -> Page:
+    """The response's page, parsed at the first call, that of `judge`, and remembered while the response lives.
+
+    Args:
+        address: what was asked for, as the site's own links have it; the response's when it is not given.
+    """
     if response not in pages:
-        pages[response] = Page(response.body, response.url)
+        pages[response] = Page(response.body, address or response.url)
     return pages[response]
 
 
@@ -284,18 +319,19 @@ def _judge_robots(response: Response) -> Verdict:
     return verdict if verdict.action is Action.RETRY else Verdict(Action.GIVE_UP, "robots_unread", message)
 
 
-def _judge_redirect(response: Response) -> Verdict:
+def _judge_redirect(url: str, location: str) -> Verdict:
     """A slug or name that leads to another slug or to a search is news of that title; anything else has moved."""
-    target, asked_for = urlsplit(_location(response)), urlsplit(response.url)
+    target, asked_for = urlsplit(location), urlsplit(url)
     is_search = target.path in ("/search.php", "/anime/all") and target.query
     is_listing = asked_for.path == "/anime/all" and "page=" in asked_for.query
-    if target.netloc == asked_for.netloc and not is_listing and (is_search or split_path(target.path)):
+    if not target.netloc and not is_listing and (is_search or split_path(target.path)):
         return ACCEPT
     message = f"Anime-Planet redirects to {target.hostname or 'another page'}"
     return Verdict(Action.GIVE_UP, "moved", message, CARD.base_url_setting)
 
 
-def _judge_page(page: Page, url: str) -> Verdict:
+def _wrong_shape(body: bytes, page: Page, url: str) -> str | None:
+    """What is wrong with a page for the address it was asked at; ``None``: nothing."""
     section, _, part = split_path(url) or ("", "", "")
     query = urlsplit(url).query
     expected: tuple[str, ...] = (
@@ -303,10 +339,9 @@ def _judge_page(page: Page, url: str) -> Verdict:
     )  # a search leads to its only result
     if section:
         expected = (part or {"characters": "character"}.get(section, section), "search")
-    if page.kind in expected and not (_is_emptied(page, query) and page.kind == "list"):
-        return ACCEPT
-    message = f"neither the page that was asked for nor a block, but {page.kind or 'something unknown'}"
-    return Verdict(Action.RETRY, "wrong_shape", message, is_upstream_trouble=True)
+    if page.kind not in expected or (_is_emptied(page, query) and page.kind == "list"):
+        return f"neither the page that was asked for nor a block, but {page.kind or 'something unknown'}"
+    return None if b"</html" in body[-1000:].lower() else "the page is cut short"
 
 
 def _is_emptied(page: Page, query: str) -> bool:
@@ -317,11 +352,6 @@ def _is_emptied(page: Page, query: str) -> bool:
 
 def _location(response: Response) -> str:
     return urljoin(response.url, (response.headers.get("Location") or b"").decode("latin-1"))
-
-
-def _slug_of_redirect(response: Response) -> str | None:
-    address = split_path(_location(response)) if response.status in REDIRECTS else None
-    return address[1] if address and address[0] == "anime" else None
 
 
 def _key(card: Card) -> str:

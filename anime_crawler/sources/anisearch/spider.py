@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import (
     ACCEPT,
+    RENDER,
     Action,
     ArgumentError,
     GivenUp,
@@ -129,6 +130,7 @@ class AniSearchSpider(SourceSpider):
         "titles": "only the anime of these titles, by AniSearch's search: One Piece;Naruto",
         "characters": "1: the characters of each anime too, a request each",
         "episodes": "1: the episodes of each anime too, a request each",
+        **RENDER,
     }
     custom_settings = {"CONCURRENT_REQUESTS": 1}  # one page leads to the next; the site bans those who hurry
 

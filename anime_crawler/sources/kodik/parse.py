@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, MutableMapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,16 +29,10 @@ from anime_crawler.sources.kodik.schema import Material, MaterialData, descripti
 SOURCE = "kodik"
 
 TRANSLATION_KINDS = {"voice": TranslationKind.VOICE, "subtitles": TranslationKind.SUBTITLES}
-STATUSES = {
-    "anons": AiringStatus.ANNOUNCED,
-    "ongoing": AiringStatus.ONGOING,
-    "released": AiringStatus.RELEASED,
-}
+STATUSES = {"anons": AiringStatus.ANNOUNCED, "ongoing": AiringStatus.ONGOING, "released": AiringStatus.RELEASED}
 KINDS = {
-    "tv": Kind.TV,
-    "tv_13": Kind.TV,  # up to 13, 24, 48 episodes: Shikimori's finer filter words
-    "tv_24": Kind.TV,
-    "tv_48": Kind.TV,
+    # up to 13, 24, 48 episodes: Shikimori's finer filter words
+    **dict.fromkeys(("tv", "tv_13", "tv_24", "tv_48"), Kind.TV),
     "movie": Kind.MOVIE,
     "ova": Kind.OVA,
     "ona": Kind.ONA,
@@ -230,18 +225,20 @@ def _external_ids(material: Material, release: Release) -> dict[str, str]:
     return {**release.external_ids, **{name: value for name, value in found.items() if value}}
 
 
-def player_link(link: Any, path: str) -> tuple[str, str]:
+def player_link(link: Any, path: str, *numbers: int) -> tuple[str, str]:
     """The canonical form of a player link, and its kind: ``video``, ``serial``, ``season``, ``seria``.
+
+    `path` and `numbers` say where it stands; put together for errors only, for a page has a thousand links.
 
     Raises:
         RecordError: another scheme, a host no viewer can reach, or a path that no player has (a dummy).
     """
     match = PLAYER_LINK.fullmatch(link) if isinstance(link, str) else None
     if match is None:
-        raise RecordError(f"{path}: not a player link of a known form")
+        raise RecordError(f"{path.format(*numbers)}: not a player link of a known form")
     host, address, kind = match.groups()
     if not is_public_host(host := host.lower()):
-        raise RecordError(f"{path}: its host is not a public name")
+        raise RecordError(f"{path.format(*numbers)}: its host is not a public name")
     return f"https://{host}{address}", kind
 
 
@@ -290,6 +287,7 @@ def _entries(container: Any, path: str) -> list[tuple[int, Any]]:
     raise RecordError(f"{path}: an object was expected, there was {shape_of(container)}")
 
 
+@lru_cache(10_000)  # nearly all keys are the same few hundred
 def _number(key: str, path: str) -> int:
     if not (key.isascii() and key.isdigit() and len(key) <= 4):
         raise RecordError(f"{path}: {key[:20]!r} is not a whole number up to 9999")
@@ -311,7 +309,7 @@ def _player(season: int, source_number: int, number: int, episode: Any) -> dict[
         title, episode = episode.get("title"), episode.get("link")
         if title is not None and not isinstance(title, str):
             raise RecordError(f"seasons.{season}.episodes.{source_number}.title: not a text")
-    url, _ = player_link(episode, f"seasons.{season}.episodes.{source_number}")
+    url, _ = player_link(episode, "seasons.{}.episodes.{}", season, source_number)
     return {
         "season_number": season,
         "source_number": source_number,
@@ -375,8 +373,7 @@ def _next_episode(at: datetime | None, status: AiringStatus | None, fetched_at: 
 
 
 def _rejected(kind: str, record: Any, reason: str, fetched_at: datetime, source_id: str | None = None) -> Rejected:
-    own = record.get("id") if isinstance(record, dict) else None
-    own = own if isinstance(own, str) else None
+    own = record["id"] if isinstance(record, dict) and isinstance(record.get("id"), str) else None
     request = {"path": "/search", "form": {"id": own}} if own else None
     return set_aside(SOURCE, kind, record, reason, fetched_at, source_id=source_id or own, request=request)
 

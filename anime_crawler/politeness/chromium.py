@@ -1,0 +1,72 @@
+"""The system's Chromium for ``-a render=browser``: where it is, and how it is started. Nothing is ever downloaded."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+from urllib.parse import urlsplit
+
+from scrapy.settings import BaseSettings
+
+from anime_crawler.base_spiders import SourceCard
+from anime_crawler.config import Config, ConfigError
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+"""Names under which packages put it on the path."""
+EXAMPLE = "CHROMIUM_PATH=/usr/bin/chromium"
+HANDLER = "anime_crawler.politeness.browser.BrowserDownloadHandler"
+KEPT_VARIABLES = ("HOME", "PATH", "TMPDIR", "LANG")
+"""What of our environment Chromium gets: it runs strangers' scripts and must not find a token there."""
+
+
+def find_chromium(config: Config) -> str:
+    """Path of the program.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    given = config.chromium_path
+    if given:
+        if not shutil.which(given):
+            raise ConfigError(f"CHROMIUM_PATH: {given!r} is no program that can be run; example: {EXAMPLE}")
+        return given
+    found = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if found is None:
+        raise ConfigError(
+            "render=browser needs Chromium, and none is installed: run `apt-get install chromium` as root, or "
+            f"`brew install chromium`; or name one that is elsewhere: {EXAMPLE}"
+        )
+    return found
+
+
+def browser_settings(config: Config, card: SourceCard, settings: BaseSettings) -> dict[str, Any]:
+    """Scrapy settings of a crawl whose pages are shown in Chromium.
+
+    Raises:
+        ConfigError: there is no Chromium.
+    """
+    base_url = config.value(card.base_url_setting) if card.base_url_setting else card.base_url
+    return {
+        # For the source's own scheme only: each handler that is there at the start has a driver process of its own.
+        "DOWNLOAD_HANDLERS": {**settings.getdict("DOWNLOAD_HANDLERS"), urlsplit(base_url).scheme: HANDLER},
+        "CONCURRENT_REQUESTS": 1,  # one page at a time
+        "PLAYWRIGHT_MAX_PAGES_PER_CONTEXT": 1,
+        "PLAYWRIGHT_DEFAULT_NAVIGATION_TIMEOUT": 0,  # a page waits for its parts, and they for limits; see browser.py
+        "PLAYWRIGHT_ABORT_REQUEST": "anime_crawler.politeness.visit.refuse",
+        "PLAYWRIGHT_LAUNCH_OPTIONS": {
+            "executable_path": find_chromium(config),
+            # It has no network: what a page may have reaches it through our own handler, the rest does not exist.
+            "args": ["--host-resolver-rules=MAP * ~NOTFOUND", "--disable-dev-shm-usage"],
+            "env": {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
+            # It ends when we close it or when we are gone; a stop lets the page under way be finished.
+            "handle_sigint": False,
+            "handle_sigterm": False,
+            "handle_sighup": False,
+        },
+        "PLAYWRIGHT_CONTEXT_OPTIONS": {
+            "user_agent": settings["USER_AGENT"],
+            "service_workers": "block",
+            "accept_downloads": False,
+        },
+    }
