@@ -27,7 +27,7 @@ from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.budget import BudgetStorage
 from anime_crawler.politeness.limits import Limits
 
 STOP_GRACE_S = 1.5
@@ -87,7 +87,7 @@ class Importer:
         run_id: int,
         report: RunReport,
         source_priority: Sequence[str],
-        budgets: Budgets,
+        budgets: BudgetStorage,
     ) -> None:
         self._catalogue = catalogue
         self._config = config

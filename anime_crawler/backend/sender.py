@@ -25,7 +25,7 @@ from anime_crawler.backend.gate import POLL_S, Gate
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.failure import Failure, log_failure
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.budget import BudgetStorage
 from anime_crawler.politeness.limits import Limits, with_rate
 
 logger = logging.getLogger(__name__)
@@ -52,10 +52,13 @@ class Sender:
     """Use as ``async with sender:`` around what belongs to one POST; inside, `send` it once.
 
     Args:
-        budgets: where POSTs are counted when BACKEND_LIMITS or RATE_LIMIT_RPS state a limit.
+        budgets: where POSTs are counted when BACKEND_LIMITS or RATE_LIMIT_RPS state a limit, and pauses kept that the
+            backend asked for: all importers obey them.
     """
 
-    def __init__(self, client: BackendClient, gate: Gate, config: Config, report: RunReport, budgets: Budgets) -> None:
+    def __init__(
+        self, client: BackendClient, gate: Gate, config: Config, report: RunReport, budgets: BudgetStorage
+    ) -> None:
         self._client = client
         self.gate = gate
         self._config = config
@@ -74,8 +77,7 @@ class Sender:
         await self._free.acquire()
         try:
             await self.gate.enter()
-            if self._limits.windows:
-                await self._wait_for_budget()
+            await self._wait_for_budget()
         except BaseException:
             self._free.release()
             raise
@@ -90,9 +92,11 @@ class Sender:
             self._free.release()
 
     async def _wait_for_budget(self) -> None:
-        while wait := self._budgets.reserve("backend", self._limits):
+        place = ""
+        while wait := self._budgets.reserve("backend", self._limits, place):
+            place = wait.place
             self._report.waiting["backend"] = wait.reason
-            await self.rest(wait.seconds)
+            await self.rest(wait.pause_s)
         self._report.waiting.pop("backend", None)
 
     def new_trace_id(self) -> str:

@@ -14,7 +14,7 @@ from scrapy.crawler import Crawler
 
 from anime_crawler.base_spiders import Action, GivenUp, SourceSpider, Verdict
 from anime_crawler.config import Config
-from anime_crawler.politeness.budget import BudgetError, Budgets, Wait
+from anime_crawler.politeness.budget import BudgetError, BudgetStorage, Wait
 from anime_crawler.politeness.limits import limits_of
 
 T = TypeVar("T")
@@ -25,7 +25,6 @@ LONGEST_PENALTY_S = (
 )
 LONGEST_WAIT_S = 3600.0  # an hour's window is waited for; a day's quota ends the run, which can be resumed
 DEADLINE_S = 90.0  # time that one request may fail for, over all its attempts; limits that are waited for do not count
-FATAL_EXIT_CODE = 2  # a budget file that cannot be written is a matter of configuration
 
 
 class ForeignHost(Exception):  # noqa: N818  named for what it says
@@ -39,7 +38,7 @@ class Upstream:
         job: Any = crawler.job  # type: ignore[attr-defined]
         self._crawler = crawler
         self._job = job
-        self._budgets: Budgets = job.budgets
+        self._budgets: BudgetStorage = job.budgets
         self.config: Config = job.config
         self.card = crawler.spidercls.card  # type: ignore[attr-defined]
         self.name: str = self.card.name
@@ -76,14 +75,17 @@ class Upstream:
         message = f"{self.card.title} rests until {until}: {wait.reason}; run the same command after that"
         return GivenUp(Verdict(Action.GIVE_UP, "resting", message), attempt_of(request) - 1)
 
-    async def pause(self, request: Request, seconds: float, reason: str) -> None:
+    async def pause(self, request: Request, seconds: float, reason: str, told_s: float | None = None) -> None:
         """Wait, telling people why and until when.
+
+        Args:
+            told_s: how long it will take in all, where that is longer.
 
         Raises:
             GivenUp: the run is being stopped.
         """
         end = time.monotonic() + seconds
-        until = datetime.fromtimestamp(time.time() + seconds).strftime("%H:%M:%S")
+        until = datetime.fromtimestamp(time.time() + (told_s or seconds)).strftime("%H:%M:%S")
         while (left := end - time.monotonic()) > 0:
             if self.is_stopping():
                 self._job.report.waiting.pop(self.name, None)
@@ -96,9 +98,9 @@ class Upstream:
         """Add to a counter of the run report."""
         self._job.report.count(self.name, name, n)
 
-    def reserve(self, request: Request) -> Wait | None:
-        """See `Budgets.reserve`."""
-        return self._safely(request, lambda: self._budgets.reserve(self.name, self._limits))
+    def reserve(self, request: Request, place: str) -> Wait | None:
+        """See `BudgetStorage.reserve`."""
+        return self._safely(request, lambda: self._budgets.reserve(self.name, self._limits, place))
 
     def penalize(self, request: Request, seconds: float, why: str) -> None:
         """Stop asking the upstream for this long, in all processes; a quarter of an hour at most."""
@@ -121,7 +123,7 @@ class Upstream:
         try:
             return call()
         except BudgetError as error:
-            self._job.fatal(str(error), FATAL_EXIT_CODE)
+            self._job.fatal(str(error), error.exit_code)
             raise self.stopped(request) from error
 
 
