@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
 
+from anime_crawler.backend.claims import Claims
 from anime_crawler.backend.client import Answer, BackendClient, Kind, retry_after_s
 from anime_crawler.backend.errors import (
     STOP_SETTINGS,
@@ -57,9 +58,16 @@ class Sender:
     """
 
     def __init__(
-        self, client: BackendClient, gate: Gate, config: Config, report: RunReport, budgets: BudgetStorage
+        self,
+        client: BackendClient,
+        gate: Gate,
+        config: Config,
+        report: RunReport,
+        budgets: BudgetStorage,
+        claims: Claims,
     ) -> None:
         self._client = client
+        self.claims = claims
         self.gate = gate
         self._config = config
         self._report = report
@@ -121,7 +129,11 @@ class Sender:
             key: for the log.
             attempt: how often it was sent before.
             digest: of its content, as idempotency key.
+
+        Raises:
+            ClaimsLostError: it was not sent; or it was, and others deal with it now as with one in doubt.
         """
+        self.claims.check()
         self._report.count("backend", "posts")
         self._report.count("backend", "requests")
         if attempt:
@@ -133,6 +145,7 @@ class Sender:
         except NoAnswerError as error:
             answer, outcome, reason = None, error.outcome, str(error)
         self._tell_gate(outcome, key, reason, answer)
+        self.claims.check()
         reply = Reply(outcome, trace_id, reason, self._delay_s(kind, outcome, attempt))
         if outcome is not Outcome.DELIVERED:
             self._log(kind, key, attempt, trace_id, reply, answer)

@@ -72,8 +72,10 @@ class Command(ScrapyCrawl):
         quiet_libraries(self.settings["LOG_LEVEL"])
         spare_the_garbage_collector()
         with ExitStack() as locks:
-            for lock in [*(f"crawl-{n}" for n in names), "deliver"]:
+            for lock in (f"crawl-{n}" for n in names):
                 locks.enter_context(catalogue_lock(config.database_url, lock))
+            together = config.redis_url is not None  # workers of one crawl deliver together
+            locks.enter_context(catalogue_lock(config.database_url, "deliver", shared=together))
             main = MainJob(self, config, spiders, arguments)
             return run_in_reactor(self.crawler_process, main.run)
 

@@ -54,7 +54,7 @@ class Command(ScrapyCommand):
                 )
             secrets.install(config)
             configure_logging(self.settings)
-            with catalogue_lock(config.database_url, "deliver"):
+            with catalogue_lock(config.database_url, "deliver", shared=True):
                 self.exitcode = uvloop.run(deliver(config, self.settings, opts.recheck))
         except BudgetError as error:
             self.exitcode = complain(error, error.exit_code)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 PREFIX = "anime_crawler:budget:"
 PARTS = ("sent", "line", "due", "state")
-"""Of one upstream: when requests were sent; who waits, by arrival, and until when each is waited for; penalty, breaker."""
+"""Of one upstream: when requests were sent; who waits, by arrival; until when each is waited for; penalty, breaker."""
 
 CLOCK = "redis.call('TIME')"
 CLOCK_KEPT_MS = 32 * 86_400_000  # longer than the longest window anybody has: a month's

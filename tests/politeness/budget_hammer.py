@@ -14,7 +14,6 @@ from anime_crawler.politeness.budget import Budgets, BudgetStorage
 from anime_crawler.politeness.budget_redis import RedisBudgets
 from anime_crawler.politeness.limits import parse_limits
 
-
 AT_ONCE = 2  # requests of one worker that want a turn: more in all than one burst serves, so that some always wait
 
 

@@ -55,6 +55,13 @@ def used_share(times: list[float], limits: Limits) -> float:
     return len(times) / most
 
 
+def unevenness(shares: list[list[float]]) -> int:
+    """Turns that one process had more than another once all stood in line: the first burst is who comes first's."""
+    begin = min(times[0] for times in shares) + 1
+    counts = [sum(time > begin for time in times) for times in shares]
+    return max(counts) - min(counts)
+
+
 def test_four_processes_keep_the_windows_use_them_and_share_them_fairly(place):
     """Two windows at once; Redis serves in the order of coming, the file who asks first."""
     limits = parse_limits("6/s,11/2s")
@@ -64,7 +71,7 @@ def test_four_processes_keep_the_windows_use_them_and_share_them_fairly(place):
     assert all(most_in(times, window.seconds) <= window.count for window in limits.windows)
     assert used_share(times, limits) >= 0.95
     if "://" in place:
-        assert max(map(len, shares)) - min(map(len, shares)) <= 3
+        assert unevenness(shares) <= 3
 
 
 @pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
@@ -232,4 +239,4 @@ def test_four_processes_keep_and_use_the_windows_of_every_card(redis_url, name):
     assert all(most_in(times, window.seconds) <= window.count for window in limits.windows)
     print(f"{name}: {len(times)} turns, {used_share(times, limits):.0%} of the windows, {[len(s) for s in shares]}")
     assert used_share(times, limits) >= 0.95
-    assert max(map(len, shares)) - min(map(len, shares)) <= 3
+    assert unevenness(shares) <= 3
