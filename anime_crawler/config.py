@@ -207,7 +207,8 @@ class ProjectConfig(BaseSettings):
     redis_cache_url: Annotated[str, AfterValidator(_redis_url)] = Field(
         "redis://localhost:6379/0",
         repr=False,  # it may hold a password
-        description="Redis of HTTP_CACHE_STORAGE=redis. Only keys beginning with `anime_crawler:http_cache:` are used.",
+        description="Redis of HTTP_CACHE_STORAGE=redis. Only keys beginning with `anime_crawler:http_cache:` and "
+        "`anime_crawler:result_cache:` are used.",
         examples=["redis://:password@localhost:6379/0"],
     )
     title_languages: Annotated[list[str], BeforeValidator(_names), AfterValidator(_languages)] = Field(

@@ -57,6 +57,9 @@ SPIDER_MIDDLEWARES = {
     "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
     "scrapy.spidermiddlewares.referer.RefererMiddleware": None,
     "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
+    # Both work for sources with a TTL on their card only, so not in the main job.
+    "anime_crawler.politeness.result_cache.KeptAnswersMiddleware": 900,
+    "anime_crawler.politeness.result_cache.ResultCacheMiddleware": 100,
 }
 
 # --- items --------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "normalize": {"normalize"},
     "base_spiders": {"base_spiders", "items"},
     "sources": {"sources", "base_spiders", "items", "normalize"},
-    "politeness": {"politeness", "base_spiders", "config", "failure"},
+    "politeness": {"politeness", "base_spiders", "items", "config", "failure"},
     "frontier": {"frontier", "base_spiders", "items"},
     "catalogue": {"catalogue", "items", "config"},
     "pipelines": {"pipelines", "items", "normalize", "catalogue", "base_spiders", "extensions", "failure"},

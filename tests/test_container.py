@@ -84,8 +84,9 @@ def test_only_what_runs_is_installed(tmp_path):
 def test_compose_names_only_settings_that_exist():
     """A misspelt setting would be ignored in silence."""
     known = {name.upper() for name in Config.model_fields}
-    for service in ("crawler", "backend"):
+    for service in ("worker", "backend"):
         assert set(COMPOSE["services"][service]["environment"]) <= known
+    assert set(COMPOSE["services"]["scrapyd"]["environment"]) - {"SCRAPYD_PASSWORD"} <= known
 
 
 def test_compose_starts_each_service_when_the_one_before_is_healthy():
@@ -99,7 +100,7 @@ def test_compose_starts_each_service_when_the_one_before_is_healthy():
 def test_compose_has_no_secret_in_it():
     """Secrets come from the environment; a missing one stops the start and is named."""
     text = (ROOT / "compose.yaml").read_text()
-    for name in ("KODIK_API_TOKEN", "INTERNAL_TOKEN", "POSTGRES_PASSWORD"):
+    for name in ("KODIK_API_TOKEN", "INTERNAL_TOKEN", "POSTGRES_PASSWORD", "REDIS_PASSWORD"):
         assert f"${{{name}:?set {name}}}" in text
 
 
@@ -109,3 +110,32 @@ def test_compose_commands_are_commands_of_ours(scrapy):
     help_text = scrapy(command[0], "--help").stdout
     for option in [word for word in shlex.split(" ".join(command)) if word.startswith("--")]:
         assert option in help_text
+
+
+def test_our_containers_write_to_their_volumes_only():
+    """Root file system read-only, no privileges; every one that keeps something has var/ on a volume."""
+    ours = {name: service for name, service in COMPOSE["services"].items() if "build" in service}
+    assert set(ours) == {"backend", "worker", "scrapyd"}
+    for service in ours.values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+    for name in ("worker", "scrapyd"):
+        assert any(volume.endswith("/app/var") for volume in ours[name]["volumes"])
+
+
+def test_workers_can_be_many():
+    """Nothing of a worker may exist only once: no published port, no fixed name, no shared volume."""
+    worker = COMPOSE["services"]["worker"]
+    assert not {"ports", "container_name", "profiles"} & set(worker)
+    assert worker["volumes"] == ["/app/var"]
+    assert worker["environment"]["REDIS_URL"].startswith("redis://:${REDIS_PASSWORD")
+
+
+def test_scrapyd_does_not_start_without_a_password(tmp_path):
+    """Its entry point says what is missing; with one, user and password are in its configuration."""
+    service = COMPOSE["services"]["scrapyd"]
+    command = [word.replace("$$", "$") for word in service["entrypoint"]]
+    done = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stderr) == (2, "set SCRAPYD_PASSWORD\n")
+    assert "password = ${SCRAPYD_PASSWORD:-}" in COMPOSE["configs"]["scrapyd"]["content"]
+    assert service["configs"] == [{"source": "scrapyd", "target": "/etc/scrapyd/scrapyd.conf"}]

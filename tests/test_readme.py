@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import shutil
@@ -31,8 +32,8 @@ export PATH="$PWD/.venv/bin:$PATH"
 make() { if [ "$1" = test ]; then command make -n -o .venv/ready test; else command make -o .venv/ready "$@"; fi; }
 docker() {
     case "$*" in
-        "compose up --build") ;;
-        "compose run --rm crawler "*) shift 4; scrapy "$@" ;;
+        "compose up --build"*) ;;
+        "compose run --rm worker "*) shift 4; scrapy "$@" ;;
         *) echo "unexpected: docker $*" >&2; return 1 ;;
     esac
 }
@@ -50,7 +51,16 @@ def is_server(block: str) -> bool:
     return block.rstrip().endswith("&")
 
 
-COMMANDS = [pytest.param(block, id=heading) for heading, block in blocks("sh") if not is_server(block)]
+def needs_scrapyd(block: str) -> bool:
+    """Whether it is run beside a scrapyd, by tests/e2e/test_scrapyd.py."""
+    return block.startswith("scrapyd-deploy")
+
+
+COMMANDS = [
+    pytest.param(block, id=heading)
+    for heading, block in blocks("sh")
+    if not is_server(block) and not needs_scrapyd(block)
+]
 SERVERS = [pytest.param(block, id=heading) for heading, block in blocks("sh") if is_server(block)]
 
 
@@ -171,3 +181,16 @@ def test_every_link_of_readme_leads_somewhere():
     """Links within the checkout."""
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_systemd_units_start_what_cron_starts() -> None:
+    """Sections that systemd knows; the service runs the command of the crontab line."""
+    service, timer = (configparser.ConfigParser(interpolation=None, strict=True) for _ in range(2))
+    for unit, (_, block) in zip((service, timer), blocks("ini"), strict=True):
+        unit.optionxform = str  # type: ignore[method-assign, assignment]
+        unit.read_string(block)
+    assert service.sections() == ["Unit", "Service"]
+    assert timer.sections() == ["Unit", "Timer", "Install"]
+    (cron,) = [block for _, block in blocks("cron")]
+    command = service["Service"]["ExecStart"].removeprefix(service["Service"]["WorkingDirectory"] + "/")
+    assert f"&& {command} >>" in cron

@@ -63,6 +63,12 @@ class SourceSpider(Spider):
     card: ClassVar[SourceCard]
     arguments: ClassVar[Mapping[str, str]] = {}
     """Spider arguments (``-a name=value``) and one line of help for each."""
+    lookups: ClassVar[frozenset[str]] = frozenset({"ids", "titles"})
+    """Arguments that name what is wanted. A run with one of them is a lookup, every other run a walk for news."""
+    oldest_in_walks_s: ClassVar[float] = 0
+    """How old an answer out of the HTTP cache may be that serves a walk. 0, none, unless the upstream bans those who
+    ask again: a list that is a day old hides what is new, pages of different age do not fit together, and what a
+    walk leads to is asked for because it may have changed."""
     run: Run
     base_url: str
     """The upstream's address: the setting on the card, else the card's default; no trailing slash."""
@@ -95,6 +101,11 @@ class SourceSpider(Spider):
         """First requests; nothing when the frontier still holds requests of an interrupted run."""
         raise NotImplementedError
         yield
+
+    @property
+    def is_lookup(self) -> bool:
+        """Whether this run asks for what is named."""
+        return bool(self.lookups & self.args.keys())
 
     def judge(self, response: Response) -> Verdict:
         """What this response means; sources that say it in the body override this."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from anime_crawler.catalogue.sql import iso
 from anime_crawler.catalogue.titles import Touched
-from anime_crawler.items import Anime, Item, Release
+from anime_crawler.items import Anime, Item, Release, utc_now
 
+JUST_NOW = timedelta(seconds=5)  # from an answer to the batch; out of a cache it takes longer
 I = TypeVar("I", bound=Item)  # noqa: E741  one letter, as type variables are
 
 
@@ -31,11 +33,19 @@ class Batch:
     refresh_released: timedelta
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     touched: Touched = field(default_factory=Touched)
+    began: datetime = field(default_factory=utc_now)
 
     @property
     def dialect(self) -> str:
         """``sqlite`` or ``postgresql``."""
         return self.conn.dialect.name
+
+    def is_outdated(self, item: Item, stored_at: str | None) -> bool:
+        """Whether the row was fetched later than the item, which may be of an answer that was kept for a day.
+
+        What has just come is never outdated, whatever the row says: a clock that was wrong must not hide news.
+        """
+        return item.fetched_at < self.began - JUST_NOW and stored_at is not None and iso(item.fetched_at) < stored_at
 
     def shapes_titles(self, source: str) -> bool:
         """Whether titles are made of what this source says of anime, and delivered anew when that changes."""

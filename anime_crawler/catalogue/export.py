@@ -219,7 +219,8 @@ KINDS: Mapping[str, Callable[[Connection], Rows]] = {
 
 
 def _fields(item: type[Item], *elsewhere: str) -> list[str]:
-    return [name for name in item.model_fields if name not in (*elsewhere, *NOT_CONTENT)]
+    kept = (name for name, field in item.model_fields.items() if not field.exclude)
+    return [name for name in kept if name not in (*elsewhere, *NOT_CONTENT)]
 
 
 TITLES = ("title_ru", "title_en", "title_romaji", "title_native")

@@ -38,7 +38,7 @@ Upsert = sqlite.Insert | postgresql.Insert
 @lru_cache(64)  # the items of a page share their time
 def iso(moment: datetime) -> str:
     """UTC to the microsecond in one width: text in the order of time."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.astimezone(UTC).isoformat(timespec='microseconds')[:-6]}Z"  # strftime takes five times as long
 
 
 def packed(rows: Iterable[Row]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, Update, bindparam, select, update
+from sqlalchemy import Column, Select, Update, bindparam, select, update
 
 from anime_crawler.catalogue.batch import Batch, by_source
 from anime_crawler.catalogue.sql import Row, Upsert, as_json, fetch, iso, packed, packed_ids, rows_of, upsert_rows
@@ -23,10 +23,11 @@ class Known(NamedTuple):
     checksum: str
     title_id: str | None
     updated_at: str | None
+    fetched_at: str
 
 
 def store_anime(batch: Batch, items: Sequence[Anime]) -> None:
-    """Store what is new or changed; an older version than the stored one is passed over."""
+    """Store what is new or changed; a version older than the stored one, or fetched before it, is passed over."""
     for source, group in by_source(items):
         versions = _newest(group)
         batch.counts["anime", "unchanged"] += len(group) - len(versions)
@@ -38,7 +39,7 @@ def _newest(items: Iterable[Anime]) -> dict[str, Anime]:
     for item in items:
         other = newest.get(item.source_id)
         if other is None or not _is_older(_updated_at(item), _updated_at(other)):
-            newest[item.source_id] = item
+            newest[item.source_id] = item.completed_by(other) if other and item.untold else item
     return newest
 
 
@@ -47,10 +48,12 @@ def _store(batch: Batch, source: str, versions: dict[str, Anime]) -> None:
     known = {row.source_id: row for row in (Known(*fields) for fields in stored)}
     rows: list[Row] = []
     seen_newer: list[Row] = []
-    for item in versions.values():
+    for item in _completed(batch, source, versions, known):
         old = known.get(item.source_id)
         updated_at, checksum = _updated_at(item), item.checksum()
-        if old and (old.checksum == checksum or _is_older(updated_at, old.updated_at)):
+        if old and (
+            old.checksum == checksum or _is_older(updated_at, old.updated_at) or _is_outdated(batch, item, old)
+        ):
             batch.counts["anime", "unchanged"] += 1
             if _is_older(old.updated_at, updated_at):
                 seen_newer.append((source, item.source_id, updated_at))
@@ -64,6 +67,22 @@ def _store(batch: Batch, source: str, versions: dict[str, Anime]) -> None:
         batch.conn.execute(_upsert(batch.dialect), {"rows": packed(rows)})
     if seen_newer:
         batch.conn.execute(_note_version(batch.dialect), {"rows": packed(seen_newer)})
+
+
+def _completed(batch: Batch, source: str, versions: dict[str, Anime], known: Collection[str]) -> Iterator[Anime]:
+    """The versions; where one does not tell everything, with what is stored of that."""
+    partial = [item.source_id for item in versions.values() if item.untold and item.source_id in known]
+    stored: dict[str, str] = {}
+    if partial:
+        stored = dict(fetch(batch.conn, _data(batch.dialect), source=source, ids=packed_ids(partial)))
+    for item in versions.values():
+        data = stored.get(item.source_id)
+        yield item.completed_by(Anime.model_validate_json(data)) if data else item
+
+
+def _is_outdated(batch: Batch, item: Anime, old: Known) -> bool:
+    """By the time of fetching, where the source does not say that the item is newer."""
+    return not _is_older(old.updated_at, _updated_at(item)) and batch.is_outdated(item, old.fetched_at)
 
 
 def _updated_at(item: Anime) -> str | None:
@@ -90,8 +109,18 @@ def _row(batch: Batch, item: Anime, title_id: str | None, checksum: str, updated
 
 @cache
 def _known(dialect: str) -> Select[Any]:
+    columns = (anime.c.source_id, anime.c.checksum, anime.c.title_id, anime.c.source_updated_at, anime.c.fetched_at)
+    return _stored(dialect, *columns)
+
+
+@cache
+def _data(dialect: str) -> Select[Any]:
+    return _stored(dialect, anime.c.source_id, anime.c.data)
+
+
+def _stored(dialect: str, *columns: Column[Any]) -> Select[Any]:
+    """These columns of one source's anime, by the ids in parameter ``ids``."""
     ids = rows_of(dialect, "ids", [anime.c.source_id])
-    columns = (anime.c.source_id, anime.c.checksum, anime.c.title_id, anime.c.source_updated_at)
     wanted = anime.c.source_id.in_(select(ids.c.source_id))
     return as_json(dialect, select(*columns).where(anime.c.source == bindparam("source"), wanted))
 

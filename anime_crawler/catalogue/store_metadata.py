@@ -83,11 +83,12 @@ def _store(batch: Batch, form: Form, items: Sequence[Item]) -> None:
     newest = _newest(form, items)
     batch.counts[form.kind, "unchanged"] += len(items) - len(newest)
     keys = packed((place, *key) for place, key in enumerate(newest))
-    stored: dict[int, str | None] = dict(fetch(batch.conn, _known(batch.dialect, form.table), keys=keys))
+    known = fetch(batch.conn, _known(batch.dialect, form.table), keys=keys)
+    stored = {place: (checksum, fetched_at) for place, checksum, fetched_at in known}
     rows: list[Row] = []
     for place, (key, item) in enumerate(newest.items()):
-        old, (checksum, data) = stored[place], form.version(item)
-        if old == checksum:
+        (old, fetched_at), (checksum, data) = stored[place], form.version(item)
+        if old == checksum or batch.is_outdated(item, fetched_at):
             batch.counts[form.kind, "unchanged"] += 1
         else:
             batch.counts[form.kind, "changed" if old else "new"] += 1
@@ -109,12 +110,13 @@ def _newest(form: Form, items: Sequence[Item]) -> dict[Row, Item]:
 
 @cache
 def _known(dialect: str, table: Table) -> Select[Any]:
-    """(place, checksum or null) of each of the keys."""
+    """(place, checksum or null, time of fetching or null) of each of the keys."""
     place = Column("place", Integer)
     keys = rows_of(dialect, "keys", [place, *table.primary_key])
     # A subquery, not a join: a join's order is the planner's, and the wrong one reads the whole table.
     same = [column == keys.c[column.name] for column in table.primary_key]
-    return as_json(dialect, select(keys.c.place, select(table.c.checksum).where(*same).scalar_subquery()))
+    of_row = (select(column).where(*same).scalar_subquery() for column in (table.c.checksum, table.c.fetched_at))
+    return as_json(dialect, select(keys.c.place, *of_row))
 
 
 @cache

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, Update, bindparam, null, select, update
@@ -42,7 +43,9 @@ class Facts(NamedTuple):
     gone_at: str | None = None
 
 
-FACTS = [player.c[name] for name in ("number", "season_number", "source_number", "title", "url")]
+NAMES = ("number", "season_number", "source_number", "title", "url")
+FACTS = [player.c[name] for name in NAMES]
+FACTS_OF: Callable[[Player], tuple[Any, ...]] = attrgetter(*NAMES)
 
 
 class _Rows:
@@ -53,16 +56,18 @@ class _Rows:
         self.gone: list[Row] = []
         self.episodes: dict[tuple[str, int], list[str | int | None]] = {}
 
-    def add_player(self, item: Release, player: Player, seen: str) -> None:
-        facts = (player.number, player.season_number, player.source_number, player.title, player.url)
-        self.players.append((item.source_id, *facts, seen))
+    def add_players(self, item: Release, players: Iterable[Player], seen: str) -> None:
+        self.players += [(item.source_id, *FACTS_OF(player), seen) for player in players]
 
     def add_episodes(self, title_id: str | None, players: Iterable[Player], seen: str) -> None:
         if title_id is None:
             return
         for p in players:
-            row = self.episodes.setdefault((title_id, p.number), [title_id, p.number, p.season_number, p.title, seen])
-            row[3] = row[3] or p.title
+            row = self.episodes.get((title_id, p.number))
+            if row is None:
+                self.episodes[title_id, p.number] = [title_id, p.number, p.season_number, p.title, seen]
+            elif row[3] is None:
+                row[3] = p.title
 
 
 def store_players(batch: Batch, source: str, new: Sequence[Release], changed: Sequence[tuple[Release, Diff]]) -> None:
@@ -70,8 +75,7 @@ def store_players(batch: Batch, source: str, new: Sequence[Release], changed: Se
     rows = _Rows()
     for item in new:
         seen = iso(item.fetched_at)
-        for p in item.players:
-            rows.add_player(item, p, seen)
+        rows.add_players(item, item.players, seen)
         rows.add_episodes(batch.title_of(item), item.players, seen)
         batch.counts["player", "new"] += len(item.players)
     stored = _stored(batch, [diff.release_id for _, diff in changed])
@@ -98,8 +102,8 @@ def _compare(batch: Batch, rows: _Rows, item: Release, diff: Diff, stored: dict[
             batch.counts["player", "unchanged"] += 1
             continue
         batch.counts["player", "changed" if old else "new"] += 1
-        rows.add_player(item, p, seen)
         fresh.append(p)
+    rows.add_players(item, fresh, seen)
     rows.add_episodes(title_id, fresh if title_id == diff.title_id else item.players, seen)
     gone = [number for number, facts in stored.items() if facts.gone_at is None]
     batch.counts["player", "gone"] += len(gone)

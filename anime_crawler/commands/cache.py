@@ -1,4 +1,4 @@
-"""``scrapy cache``: what the HTTP cache holds, and how to empty it."""
+"""``scrapy cache``: what the caches of answers and of results hold, and how to empty them."""
 
 from __future__ import annotations
 
@@ -69,16 +69,17 @@ class Command(ScrapyCommand):
 
 
 def show(found: list[SourceStats], config: Config) -> None:
-    """Print a line for each source, and where it all is."""
+    """Print a line for each family of each source."""
     console = Console(highlight=False, markup=False)
-    table = Table("source", "entries", "bytes", "oldest", "newest", "time left", "TTL of the source")
+    table = Table("source", "family", "entries", "bytes", "oldest", "newest", "time left", "TTL of the source")
     for stats in found:
         card = cards().get(stats.source)
         ttl_s = cache_ttl_of(config, card) if card else None
         left = f"{_span(stats.shortest_ttl_s)} to {_span(stats.longest_ttl_s)}"
         ttl = _span(ttl_s) if ttl_s else "headers only"
         table.add_row(
-            stats.source, str(stats.entries), str(stats.bytes), _day(stats.oldest), _day(stats.newest), left, ttl
+            *(stats.source, stats.family, str(stats.entries), str(stats.bytes)),
+            *(_day(stats.oldest), _day(stats.newest), left, ttl),
         )
     console.print(table if found else "the HTTP cache is empty")
 

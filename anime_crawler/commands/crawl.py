@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import json
 import logging
 import os
 import signal
@@ -62,6 +63,7 @@ class Command(ScrapyCrawl):
 
     def _run_spider(self, name: str, arguments: dict[str, str]) -> int:
         assert self.crawler_process is not None and self.settings is not None
+        arguments.pop("_job", None)  # scrapyd's number for this process; a run goes on under the next one
         config = config_from(self.settings)
         names = [name, *self.settings.getdict("COMPANIONS").get(name, [])]
         spiders = [self._load(n) for n in names]
@@ -108,7 +110,7 @@ class MainJob:
         catalogue = await Catalogue.open(self.config.database_url, dry_run=self.dry_run)
         try:
             job = await self._begin(catalogue)
-            with watch_signals(job), Heartbeat():
+            with watch_signals(job), Heartbeat(job.report):
                 return await self._crawl_and_deliver(job)
         finally:
             await catalogue.close()
@@ -213,6 +215,8 @@ class MainJob:
             message = f"the run report cannot be written: {error}. Make room if the disk is full; the catalogue has it"
             code = report["exit_code"] = complain(RuntimeError(message), Exit.CONFIGURATION)
         print_summary(job.report, report, result)
+        if self.settings["LOG_FILE"]:  # where scrapyd shows it
+            logger.info("run report: %s", json.dumps(report, ensure_ascii=False))
         return code
 
     def _record_end(self, conn: Any, job: Job, code: int, report: dict[str, Any]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from anime_crawler.items.base import HttpsUrl, Item, NonBlank
 
@@ -16,10 +17,12 @@ class TranslationKind(StrEnum):
     SUBTITLES = "subtitles"
 
 
-class Player(BaseModel):
-    """One episode in one release: what a viewer can open."""
+@dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Player:
+    """One episode in one release: what a viewer can open.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A dataclass, because there are half a million of them: as a model each would weigh 1,000 bytes and not 100.
+    """
 
     season_number: int | None = Field(None, ge=0)
     """Season as the source counts it (Kodik: within the franchise; 0 holds specials). ``None``: a film."""

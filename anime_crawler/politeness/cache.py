@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 import uuid
 from collections.abc import Coroutine
@@ -67,6 +68,9 @@ class HttpCacheMiddleware(ScrapyHttpCache):
         self._fetches: dict[int, Fetch] = {}
         """By the request's id: an object in its meta would go into the frontier with it."""
         self._renewal: asyncio.Task[None] | None = None
+        self._unread: set[Key] = set()
+        self.fresh_until = math.inf
+        """Unix time until which all answers of this run are fresh; 0: one of them was not kept."""
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -80,22 +84,34 @@ class HttpCacheMiddleware(ScrapyHttpCache):
             return None
         return await self._unless_away(self._kept(request))
 
+    def forget(self, request: Request) -> None:
+        """Keep no answer to this request: something in it could not be read. Whoever asks next asks the upstream."""
+        if not self._is_replay:
+            self._unread.add(key_of(self._upstream.name, request))
+            self.fresh_until = 0.0
+
     async def process_response(self, request: Request, response: Response) -> Response:  # type: ignore[override]
-        fetch = self._fetches.get(id(request))
-        if fetch is None:
+        if "cached" in response.flags or ROBOTS in request.meta:
             return response
+        fetch, fresh_until = self._fetches.get(id(request)), None
         try:
-            if response.status == 304 and fetch.stale:
-                response = await self._revalidated(request, response, fetch.stale)
-            elif self._is_kept(request, response):
-                await self._unless_away(self._store(request, self._entry_of(request, response)))
+            if fetch and response.status == 304 and fetch.stale:
+                response = self._revalidated(request, response, fetch.stale)
+            if fetch and self._is_kept(request, response):
+                fresh_until = await self._unless_away(self._store(request, self._entry_of(request, response)))
+            if not 300 <= response.status < 400:  # a redirect is no answer; what it leads to is one
+                self._note_fresh(fresh_until)
             return response
         finally:
             await self._end(request)
 
     async def process_exception(self, request: Request, exception: Exception) -> None:  # type: ignore[override]
         """A stale answer is not served in place of an error: it would hide that the upstream is down."""
+        self._note_fresh(None)
         await self._end(request)
+
+    def _note_fresh(self, until: float | None) -> None:
+        self.fresh_until = min(self.fresh_until, until or 0.0)
 
     async def _kept(self, request: Request) -> Response | None:
         key, owner = key_of(self._upstream.name, request), uuid.uuid4().hex
@@ -106,8 +122,9 @@ class HttpCacheMiddleware(ScrapyHttpCache):
                 entry = await self._read(request, key)
                 if entry and (response := self._fresh(request, entry)):
                     self._upstream.count("cached")
+                    self._note_fresh(self._fresh_until(entry, time.time()))
                     return response
-                if leased or not (entry or self._is_reused):
+                if leased or not self._is_shared(request, entry):
                     self._begin(request, Fetch(request, key, owner if leased else "", entry))
                     leased = False
                     return None
@@ -119,10 +136,10 @@ class HttpCacheMiddleware(ScrapyHttpCache):
             if leased:
                 await self._open().release(key, owner)
 
-    @property
-    def _is_reused(self) -> bool:
-        """Whether an answer is likely to be: else those who wait for one would only fetch it one after the other."""
-        return self._is_replay or self._ttl_s is not None
+    def _is_shared(self, request: Request, entry: Entry | None) -> bool:
+        """Whether others are likely to take the answer: else those who wait would only fetch it one after the other."""
+        is_reused = bool(entry) or self._ttl_s is not None
+        return self._is_replay or (is_reused and policy.takes_kept(request, self.crawler.spider))
 
     async def _read(self, request: Request, key: Key) -> Entry | None:
         entry = await self._unpacked(key)
@@ -139,12 +156,19 @@ class HttpCacheMiddleware(ScrapyHttpCache):
 
     def _fresh(self, request: Request, entry: Entry) -> Response | None:
         """The entry's answer, if it is fresh and the spider, which may have learned since, still accepts it."""
-        age_s = entry.age_at(time.time())
-        is_fresh = age_s < policy.lifetime_s(entry.headers, self._ttl_s, entry.stored_at)
-        if not self._is_replay and not (is_fresh and policy.is_wanted(request, age_s)):
+        now, spider = time.time(), self.crawler.spider
+        is_wanted = policy.takes_kept(request, spider) and policy.is_young(request, spider, entry.age_at(now))
+        if not self._is_replay and not (is_wanted and self._fresh_until(entry, now) > now):
             return None
         response = entry.response(request, "cached")
-        return response if self._is_accepted(response) else None
+        if not self._is_accepted(response):
+            return None
+        request.meta["kept_at"] = entry.stored_at
+        return response
+
+    def _fresh_until(self, entry: Entry, now: float) -> float:
+        """Unix time."""
+        return now + policy.lifetime_s(entry.headers, self._ttl_s, entry.stored_at) - entry.age_at(now)
 
     def _is_kept(self, request: Request, response: Response) -> bool:
         storable = self._is_replay or policy.is_storable(request, response, self._ttl_s)
@@ -159,30 +183,32 @@ class HttpCacheMiddleware(ScrapyHttpCache):
         age_s = policy.initial_age_s(response.headers, now, delay_s)
         return Entry(now, age_s, status=response.status, headers=response.headers, body=response.body)
 
-    async def _revalidated(self, request: Request, news: Response, stale: Entry) -> Response:
+    def _revalidated(self, request: Request, news: Response, stale: Entry) -> Response:
         """The kept answer, which the upstream has just said is right; unlike "cached" it tells of its health."""
         response = stale.response(request, "revalidated")
         response.headers = policy.freshened(stale.headers, news.headers)
         self._upstream.count("revalidated")
-        if self._is_kept(request, response):
-            await self._unless_away(self._store(request, self._entry_of(request, response)))
         return response
 
-    async def _store(self, request: Request, entry: Entry) -> None:
-        keep_s = policy.lifetime_s(entry.headers, self._ttl_s, entry.stored_at) - entry.age_s
+    async def _store(self, request: Request, entry: Entry) -> float:
+        """Until when it is fresh; not after now: it is kept, if at all, to ask whether it has changed."""
+        fresh_until = self._fresh_until(entry, entry.stored_at)
+        keep_s = fresh_until - entry.stored_at
         if policy.conditions(request, entry.headers):
             keep_s = max(keep_s, 0.0) + policy.STALE_KEPT_S
         if self._is_replay:
             keep_s = REPLAY_S
         if keep_s <= 0:
-            return
+            return fresh_until
         storage, source, vary = self._open(), self._upstream.name, policy.vary_of(entry.headers)
         if vary:
             # Headers of the latest answer: the server may come to vary by others, and the old ones are not found then.
             await storage.put(key_of(source, request), Entry(entry.stored_at, vary=vary).pack(), keep_s)
         await storage.put(key_of(source, request, vary), entry.pack(), keep_s)
+        return fresh_until
 
     def _begin(self, request: Request, fetch: Fetch) -> None:
+        request.meta.pop("kept_at", None)  # of an answer that an earlier attempt took
         if fetch.stale:
             conditions = policy.conditions(request, fetch.stale.headers)
             fetch.conditions = tuple(conditions)
@@ -212,6 +238,10 @@ class HttpCacheMiddleware(ScrapyHttpCache):
     async def _acquire_again(self, fetch: Fetch) -> None:
         await self._open().acquire(fetch.key, fetch.owner)
 
+    async def _drop_unread(self) -> None:
+        for key in self._unread:
+            await self._open().drop(key)
+
     def _open(self) -> CacheStorage:
         if self._storage is None:
             self._storage = open_storage(self._upstream.config, self.crawler.settings["HTTP_CACHE_FILE"])
@@ -236,5 +266,6 @@ class HttpCacheMiddleware(ScrapyHttpCache):
             self._renewal.cancel()
         for fetch in [fetch for fetch in self._fetches.values() if fetch.owner]:
             await self._unless_away(self._release(fetch))
+        await self._unless_away(self._drop_unread())
         if self._storage:
             await self._storage.close()

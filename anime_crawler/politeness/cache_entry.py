@@ -16,6 +16,8 @@ from scrapy.responsetypes import responsetypes
 NEGOTIATED = ("accept", "accept-language", "content-type")
 """Always in the key: APIs choose by them and forget to say so in ``Vary``."""
 STORED_AT = struct.Struct(">d")
+HTTP, RESULT = "http_cache", "result_cache"
+"""Families of keys: answers of upstreams, and what lookups gave of them. ``scrapy cache`` knows both."""
 FORMAT = b"1"  # in every key: a change of the format makes the old entries unfindable, and they expire
 
 
@@ -29,6 +31,7 @@ class Key:
 
     source: str
     digest: str
+    family: str = HTTP
 
 
 @dataclass

@@ -76,10 +76,16 @@ def initial_age_s(headers: Headers, received_at: float, delay_s: float) -> float
     return max(apparent_s, by_caches_s)
 
 
-def is_wanted(request: Request, age_s: float) -> bool:
-    """Whether the request itself takes a kept answer of this age."""
+def takes_kept(request: Request, spider: Any) -> bool:
+    """Whether there may be a kept answer that the request takes: not where it, or its spider's walk, looks for news."""
+    return "no-cache" not in directives(request.headers) and (spider.is_lookup or spider.oldest_in_walks_s > 0)
+
+
+def is_young(request: Request, spider: Any, age_s: float) -> bool:
+    """Whether a request that takes kept answers takes one of this age, should it be fresh."""
     given = directives(request.headers)
-    return "no-cache" not in given and ("max-age" not in given or age_s <= _seconds(given["max-age"]))
+    oldest_s = LONGEST_S if spider.is_lookup else spider.oldest_in_walks_s
+    return age_s <= oldest_s and ("max-age" not in given or age_s <= _seconds(given["max-age"]))
 
 
 def conditions(request: Request, headers: Headers) -> dict[str, bytes]:

@@ -1,7 +1,8 @@
 """The HTTP cache in Redis, for processes of several machines. What we do not own is never touched.
 
-Keys: ``anime_crawler:http_cache:<source>:entry:<digest>`` and ``…:lease:<digest>``; each has its TTL. How much memory
-all of them may take is Redis' own ``maxmemory``.
+Keys: ``anime_crawler:http_cache:<source>:entry:<digest>`` and ``…:lease:<digest>``, for parsed results
+``anime_crawler:result_cache:<source>:entry:<digest>``; each has its TTL. How much memory all of them may take is Redis'
+own ``maxmemory``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from anime_crawler.politeness.cache_entry import STORED_AT, Key, stored_at
 from anime_crawler.politeness.cache_storage import LEASE_S, CacheError, SourceStats
 from anime_crawler.politeness.redis_client import async_redis_client
 
-PREFIX = "anime_crawler:http_cache:"
+PREFIX = "anime_crawler:"  # then the key's family, HTTP or RESULT: both end in "_cache"
 AT_A_TIME = 500  # keys in one round trip
 
 # Owned leases only: one that expired may be somebody else's by now.
@@ -45,6 +46,10 @@ class RedisStorage:
         with _explained():
             await self._redis.set(_name(key, "entry"), value, px=max(1, int(keep_s * 1000)))
 
+    async def drop(self, key: Key) -> None:
+        with _explained():
+            await self._redis.unlink(_name(key, "entry"))
+
     async def acquire(self, key: Key, owner: str) -> bool:
         with _explained():
             return bool(await self._redis.eval(ACQUIRE, 1, _name(key, "lease"), owner, int(LEASE_S * 1000)))
@@ -54,30 +59,30 @@ class RedisStorage:
             await self._redis.eval(RELEASE, 1, _name(key, "lease"), owner)
 
     async def stats(self) -> list[SourceStats]:
-        found: dict[str, SourceStats] = {}
+        found: dict[tuple[str, str], SourceStats] = {}
         with _explained():
-            async for names in self._batches(f"{PREFIX}*:entry:*"):
+            async for names in self._batches("*"):
                 for name, size, head, ttl_ms in await self._looked_at(names):
                     if len(head) == STORED_AT.size and ttl_ms > 0:  # else it expired in between
-                        _add(found, _source_of(name), size, stored_at(head), ttl_ms / 1000)
-        return [found[source] for source in sorted(found)]
+                        _add(found, name, size, stored_at(head), ttl_ms / 1000)
+        return [found[place] for place in sorted(found)]
 
     async def clear(self, source: str | None) -> int:
         """Leases stay: they are of fetches under way."""
         count = 0
         with _explained():
-            async for names in self._batches(f"{PREFIX}{'*' if source is None else source}:entry:*"):
+            async for names in self._batches("*" if source is None else source):
                 count += await self._redis.unlink(*names)
         return count
 
     async def close(self) -> None:
         await self._redis.aclose()
 
-    async def _batches(self, pattern: str) -> AsyncIterator[list[bytes]]:
-        """Names of keys by SCAN, which lets others be served in between; each once."""
+    async def _batches(self, source: str) -> AsyncIterator[list[bytes]]:
+        """Names of the entries by SCAN, which lets others be served in between; each once."""
         seen: set[bytes] = set()
         batch: list[bytes] = []
-        async for name in self._redis.scan_iter(match=pattern, count=AT_A_TIME):
+        async for name in self._redis.scan_iter(match=f"{PREFIX}*_cache:{source}:entry:*", count=AT_A_TIME):
             if name not in seen:
                 seen.add(name)
                 batch.append(name)
@@ -97,16 +102,12 @@ class RedisStorage:
 
 
 def _name(key: Key, kind: str) -> str:
-    return f"{PREFIX}{key.source}:{kind}:{key.digest}"
+    return f"{PREFIX}{key.family}:{key.source}:{kind}:{key.digest}"
 
 
-def _source_of(name: bytes) -> str:
-    return name.decode().removeprefix(PREFIX).split(":")[0]
-
-
-def _add(found: dict[str, SourceStats], source: str, size: int, at: float, ttl_s: float) -> None:
-    now = time.time()
-    stats = found.setdefault(source, SourceStats(source, 0, 0, now, 0.0, ttl_s, ttl_s))
+def _add(found: dict[tuple[str, str], SourceStats], name: bytes, size: int, at: float, ttl_s: float) -> None:
+    now, (family, source, *_) = time.time(), name.decode().removeprefix(PREFIX).split(":")
+    stats = found.setdefault((source, family), SourceStats(family, source, 0, 0, now, 0.0, ttl_s, ttl_s))
     stats.entries += 1
     stats.bytes += size
     stats.oldest, stats.newest = min(stats.oldest, at), max(stats.newest, at)

@@ -17,12 +17,12 @@ MOST_BYTES = 2 * 2**30  # compressed; 30,000 detail pages of 10 KB from each of 
 PRUNE_EVERY = 200  # stores between two looks at the size
 
 SCHEMA = """
-    CREATE TABLE IF NOT EXISTS entry (
-        source TEXT NOT NULL, digest TEXT NOT NULL, stored_at REAL NOT NULL, expires_at REAL NOT NULL,
-        bytes INTEGER NOT NULL, value BLOB NOT NULL,
-        PRIMARY KEY (source, digest)
+    CREATE TABLE IF NOT EXISTS kept (
+        family TEXT NOT NULL, source TEXT NOT NULL, digest TEXT NOT NULL,
+        stored_at REAL NOT NULL, expires_at REAL NOT NULL, bytes INTEGER NOT NULL, value BLOB NOT NULL,
+        PRIMARY KEY (family, source, digest)
     );
-    CREATE INDEX IF NOT EXISTS entry_by_age ON entry (stored_at, expires_at, source, bytes);
+    CREATE INDEX IF NOT EXISTS kept_by_age ON kept (stored_at, expires_at, family, source, bytes);
     CREATE TABLE IF NOT EXISTS lease (
         source TEXT NOT NULL, digest TEXT NOT NULL, owner TEXT NOT NULL, until REAL NOT NULL,
         PRIMARY KEY (source, digest)
@@ -36,8 +36,9 @@ class CacheError(Exception):
 
 @dataclass
 class SourceStats:
-    """What the cache holds of one source."""
+    """What the cache holds of one source in one family."""
 
+    family: str
     source: str
     entries: int
     bytes: int
@@ -59,6 +60,8 @@ class CacheStorage(Protocol):
     async def get(self, key: Key) -> bytes | None: ...
 
     async def put(self, key: Key, value: bytes, keep_s: float) -> None: ...
+
+    async def drop(self, key: Key) -> None: ...
 
     async def acquire(self, key: Key, owner: str) -> bool:
         """Whether the lease is the owner's now, for `LEASE_S`; one that it holds is renewed."""
@@ -95,18 +98,23 @@ class SqliteStorage:
             raise
 
     async def get(self, key: Key) -> bytes | None:
-        question = "SELECT value FROM entry WHERE source = ? AND digest = ? AND expires_at > ?"
+        question = "SELECT value FROM kept WHERE family = ? AND source = ? AND digest = ? AND expires_at > ?"
         with self._explained():
-            row = self._db.execute(question, (key.source, key.digest, time.time())).fetchone()
+            row = self._db.execute(question, (key.family, key.source, key.digest, time.time())).fetchone()
         return row[0] if row else None
 
     async def put(self, key: Key, value: bytes, keep_s: float) -> None:
-        row = (key.source, key.digest, stored_at(value), time.time() + keep_s, len(value), value)
+        row = (key.family, key.source, key.digest, stored_at(value), time.time() + keep_s, len(value), value)
         with self._explained():
-            self._db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             if self._stores % PRUNE_EVERY == 0:
                 self._prune()
         self._stores += 1
+
+    async def drop(self, key: Key) -> None:
+        statement = "DELETE FROM kept WHERE family = ? AND source = ? AND digest = ?"
+        with self._explained():
+            self._db.execute(statement, (key.family, key.source, key.digest))
 
     async def acquire(self, key: Key, owner: str) -> bool:
         """One that ends later than any lease may was taken before the clock was set back, and counts as ended."""
@@ -128,8 +136,8 @@ class SqliteStorage:
     async def stats(self) -> list[SourceStats]:
         now = time.time()
         question = """
-            SELECT source, count(*), sum(bytes), min(stored_at), max(stored_at), min(expires_at) - :now,
-            max(expires_at) - :now FROM entry WHERE expires_at > :now GROUP BY source ORDER BY source
+            SELECT family, source, count(*), sum(bytes), min(stored_at), max(stored_at), min(expires_at) - :now,
+            max(expires_at) - :now FROM kept WHERE expires_at > :now GROUP BY family, source ORDER BY source, family
         """
         with self._explained():
             return [SourceStats(*row) for row in self._db.execute(question, {"now": now})]
@@ -137,22 +145,22 @@ class SqliteStorage:
     async def clear(self, source: str | None) -> int:
         with self._explained():
             if source is not None:
-                return self._db.execute("DELETE FROM entry WHERE source = ?", (source,)).rowcount
-            return self._db.execute("DELETE FROM entry").rowcount
+                return self._db.execute("DELETE FROM kept WHERE source = ?", (source,)).rowcount
+            return self._db.execute("DELETE FROM kept").rowcount
 
     async def close(self) -> None:
         self._db.close()
 
     def _prune(self) -> None:
         """Forget what has expired, then the oldest until nine tenths of the size are left."""
-        self._db.execute("DELETE FROM entry WHERE expires_at <= ?", (time.time(),))
+        self._db.execute("DELETE FROM kept WHERE expires_at <= ?", (time.time(),))
         self._db.execute("DELETE FROM lease WHERE until <= ?", (time.time(),))
-        size = self._db.execute("SELECT coalesce(sum(bytes), 0) FROM entry").fetchone()[0]
+        size = self._db.execute("SELECT coalesce(sum(bytes), 0) FROM kept").fetchone()[0]
         if size > self._most_bytes:
             surplus = size - 0.9 * self._most_bytes
-            oldest = "SELECT rowid AS id, sum(bytes) OVER (ORDER BY stored_at, rowid) - bytes AS before FROM entry"
+            oldest = "SELECT rowid AS id, sum(bytes) OVER (ORDER BY stored_at, rowid) - bytes AS before FROM kept"
             self._db.execute(
-                f"DELETE FROM entry WHERE rowid IN (SELECT id FROM ({oldest}) WHERE before < ?)",  # noqa: S608
+                f"DELETE FROM kept WHERE rowid IN (SELECT id FROM ({oldest}) WHERE before < ?)",  # noqa: S608
                 (surplus,),
             )
 

@@ -25,15 +25,23 @@ def retry_after_s(headers: Headers, now: float) -> float | None:
     return None if until is None else max(0.0, until - _server_time(headers, now))
 
 
-def rate_limit_reset_s(headers: Headers, now: float) -> float | None:
-    """Seconds until ``X-RateLimit-Reset`` when ``X-RateLimit-Remaining`` is 0; ``None``: nothing to wait for.
+def rate_limit_reset_s(
+    headers: Headers, now: float, *, reserve: int = 0, unsaid_s: float | None = None
+) -> float | None:
+    """Seconds until ``X-RateLimit-Reset`` when ``X-RateLimit-Remaining`` is low; ``None``: nothing to wait for.
 
-    Upstreams differ: the header is Unix time or seconds from now, and the size of the number tells which.
+    Upstreams differ: the header is Unix time or seconds from now, and the size of the number tells which. 0 is no time.
+
+    Args:
+        reserve: how many remaining requests are low.
+        unsaid_s: what to give where no time is stated.
     """
-    reset = _text(headers, "X-RateLimit-Reset")
-    if _text(headers, "X-RateLimit-Remaining") != "0" or not re.fullmatch(r"\d+(\.\d+)?", reset):
+    remaining, reset = _text(headers, "X-RateLimit-Remaining"), _text(headers, "X-RateLimit-Reset")
+    if not re.fullmatch(r"\d{1,9}", remaining) or int(remaining) > reserve:
         return None
-    seconds = float(reset)
+    seconds = float(reset) if re.fullmatch(r"\d+(\.\d+)?", reset) else 0.0
+    if not seconds:
+        return unsaid_s
     return seconds if seconds < SMALLEST_UNIX_TIME else max(0.0, seconds - _server_time(headers, now))
 
 

@@ -48,9 +48,12 @@ class PolitenessMiddleware:
             return response
         if response.status == 429:
             self._upstream.count("429")
-        seconds = rate_limit_reset_s(response.headers, time.time())
+        card = self._upstream.card
+        seconds = rate_limit_reset_s(
+            response.headers, time.time(), reserve=card.limit_reserve, unsaid_s=card.limit_rest_s
+        )
         if seconds:
-            self._upstream.penalize(request, seconds, "X-RateLimit-Remaining is 0")
+            self._upstream.penalize(request, seconds, "X-RateLimit-Remaining is low")
         return response
 
     def _forget_an_earlier_process(self, request: Request) -> None:

@@ -107,7 +107,7 @@ class RetryMiddleware:
         if asked_s and verdict.action is Action.RETRY:
             self._upstream.penalize(request, asked_s, "Retry-After")
         elif response and response.status == 429:
-            self._upstream.penalize(request, pause_s, "it asks us to slow down")
+            self._upstream.penalize(request, self._upstream.card.limit_rest_s or pause_s, "it asks us to slow down")
 
     def _log(self, request: Request, verdict: Verdict, attempt: int, response: Response | None) -> None:
         self._upstream.count(f"failed {verdict.kind}")

@@ -98,6 +98,10 @@ class Upstream:
         """Add to a counter of the run report."""
         self._job.report.count(self.name, name, n)
 
+    def is_troubled(self) -> bool:
+        """Whether the run report says that something went wrong with it."""
+        return any(problem["service"] == self.name for problem in self._job.report.problems)
+
     def reserve(self, request: Request, place: str) -> Wait | None:
         """See `BudgetStorage.reserve`."""
         return self._safely(request, lambda: self._budgets.reserve(self.name, self._limits, place))

@@ -28,6 +28,7 @@ class Gate:
         entry.summary = call.summary
         try:
             reply = self._reply(call, entry)
+            reply.headers = self.limiter.headers() | reply.headers
             entry.status, entry.bytes = reply.status, len(reply.body)
             if reply.silent or reply.dropped:
                 entry.status = 0

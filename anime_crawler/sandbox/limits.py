@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from anime_crawler.sandbox.wire import Reply
+import orjson
+
+from anime_crawler.sandbox.wire import Reply, json_reply
 
 TOLERANCE_S = 0.05
 """Requests sent a full window apart may arrive this much closer together."""
@@ -75,6 +77,10 @@ class Limiter:
         wait = max(window.wait_s(now) for window in self.windows if len(window.arrivals) > window.count)
         return Reply(429, b'{"error":"Too many requests"}', headers={"retry-after": str(wait)})
 
+    def headers(self) -> dict[str, str]:
+        """What every answer says of the limits."""
+        return {}
+
     def clear(self) -> None:
         """Start the counts anew; requests already made still fill the windows."""
         self.refused = self.violations = 0
@@ -87,6 +93,44 @@ class Limiter:
         return {"refused_by_limits": self.refused, "violations": self.violations, "peaks": peaks}
 
 
+class JikanLimiter(Limiter):
+    """Its refusal says nothing of how long to wait, and has its status as text."""
+
+    def _refusal(self, now: float) -> Reply:
+        message = "You are being rate-limited. Please follow Rate Limiting guidelines: https://docs.api.jikan.moe/"
+        return json_reply({"status": "429", "type": "RateLimitException", "message": message, "error": None}, 429)
+
+
+class AnilistLimiter(Limiter):
+    """Says on every answer what is left; who goes over it is locked out for a minute."""
+
+    locked_until = 0.0
+    """Monotonic."""
+
+    def check(self) -> Reply | None:
+        now = time.monotonic()
+        if self.enforced and now < self.locked_until:
+            self.refused += 1
+            self.violations += 1
+            return self._refusal(now)
+        refusal = super().check()
+        if refusal:
+            self.locked_until = now + 60
+            return self._refusal(now)
+        return None
+
+    def _refusal(self, now: float) -> Reply:
+        wait = max(1, round(self.locked_until - now))
+        headers = {"retry-after": str(wait), "x-ratelimit-reset": str(round(time.time()) + wait)}
+        body = {"data": None, "errors": [{"message": "Too Many Requests.", "status": 429}]}
+        return Reply(429, orjson.dumps(body), headers={**self.headers(), **headers, "x-ratelimit-remaining": "0"})
+
+    def headers(self) -> dict[str, str]:
+        minute = self.windows[0]
+        left = max(0, minute.count - len(minute.arrivals)) if self.enforced else minute.count
+        return {"x-ratelimit-limit": str(minute.count), "x-ratelimit-remaining": str(left)}
+
+
 def kodik_limits(enforced: bool) -> Limiter:
     """30 a minute: what its most careful client keeps to; Kodik publishes no number."""
     return Limiter([Window(30, 60, by_clock=False)], enforced, names_wait=True)
@@ -97,8 +141,20 @@ def shikimori_limits(enforced: bool) -> Limiter:
     return Limiter([Window(5, 1, by_clock=True), Window(90, 60, by_clock=True)], enforced, names_wait=False)
 
 
+def jikan_limits(enforced: bool) -> Limiter:
+    """3 a second and 60 a minute, as documented."""
+    return JikanLimiter([Window(3, 1, by_clock=False), Window(60, 60, by_clock=False)], enforced, names_wait=False)
+
+
+def anilist_limits(enforced: bool) -> Limiter:
+    """30 a minute, as since 2024; and a limit for bursts whose size nobody publishes: 5 a second is our guess."""
+    return AnilistLimiter([Window(30, 60, by_clock=False), Window(5, 1, by_clock=False)], enforced, names_wait=True)
+
+
 LIMITERS: dict[str, Callable[[bool], Limiter]] = {
     "kodik": kodik_limits,
     "shikimori": shikimori_limits,
+    "jikan": jikan_limits,
+    "anilist": anilist_limits,
 }
 """The simulated upstreams, by the name of their source."""

@@ -78,7 +78,9 @@ class Mutator:
         title = invent_one(world.rng, taken, max(world.titles, default=0) + 1, world.now)
         world.titles[title.id] = title
         materials = world.maker.materials_of(title, int(wish.get("materials", 2)))
-        return self._added(materials) | {"shikimori_id": str(title.id)}
+        added = self._added(materials) | {"shikimori_id": str(title.id)}
+        self._title_moves(title)
+        return added
 
     def new_material(self, wish: Wish) -> Wish:
         """One more translation of a title, with the episodes that another one has."""

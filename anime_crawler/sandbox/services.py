@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from anime_crawler.sandbox.anilist import Anilist
 from anime_crawler.sandbox.dataset import titles_from
 from anime_crawler.sandbox.faults import Fault, Faults
+from anime_crawler.sandbox.jikan import Jikan
 from anime_crawler.sandbox.kodik import Kodik
 from anime_crawler.sandbox.limits import LIMITERS
 from anime_crawler.sandbox.log import Log
@@ -71,6 +73,8 @@ class Services:
         self.upstreams: dict[str, Upstream] = {
             "kodik": kodik,
             "shikimori": Shikimori(self.world),
+            "jikan": Jikan(self.world),
+            "anilist": Anilist(self.world),
         }
 
     def reset(self) -> None:

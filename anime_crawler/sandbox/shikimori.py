@@ -9,9 +9,10 @@ from typing import Any
 import orjson
 from graphql import GraphQLError
 
-from anime_crawler.sandbox.graphql_query import Query, names_in, parse_query, project
+from anime_crawler.sandbox.graphql_query import Selection, names_in, parse_query, project
 from anime_crawler.sandbox.model import Title
 from anime_crawler.sandbox.shikimori_json import anime_object, full_object, moscow, short_object
+from anime_crawler.sandbox.shikimori_schema import SCHEMA, check_size
 from anime_crawler.sandbox.wire import Call, Reply, html_reply, json_reply
 from anime_crawler.sandbox.world import World
 
@@ -50,19 +51,21 @@ class Shikimori:
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
             return json_reply({"errors": [{"message": "No query string was present"}]})
         try:
-            return json_reply({"data": self._data(parse_query(text), variables, call)})
+            text = re.sub(r"(\$\w+\s*:\s*)Int\b", r"\1PositiveInt", text)  # the server rewrites Int too
+            return json_reply({"data": self._data(parse_query(text, SCHEMA).selection(variables), call)})
         except GraphQLError as wrong:
             return json_reply({"errors": [wrong.formatted]})
         except PoisonedError as wrong:
             return json_reply({"errors": [{"exception": UNRESOLVED, "message": str(wrong)}]}, 500)
 
-    def _data(self, query: Query, variables: dict[str, Any], call: Call) -> dict[str, Any]:
+    def _data(self, selection: Selection, call: Call) -> dict[str, Any]:
+        check_size(selection)
         data = {}
-        for (shown, _, selection), arguments in zip(query.selection or (), query.arguments(variables), strict=True):
-            call.summary |= arguments
-            titles = self.listed(arguments)
-            self._fail_if_poisoned(titles, names_in(selection))
-            data[shown] = project(selection, [anime_object(title) for title in titles])
+        for field in selection:
+            call.summary |= field.arguments
+            titles = self.listed(field.arguments)
+            self._fail_if_poisoned(titles, names_in(field.below))
+            data[field.shown] = project(field.below, [anime_object(title) for title in titles])
         return data
 
     def _fail_if_poisoned(self, titles: list[Title], selected: set[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from graphql import build_schema
+from graphql import GraphQLError, build_schema
+
+from anime_crawler.sandbox.graphql_query import Selection
 
 SCHEMA = build_schema("""
 scalar PositiveInt
@@ -85,3 +87,21 @@ COSTS = {
 
 MAX_COMPLEXITY = 190
 MAX_DEPTH = 5
+
+
+def check_size(selection: Selection) -> None:
+    """Raises: GraphQLError: the query is too deep or too complex."""
+    depth, cost = measure(selection)
+    if depth > MAX_DEPTH:
+        raise GraphQLError(f"Query has depth of {depth}, which exceeds max depth of {MAX_DEPTH}")
+    if cost > MAX_COMPLEXITY:
+        raise GraphQLError(f"Query has complexity of {cost}, which exceeds max complexity of {MAX_COMPLEXITY}")
+
+
+def measure(selection: Selection | None) -> tuple[int, int]:
+    """Depth and complexity. Lists do not multiply."""
+    depth = cost = 0
+    for field in selection or ():
+        deeper, children = measure(field.below)
+        depth, cost = max(depth, deeper + 1), cost + COSTS.get(field.name, 1) + children
+    return depth, cost

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from anime_crawler import __version__
@@ -155,21 +156,43 @@ def test_a_stalled_loop_is_unhealthy(project: Path, scrapy: Callable[..., object
     stuck = scrapy("health")
     assert stuck.returncode == 1  # type: ignore[attr-defined]
     assert "stuck" in stuck.stdout  # type: ignore[attr-defined]
+    beat.write_text("1000")  # the loop turns, but nothing was counted for so long
+    assert scrapy("health").returncode == 1  # type: ignore[attr-defined]
 
 
 def test_the_heart_beats_while_the_loop_turns_and_stops_with_it(tmp_path: Path, monkeypatch: object) -> None:
     """S0-53: the sign of life is there inside the block and gone after it."""
     from anime_crawler.extensions.heartbeat import Heartbeat
+    from anime_crawler.extensions.report import RunReport
 
     monkeypatch.chdir(tmp_path)  # type: ignore[attr-defined]
 
     async def block() -> bool:
-        with Heartbeat():
+        with Heartbeat(RunReport()):
             await asyncio.sleep(0.05)
             return HEARTBEAT.exists()
 
     assert asyncio.run(block())
     assert not HEARTBEAT.exists()
+
+
+def test_a_run_that_counts_nothing_and_waits_for_nothing_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S0-53: the idle time grows until something is counted; a limit that is waited for is no standstill."""
+    from anime_crawler.extensions import heartbeat
+    from anime_crawler.extensions.report import RunReport
+
+    now = [0.0]
+    monkeypatch.setattr(heartbeat.time, "monotonic", lambda: now[0])
+    report = RunReport()
+    heart = heartbeat.Heartbeat(report)
+    idle = []
+    for seconds, change in ((0, None), (600, None), (600, "count"), (600, None), (600, "wait"), (600, None)):
+        now[0] += seconds
+        if change == "count":
+            report.count("kodik", "requests")
+        report.waiting.update({"kodik": "its limit"} if change == "wait" else {})
+        idle.append(heart._idle_s())
+    assert idle == [0, 600, 0, 600, 0, 0]
 
 
 def test_the_version_is_the_packages(day: Day) -> None:

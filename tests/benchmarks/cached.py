@@ -1,11 +1,17 @@
-"""Seconds that one request takes with an empty cache and with a warm one, in a real crawl."""
+"""What the caches save: seconds of a request, requests of several processes, seconds of a lookup made before."""
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import tempfile
+import time
 from pathlib import Path
 
+from anime_crawler.politeness.cache_entry import RESULT, Key
+from anime_crawler.politeness.cache_storage import SqliteStorage
+from anime_crawler.politeness.result_entry import pack_items, unpack_items
+from tests.catalogue.support import anime, character, episode
 from tests.politeness.crawl import FAST, Plan, result_of, start
 from tests.politeness.upstream_server import running_server
 from tests.services import start_redis, stop_redis
@@ -29,3 +35,36 @@ def cache_seconds(storage: str) -> tuple[float, float]:
             stop_redis(state)
         assert len(server.arrivals) == len(misses)
         return statistics.median(seconds[:5]), statistics.median(seconds[5:])
+
+
+def fetches_of_three_processes(titles: int) -> int:
+    """Requests that an upstream sees of three processes that want the same titles at once."""
+    with tempfile.TemporaryDirectory() as directory, running_server() as server:
+        paths = [f"/delay/0.3/{n}" for n in range(titles)]
+        plan = Plan(server.url, paths, directory, method="GET", config={**FAST, "enable_http_cache": True})
+        for process in [start(plan) for _ in range(3)]:
+            assert len(result_of(process).outcomes) == titles
+        return len(server.arrivals)
+
+
+def result_seconds() -> float:
+    """Median of opening the cache and reading a lookup's result: an anime, 100 episodes, 50 characters."""
+    items = [anime(), *map(episode, range(1, 101)), *(character(str(n)) for n in range(50))]
+    key = Key("jikan", "a lookup", RESULT)
+
+    async def read(path: Path) -> float:
+        began = time.perf_counter()
+        storage = SqliteStorage(path)
+        value = await storage.get(key)
+        assert value and len(unpack_items(value)) == len(items)
+        await storage.close()
+        return time.perf_counter() - began
+
+    async def measure(path: Path) -> float:
+        storage = SqliteStorage(path)
+        await storage.put(key, pack_items(items, time.time()), 86_400)
+        await storage.close()
+        return statistics.median([await read(path) for _ in range(REPEATS)])
+
+    with tempfile.TemporaryDirectory() as directory:
+        return asyncio.run(measure(Path(directory, "cache.sqlite")))

@@ -7,7 +7,7 @@ from datetime import timedelta
 from anime_crawler.catalogue import tables as t
 from anime_crawler.catalogue.outbox import load_titles, titles_to_deliver
 from anime_crawler.catalogue.wanted import wanted
-from anime_crawler.items import Titles
+from anime_crawler.items import Anime, Relation, Titles, utc_now
 from tests.catalogue.support import NOW, absent, anime, rejected, release
 
 
@@ -51,6 +51,20 @@ def test_an_older_version_does_not_replace_a_newer_one(tables):
     assert "старое" not in tables.rows(t.anime, "data")[0][0]
 
 
+def test_an_answer_out_of_a_cache_replaces_nothing_newer(tables):
+    """Where the source does not say which is newer, the time of fetching does; what has just come is taken."""
+    tables.store(anime(title="новое", source_updated_at=NOW - timedelta(days=1)))
+    kept = anime(title="старое", fetched_at=NOW - timedelta(hours=20))
+    assert tables.store(kept) == {("anime", "unchanged"): 1}
+    assert tables.store(kept.model_copy(update={"source_updated_at": NOW})) == {("anime", "changed"): 1}
+
+
+def test_a_clock_that_was_wrong_hides_no_news(tables):
+    """A row from the future does not refuse what comes now."""
+    tables.store(anime(fetched_at=utc_now() + timedelta(days=400)))
+    assert tables.store(anime(title="новое", fetched_at=utc_now())) == {("anime", "changed"): 1}
+
+
 def test_a_newer_version_of_the_same_content_is_remembered(tables):
     """What comes between the two in time is old, though it arrives last."""
     tables.store(anime(source_updated_at=NOW))
@@ -58,6 +72,25 @@ def test_a_newer_version_of_the_same_content_is_remembered(tables):
     between = anime(title="между", source_updated_at=NOW + timedelta(days=1))
     assert tables.store(between) == {("anime", "unchanged"): 1}
     assert version(tables) == 1
+
+
+LISTED = frozenset({"relations", "external_ids"})
+"""What a list of titles does not tell."""
+
+
+def test_what_an_answer_does_not_tell_stays_as_it_was_told(tables):
+    """A list without relations after an answer with them, in the same batch or another; what it tells is replaced."""
+    sequel = Relation(kind="sequel", target="anime", target_id="21")
+    full = anime("5", "jikan", relations=(sequel,), external_ids={"mal": "5", "anidb": "7"})
+    listed = anime("5", "jikan", title="Наруто!", external_ids={"mal": "5", "shikimori": "5"}, untold=LISTED)
+    tables.store(full, listed)
+    tables.store(listed.model_copy(update={"score": 8.5}), run=2)
+    (stored,) = (Anime.model_validate_json(data) for (data,) in tables.rows(t.anime, "data"))
+    assert (stored.relations, stored.titles.ru, stored.score) == ((sequel,), "Наруто!", 8.5)
+    assert stored.external_ids == {"mal": "5", "anidb": "7", "shikimori": "5"}
+    assert tables.store(listed.model_copy(update={"score": 8.5}), run=3) == {("anime", "unchanged"): 1}
+    tables.store(anime("5", "jikan", relations=()), run=4)
+    assert '"relations":[]' in tables.rows(t.anime, "data")[0][0]
 
 
 def test_an_anime_that_moves_to_another_title_changes_both(tables):

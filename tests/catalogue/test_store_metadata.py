@@ -64,6 +64,16 @@ def test_of_several_versions_in_one_batch_the_newest_counts(tables, kind):
 
 
 @each_kind
+def test_an_answer_out_of_a_cache_replaces_nothing_newer(tables, kind):
+    """Not in another batch either; what was fetched later does."""
+    _, item, other = KINDS[kind]
+    tables.store(item)
+    kept = other.model_copy(update={"fetched_at": NOW - timedelta(hours=20)})
+    assert tables.store(kept, run=2)[kind, "unchanged"] == 1
+    assert tables.store(other.model_copy(update={"fetched_at": NOW + timedelta(hours=1)}))[kind, "changed"] == 1
+
+
+@each_kind
 def test_sources_of_one_batch_do_not_meet(tables, kind):
     """Their ids are their own."""
     table, item, other = KINDS[kind]

@@ -14,15 +14,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 from scrapy import FormRequest, Request, signals
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 
 from anime_crawler import settings as project_settings
-from anime_crawler.base_spiders import Action, GivenUp, Secret, SourceCard, SourceSpider, Verdict
+from anime_crawler.base_spiders import Action, GivenUp, Secret, SourceCard, SourceSpider, Verdict, set_aside
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
+from anime_crawler.items import Anime, Titles, utc_now
 from anime_crawler.job import stop_crawler
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import Budgets
@@ -57,12 +59,22 @@ class Plan:
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
     """Path -> headers of the request; GET only."""
     cache_ttl_s: int | None = 86_400
+    limit_reserve: int = 0
+    limit_rest_s: float | None = None
+    arguments: dict[str, str] = field(default_factory=lambda: {"ids": "1"})
+    """The spider's; these make it a lookup."""
+    oldest_in_walks_s: float = 0
+    gives: str = ""
+    """What each answer gives: ``items``, or something ``rejected`` beside them. Empty: nothing."""
+    is_new: bool = True
+    """Whether the run is no interrupted one."""
 
 
 class PathSpider(SourceSpider):
     """Requests each path; notes what came of it."""
 
     name = "paths"
+    arguments = {"ids": "a lookup", "mode": "a walk"}
     plan: Plan
     outcomes: list[tuple[str, str, int]]
 
@@ -91,6 +103,10 @@ class PathSpider(SourceSpider):
 
     def done(self, response):
         self.latencies.append(time.monotonic() - response.meta["asked_at"])
+        if self.plan.gives:
+            yield anime(response)
+        if self.plan.gives == "rejected":
+            yield set_aside("upstream", "anime", {}, "its title is odd", utc_now(), source_id=None)
         yield from self.outcome(response.meta, "ok", response.meta.get("attempt", 1))
 
     def gave_up(self, failure):
@@ -104,11 +120,18 @@ class PathSpider(SourceSpider):
             yield self.request(meta["index"] + 1)
 
 
+def anime(response) -> Anime:
+    """An item of any answer."""
+    path = urlsplit(response.url).path
+    return Anime(source="upstream", source_id=path, fetched_at=utc_now(), titles=Titles(romaji=response.text[:80]))
+
+
 class FakeJob(SimpleNamespace):
     """As much of a job as politeness and frontier use."""
 
     def attach(self, spider) -> None:
         spider.base_url = self.base_url
+        spider.run = SimpleNamespace(is_new=self.is_new)
 
     def fatal(self, message: str, exit_code: int) -> None:
         self.report.problem("job", "fatal", message)
@@ -137,6 +160,8 @@ def card_of(plan: Plan) -> SourceCard:
         max_body_bytes=plan.max_body_bytes,
         obeys_robots=plan.obeys_robots,
         cache_ttl_s=plan.cache_ttl_s,
+        limit_reserve=plan.limit_reserve,
+        limit_rest_s=plan.limit_rest_s,
     )
 
 
@@ -149,6 +174,7 @@ def job_of(plan: Plan) -> FakeJob:
         budgets=Budgets(Path(plan.directory, "politeness.sqlite")),
         run_key=plan.run_key,
         base_url=plan.base_url,
+        is_new=plan.is_new,
         stopping=False,
         failed=False,
         exit_code=0,
@@ -177,17 +203,24 @@ def main(plan: Plan, spider_class: type[SourceSpider]) -> None:
     """Crawl, then print what came of it as JSON."""
     job = job_of(plan)
     spider_class.card, spider_class.plan = card_of(plan), plan  # type: ignore[attr-defined]
+    spider_class.oldest_in_walks_s = plan.oldest_in_walks_s
     process = AsyncCrawlerProcess(settings_of(plan, job.config))
     secrets.install(job.config)
     crawler = process.create_crawler(spider_class)
     crawler.job = job  # type: ignore[attr-defined]
     job.crawlers.append(crawler)
     reasons: list[str] = []
+    items: list[tuple[str, str | None, float]] = []
 
     def ended(reason: str) -> None:
         reasons.append(reason)
 
+    def scraped(item: Any) -> None:
+        if isinstance(item, Anime):
+            items.append((item.source_id, item.titles.romaji, item.fetched_at.timestamp()))
+
     crawler.signals.connect(ended, signals.spider_closed)
+    crawler.signals.connect(scraped, signals.item_scraped)
 
     def begin() -> None:
         loop = asyncio.get_event_loop()
@@ -198,12 +231,13 @@ def main(plan: Plan, spider_class: type[SourceSpider]) -> None:
     from twisted.internet import reactor
 
     reactor.callWhenRunning(begin)  # type: ignore[attr-defined]
-    process.crawl(crawler)
+    process.crawl(crawler, **plan.arguments)
     process.start(install_signal_handlers=False)
     spider = crawler.spider
     result = {
         "outcomes": getattr(spider, "outcomes", []),
         "latencies": getattr(spider, "latencies", []),
+        "items": items,
         "report": job.report.as_dict(),
         "waiting": job.report.waiting,
         "reason": reasons[-1],
@@ -220,6 +254,8 @@ class Result:
     outcomes: dict[str, tuple[str, int]]
     """Path -> (``ok`` or the kind of the verdict, attempts)."""
     latencies: list[float]
+    items: list[tuple[str, str, float]]
+    """(id, body of the answer, Unix time of fetching) of what reached the pipelines, in order."""
     report: dict[str, Any]
     reason: str
     exit_code: int

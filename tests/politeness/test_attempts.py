@@ -167,6 +167,21 @@ def test_a_spent_rate_limit_header_is_obeyed_on_good_answers_too(server, plan):
     assert second.at >= first.at + 1
 
 
+def test_a_limit_that_is_nearly_spent_is_a_rest_too_where_the_card_says_so(server, plan, tmp_path):
+    """Two remaining, no reset; and a 429 without a time: the rest is the card's, and everybody's."""
+    server.answers["/low"] = [_fine({"X-RateLimit-Remaining": "2", "X-RateLimit-Reset": "0"})]
+    server.answers["/limited"] = [web.Response(status=429)]
+    for path in ("/low", "/limited"):
+        (tmp_path / path[1:]).mkdir()
+        options = {"directory": str(tmp_path / path[1:]), "one_by_one": True}
+        result = stopped_crawl(plan(path, "/ok", limit_reserve=2, limit_rest_s=60.0, **options), server, arrivals=1)
+        server.arrivals.clear()
+        assert list(result.outcomes.values())[-1][0] == "stopped"
+        wait = Budgets(tmp_path / path[1:] / "politeness.sqlite").resting("upstream")
+        assert wait is not None
+        assert 50 < wait.seconds <= 60
+
+
 def _limited(retry_after: str):
     return web.Response(status=429, headers={"Retry-After": retry_after}, body=b"slow down")
 

@@ -132,6 +132,17 @@ def test_a_request_can_ask_for_a_new_answer(
     assert len(server.at("/r")) == 2
 
 
+def test_a_walk_takes_no_kept_answer(server: UpstreamServer, cached: Callable[..., Plan]) -> None:
+    """However fresh it is; where there is a validator it asks "changed since?". A source may allow some age."""
+    server.answers["/etag"] = [answer("/etag", ETag='"1"'), web.Response(status=304, headers={"ETag": '"1"'})]
+    walk = {"arguments": {"mode": "full"}}
+    crawl(cached("/plain", "/etag"))
+    counters = crawl(cached("/plain", "/etag", **walk)).counters
+    assert (counters["requests"], counters["revalidated"], counters.get("cached")) == (2, 1, None)
+    assert _condition(server, "/etag") == "conditional"
+    assert crawl(cached("/plain", "/etag", **walk, oldest_in_walks_s=3600)).counters == {"cached": 2}
+
+
 def test_a_post_is_never_revalidated(server: UpstreamServer, plan: Callable[..., Plan]) -> None:
     server.answers["/p"] = [answer("/p", ETag='"1"')]
     for _ in range(2):
@@ -161,7 +172,7 @@ def test_failures_are_not_kept(server: UpstreamServer, cached: Callable[..., Pla
 def entries(directory: Path) -> set[bytes]:
     """Bodies in the file."""
     with closing(sqlite3.connect(directory / "http_cache.sqlite")) as db:
-        return {zlib.decompress(value[8:]).partition(b"\n")[2] for (value,) in db.execute("SELECT value FROM entry")}
+        return {zlib.decompress(value[8:]).partition(b"\n")[2] for (value,) in db.execute("SELECT value FROM kept")}
 
 
 def test_a_kept_answer_costs_no_budget(server: UpstreamServer, cached: Callable[..., Plan]) -> None:
@@ -225,7 +236,7 @@ def test_no_secret_is_kept(server: UpstreamServer, cached: Callable[..., Plan], 
     with redis.Redis.from_url(redis_url) as client:
         kept = {name: client.get(name) for name in client.scan_iter()}
     with closing(sqlite3.connect(tmp_path / "http_cache.sqlite")) as db:
-        kept |= {b"sqlite " + digest.encode(): value for digest, value in db.execute("SELECT digest, value FROM entry")}
+        kept |= {b"sqlite " + digest.encode(): value for digest, value in db.execute("SELECT digest, value FROM kept")}
     assert len(kept) == 4  # in each the answer, and the headers it varies by
     assert all(name.startswith((b"anime_crawler:http_cache:upstream:entry:", b"sqlite ")) for name in kept)
     unpacked = b"".join(name + zlib.decompress(value[8:]) for name, value in kept.items())

@@ -14,7 +14,7 @@ import pytest
 import redis
 from scrapy import Request
 
-from anime_crawler.politeness.cache_entry import Entry, Key, key_of
+from anime_crawler.politeness.cache_entry import RESULT, Entry, Key, key_of
 from anime_crawler.politeness.cache_redis import RedisStorage
 from anime_crawler.politeness.cache_storage import CacheStorage, SqliteStorage
 from tests.guard import ROOT, clean_environment
@@ -127,6 +127,7 @@ def test_stats_and_clear(place: str, scrapy: Any) -> None:
     async def use(storage: CacheStorage) -> None:
         for n in range(3):
             await storage.put(Key("kodik", str(n)), entry(), DAY_S)
+        await storage.put(Key("kodik", "0", RESULT), entry(), DAY_S)
         await storage.put(B, entry(), 7 * DAY_S)
 
     with_storage(place, use)
@@ -137,11 +138,12 @@ def test_stats_and_clear(place: str, scrapy: Any) -> None:
             assert {round(client.ttl(name) / DAY_S) for name in client.scan_iter("anime_crawler:*kodik*")} == {1}
             client.config_resetstat()
     stats = scrapy("cache", "stats", COLUMNS="200", **env).stdout
-    assert [line.split()[1:4:2] for line in stats.splitlines() if "kodik" in line] == [["kodik", "3"]]
+    rows = [[part.strip() for part in line.split("│")[1:4]] for line in stats.splitlines() if "kodik" in line]
+    assert rows == [["kodik", "http_cache", "3"], ["kodik", "result_cache", "1"]]
     assert "24 h" in stats
     assert "7 days" in stats
     assert "shikimori" not in scrapy("cache", "stats", "--source", "kodik", **env).stdout
-    assert "3 entries of kodik" in scrapy("cache", "clear", "--source", "kodik", **env).stdout
+    assert "4 entries of kodik" in scrapy("cache", "clear", "--source", "kodik", **env).stdout
     assert "1 entries of all sources" in scrapy("cache", "clear", **env).stdout
     assert "is empty" in scrapy("cache", "stats", **env).stdout
     if env:

@@ -63,9 +63,21 @@ def test_no_retry_after_raises(value):
         ("0", "", None),
         ("0", "later", None),
         ("", "30", None),
+        ("-1", "30", None),
+        ("0", "0", None),
     ],
 )
 def test_a_spent_rate_limit_says_when_it_is_new(remaining, reset, seconds):
     """Seconds from now or Unix time; only when nothing remains."""
     headers = Headers({"X-RateLimit-Remaining": remaining, "X-RateLimit-Reset": reset})
     assert rate_limit_reset_s(headers, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("remaining", "reset", "seconds"),
+    [("2", "30", 30), ("3", "30", None), ("2", "", 60), ("0", "0", 60), ("3", "", None), ("", "", None)],
+)
+def test_a_reserve_is_kept_and_an_unsaid_time_is_the_caller_s(remaining, reset, seconds):
+    """Two remaining are as good as none; without a reset it takes a minute."""
+    headers = Headers({"X-RateLimit-Remaining": remaining, "X-RateLimit-Reset": reset})
+    assert rate_limit_reset_s(headers, NOW, reserve=2, unsaid_s=60) == seconds

@@ -69,7 +69,8 @@ def test_the_log_names_every_request_and_no_token(tmp_path: Path):
     ]
     assert entries[0]["summary"] == {"limit": "3"}
     assert entries[1]["summary"]["ids"] == "1,2"
-    assert stats["requests"] == {"kodik": 1, "shikimori": 1, "backend": 1}
+    asked = {name: count for name, count in stats["requests"].items() if count}
+    assert asked == {"kodik": 1, "shikimori": 1, "backend": 1}
     assert secret not in json.dumps([entries, stats])
     lines = log.read_text()
     assert len(lines.splitlines()) == 3

@@ -5,21 +5,28 @@ To change the schema: edit ``tables.py``, add ``versions/NNNN_<what>.py``, next 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlalchemy import Connection, inspect, text
 
 from anime_crawler.catalogue.errors import CatalogueError
 
-FOLDER = Path(__file__).parent
+FOLDER = files(__name__)
+"""On disk, or inside the egg that scrapyd runs."""
 LOCK_KEY = 0x616E696D65  # "anime": PostgreSQL's name for "one process migrates"
 
 
 @cache
 def revisions() -> list[str]:
     """All schema versions this program knows, oldest first: the numbers of the files in ``versions/``."""
-    return sorted(path.name.partition("_")[0] for path in (FOLDER / "versions").glob("[0-9]*.py"))
+    names = (file.name for file in (FOLDER / "versions").iterdir())
+    return sorted(name.partition("_")[0] for name in names if name[0].isdigit())
 
 
 def migrate(conn: Connection) -> None:
@@ -52,9 +59,25 @@ def _upgrade(conn: Connection) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes["connection"] = conn
-    with conn.begin():
+    with on_disk(FOLDER) as folder, conn.begin():
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
         if conn.dialect.name == "postgresql":
             conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
         command.upgrade(config, "head")
+
+
+@contextmanager
+def on_disk(folder: Traversable) -> Iterator[Path]:
+    """The folder as one of files: Alembic reads no eggs. (``importlib.resources.as_file`` takes folders from 3.12.)"""
+    if isinstance(folder, Path):
+        yield folder
+        return
+    with TemporaryDirectory(prefix="migrations-") as copy:
+        for part in ("", "versions"):
+            target = Path(copy, part)
+            target.mkdir(exist_ok=True)
+            for file in (folder / part if part else folder).iterdir():
+                if file.is_file():
+                    (target / file.name).write_bytes(file.read_bytes())
+        yield Path(copy)

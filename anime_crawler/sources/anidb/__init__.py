@@ -64,6 +64,7 @@ CARD = SourceCard(
     ),
     # The dump of 54,000 titles (2017) is 4.5 MB unpacked, and grows by 4,000 titles a year; an anime is below 3 MB.
     max_body_bytes=64 * 2**20,
+    cache_ttl_s=86_400,
     # The dump may be had once a day and an anime needs a client; this shows whether AniDB answers this address at all.
     probe=Probe("/robots.txt"),
 )

@@ -97,6 +97,7 @@ class AnidbSpider(SourceSpider):
         "episodes": "1: the episodes too, of anime whose details are had",
         "characters": "1: the characters too, of anime whose details are had",
     }
+    oldest_in_walks_s = ONCE_IN.total_seconds()  # who lost the checkpoint must not ask again before
     custom_settings = {
         "CONCURRENT_REQUESTS": 1,
         "CONCURRENT_REQUESTS_PER_DOMAIN": 1,

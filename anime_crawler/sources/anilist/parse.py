@@ -73,7 +73,8 @@ def items_from_media(records: list[Any], fetched_at: datetime) -> Iterator[Item 
         try:
             yield from _items_of(_media(record), record, fetched_at)
         except (RecordError, ValidationError) as error:
-            yield _rejected("anime", record, error, fetched_at)
+            own = _id_in(record)
+            yield _rejected("anime", record, error, fetched_at, own, own)
 
 
 def _media(record: Any) -> Media:
@@ -107,12 +108,23 @@ def _is_new(item: Item | Rejected, told: set[int]) -> bool:
 
 
 def _rejected(
-    kind: str, record: Any, error: RecordError | ValidationError, fetched_at: datetime, anime_id: str | None = None
+    kind: str,
+    record: Any,
+    error: RecordError | ValidationError,
+    fetched_at: datetime,
+    own: str | None,
+    anime_id: str | None,
 ) -> Rejected:
-    own = str(record.get("id", "")) if anime_id is None and isinstance(record, dict) else anime_id or ""
+    """The dead letter under the id that the item would have had, so that a good one takes its place."""
     reason = explain(error) if isinstance(error, ValidationError) else str(error)
-    request = {"ids": own} if own.isdigit() else None
+    request = {"ids": anime_id} if anime_id and anime_id.isdigit() else None
     return set_aside(SOURCE, kind, record, reason, fetched_at, source_id=own, request=request)
+
+
+def _id_in(record: Any, name: str = "id") -> str | None:
+    """A number in a record that may be anything, as text."""
+    own = record.get(name) if isinstance(record, dict) else None
+    return str(own) if isinstance(own, int | str) and own else None
 
 
 def anime_from_media(media: Media, fetched_at: datetime) -> Anime:
@@ -270,8 +282,9 @@ def items_from_airings(
         try:
             yield _airing(AiringNode.model_validate(record), anime_id, fetched_at)
         except (RecordError, ValidationError) as error:
-            whose = anime_id or (str(record.get("mediaId") or "") if isinstance(record, dict) else "")
-            yield _rejected("airing", record, error, fetched_at, whose)
+            whose, number = anime_id or _id_in(record, "mediaId"), _id_in(record, "episode")
+            own = _id_in(record) or (f"{whose}-{number}" if whose and number else None)
+            yield _rejected("airing", record, error, fetched_at, own, whose)
 
 
 def _airing(node: AiringNode, anime_id: str | None, fetched_at: datetime) -> Airing:
@@ -294,7 +307,8 @@ def _characters(characters: Characters | None, anime_id: str, fetched_at: dateti
         try:
             yield character_from_edge(CharacterEdge.model_validate(edge), anime_id, fetched_at)
         except ValidationError as error:
-            yield _rejected("character", edge, error, fetched_at, anime_id)
+            own = _id_in(edge.get("node") if isinstance(edge, dict) else None)
+            yield _rejected("character", edge, error, fetched_at, own, anime_id)
 
 
 def character_from_edge(edge: CharacterEdge, anime_id: str, fetched_at: datetime) -> Character:

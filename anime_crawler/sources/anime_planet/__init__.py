@@ -47,5 +47,6 @@ CARD = SourceCard(
     obeys_robots=True,
     # The longest page recorded, a listing, has 330 KB; one of a thousand characters would have ten times as much.
     max_body_bytes=8 * 2**20,
+    cache_ttl_s=86_400,
     probe=Probe("/anime/all?page=1"),
 )

@@ -50,6 +50,7 @@ CARD = SourceCard(
     limits="1/s,120/min",
     limits_setting="ANIMESCHEDULE_LIMITS",
     limits_origin="its documentation: 120 a minute per application token; one a second leaves room for other clients",
+    limit_reserve=2,  # its header counts all clients of the token
     item_kinds=("Anime", "Airing", "Absent"),
     secrets=(
         Secret(
@@ -62,6 +63,7 @@ CARD = SourceCard(
     ),
     # A page of 18 anime is about 70 KB, a week of all raw episodes about 250 KB.
     max_body_bytes=4 * 2**20,
+    cache_ttl_s=86_400,
     # The dub timetable is the smallest answer that is refused without a token.
     probe=Probe("/timetables/dub?tz=UTC"),
 )

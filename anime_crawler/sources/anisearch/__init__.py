@@ -44,5 +44,6 @@ CARD = SourceCard(
     obeys_robots=True,
     # The largest recorded page is 475 KB; 1,200 episodes in five languages on one page would be 3 MB.
     max_body_bytes=8 * 2**20,
+    cache_ttl_s=86_400,
     probe=Probe("/anime/index/page-1?char=all&sort=date&order=desc&view=2&limit=100&title=&titlex="),
 )

@@ -29,10 +29,11 @@ Quirks:
         run ``to ?``: then its end is unknown (sample ``title__released_without_end``).
     ``broadcast`` knows a weekday and a time in Japan, no calendar and no breaks: ``next_episode_at`` is an estimate
         (sample ``title__broadcast``). An `Airing` is yielded only where a day is stated, too: the first episode of a
-        title that is announced or under way, and the listed episodes of the last week (sample ``title__premiere``).
+        title that is announced or under way (sample ``title__premiere``).
     The string ``"None"`` as rating, 0 as score, icons as pictures mean nothing (sample ``title__nothing_known``).
     Hentai sits in ``genres``, not in ``explicit_genres`` (sample ``title__adult``).
-    Relations and addresses elsewhere come with a single title only, ``/full`` (sample ``full__relations``).
+    Relations and addresses elsewhere come with a single title only, ``/full`` (sample ``full__relations``); lists leave
+        what is known of them as it is.
     Older answers have no ``titles`` and less in ``pagination`` (sample ``list_page__old_shape``).
 """
 
@@ -47,8 +48,10 @@ CARD = SourceCard(
     limits="3/s,60/min",
     limits_setting="JIKAN_LIMITS",
     limits_origin="its documentation: 3 per second and 60 per minute, for each address; Tenrai states the same",
+    limit_rest_s=60.0,  # its 429 names no time; clients wait 30 to 60 s
     item_kinds=("Anime", "Episode", "Character", "Airing", "Snapshot", "Absent"),
     # 25 titles are 150 KB; the longest list of characters, some 1,500 with all their voices, is below 10 MB.
     max_body_bytes=16 * 2**20,
+    cache_ttl_s=86_400,
     probe=Probe("/anime?limit=1"),
 )

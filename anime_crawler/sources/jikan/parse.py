@@ -23,18 +23,14 @@ STATUSES = {
     "currently_airing": AiringStatus.ONGOING,
     "finished_airing": AiringStatus.RELEASED,
 }
-KINDS = {kind.value: kind for kind in Kind}
-"""Jikan's words are ours but for capitals and blanks: ``TV Special``."""
+KINDS = {kind.value: kind for kind in Kind}  # its words are ours but for capitals and blanks: ``TV Special``
 SEASONS = {season.value: season for season in Season}
-MATURITIES = {"G": "g", "PG": "pg", "PG-13": "pg_13", "R": "r", "R+": "r_plus", "Rx": "rx"}
-"""First word of a rating: ``R+ - Mild Nudity``."""
+MATURITIES = {"G": "g", "PG": "pg", "PG-13": "pg_13", "R": "r", "R+": "r_plus", "Rx": "rx"}  # of ``R+ - Mild Nudity``
 ADULT_MATURITIES = frozenset({"r_plus", "rx"})
-HENTAI = 12
-"""MyAnimeList's number of the genre."""
+HENTAI = 12  # MyAnimeList's number of the genre
 MAIN_NAMES = {"Default": "romaji", "English": "en", "Japanese": "native"}
 TO_COME = frozenset({AiringStatus.ANNOUNCED, AiringStatus.ONGOING})
-JAPAN = timezone(timedelta(hours=9))
-"""It has no summer time."""
+JAPAN = timezone(timedelta(hours=9))  # it has no summer time
 CREDITS = re.compile(r"(?:\s*(?:\[Written by MAL Rewrite\]|\(Source:(?:[^()]|\([^()]*\))*\)))+\s*\Z")
 """Who wrote a description, at its end."""
 SNAPSHOTS = {
@@ -67,24 +63,28 @@ def _of_title(record: Any, fetched_at: datetime, updated_at: datetime | None, sn
     return [*found, snapshot_from_title(title, snapshot, fetched_at)] if snapshot else found
 
 
-def _each(kind: str, record: Any, fetched_at: datetime, read: Callable[[Any], list[Item]]) -> Iterator[Item | Rejected]:
-    """The items that `read` makes of a record, or its dead letter."""
+def _each(
+    kind: str, record: Any, fetched_at: datetime, read: Callable[[Any], list[Item]], anime_id: str | None = None
+) -> Iterator[Item | Rejected]:
+    """The items that `read` makes of a record, or its dead letter; `anime_id`: whose episode it is."""
     try:
         if not isinstance(record, dict):
             raise RecordError(f"an object was expected, there was {shape_of(record)}")
         yield from read(record)
     except (RecordError, ValidationError) as error:
         reason = explain(error) if isinstance(error, ValidationError) else str(error)
-        yield rejected(kind, record, reason, fetched_at)
+        yield rejected(kind, record, reason, fetched_at, anime_id)
 
 
-def rejected(kind: str, record: Any, reason: str, fetched_at: datetime) -> Rejected:
-    """The dead letter of a record; `record` is at least ``{"mal_id": …}`` where it could not even be had."""
-    own = record.get("mal_id") if isinstance(record, dict) else None
-    own = str(own) if isinstance(own, int) and kind == "anime" else None
-    return set_aside(
-        SOURCE, kind, record, reason, fetched_at, source_id=own, request={"path": f"/anime/{own}/full"} if own else None
-    )
+def rejected(kind: str, record: Any, reason: str, fetched_at: datetime, anime_id: str | None = None) -> Rejected:
+    """The dead letter of a record, or of ``{"mal_id": …}``, under the id of its item, so that a good one clears it."""
+    named = record.get("character") if kind == "character" and isinstance(record, dict) else record
+    number = named.get("mal_id") if isinstance(named, dict) and kind != "page" else None
+    own = str(number) if isinstance(number, int) else None
+    request = {"path": f"/anime/{own}/full"} if own and kind == "anime" else None
+    if kind == "episode":
+        own = f"{anime_id}/{own}" if own and anime_id else None
+    return set_aside(SOURCE, kind, record, reason, fetched_at, source_id=own, request=request)
 
 
 def anime_from_title(title: schema.Title, fetched_at: datetime, updated_at: datetime | None = None) -> Anime:
@@ -131,6 +131,7 @@ def anime_from_title(title: schema.Title, fetched_at: datetime, updated_at: date
             "aired_to": aired_to,
             "external_ids": _external_ids(title),
             "relations": list(_relations(title)),
+            "untold": ("relations", "external_ids") if title.relations is None else (),
         }
     )
 
@@ -176,7 +177,7 @@ def snapshot_from_title(title: schema.Title, snapshot: str, fetched_at: datetime
 def items_from_episodes(rows: list[Any], anime_id: str | None, fetched_at: datetime) -> Iterator[Item | Rejected]:
     """Episodes of one anime, in their order; without `anime_id` they are set aside."""
     for row in rows:
-        yield from _each("episode", row, fetched_at, lambda r: [_episode(r, anime_id, fetched_at)])
+        yield from _each("episode", row, fetched_at, lambda r: [_episode(r, anime_id, fetched_at)], anime_id)
 
 
 def _episode(record: Any, anime_id: str | None, fetched_at: datetime) -> Episode:
@@ -393,6 +394,5 @@ def _some(records: list[Any], *fields: str) -> bool:
 
 def snapshot_of(name: str) -> str | None:
     """The snapshot that an address lists; ``None``: none of ours."""
-    if re.search(r"top[/_]anime", name):
-        return "top"
-    return next((kind for kind, query in SNAPSHOTS.items() if query in name), None)
+    is_top = re.search(r"top[/_]anime", name)
+    return "top" if is_top else next((kind for kind, query in SNAPSHOTS.items() if query in name), None)

@@ -41,7 +41,6 @@ Mode = Literal["full", "incremental"]
 State = dict[str, Any]
 Found = Iterator[Item | Rejected | Checkpoint | Request]
 
-
 LISTINGS: dict[Mode, list[tuple[str, str | None]]] = {
     "full": [("/anime?order_by=mal_id&sort=asc", None)],
     "incremental": [
@@ -156,7 +155,8 @@ class JikanSpider(SourceSpider):
         """A page of titles; `path` ends in its query. The same page may be wanted again when the list has moved."""
         joint = "" if path.endswith("?") else "&"
         url = f"{self.base_url}{path}{joint}limit={PAGE_SIZE}&page={page}"
-        return Request(url, callback=callback, errback=self.list_failed, cb_kwargs=kwargs, dont_filter=True)
+        headers = {"Cache-Control": "no-cache"}  # a server's word lets seasons be kept for a day: news would come late
+        return Request(url, callback, headers=headers, errback=self.list_failed, cb_kwargs=kwargs, dont_filter=True)
 
     def _season_request(self, number: int, last: list[int]) -> Request:
         path, kwargs = f"/seasons/{self.args['season'].replace('-', '/')}?", {"number": number, "last": last}

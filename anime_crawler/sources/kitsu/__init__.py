@@ -44,5 +44,6 @@ CARD = SourceCard(
     item_kinds=("Anime", "Episode", "Character", "Absent"),
     # A title with all includes is 114 KB at most; 20 of them are 2.3 MB.
     max_body_bytes=8 * 2**20,
+    cache_ttl_s=86_400,
     probe=Probe("/anime?fields%5Banime%5D=slug&page%5Blimit%5D=1&page%5Boffset%5D=0"),
 )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, MutableMapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -230,18 +231,21 @@ def _external_ids(material: Material, release: Release) -> dict[str, str]:
     return {**release.external_ids, **{name: value for name, value in found.items() if value}}
 
 
-def player_link(link: Any, path: str) -> tuple[str, str]:
+def player_link(link: Any, path: str, *numbers: int) -> tuple[str, str]:
     """The canonical form of a player link, and its kind: ``video``, ``serial``, ``season``, ``seria``.
+
+    Args:
+        path, numbers: where it stands, for the error; put together only then, for a page has a thousand links.
 
     Raises:
         RecordError: another scheme, a host no viewer can reach, or a path that no player has (a dummy).
     """
     match = PLAYER_LINK.fullmatch(link) if isinstance(link, str) else None
     if match is None:
-        raise RecordError(f"{path}: not a player link of a known form")
+        raise RecordError(f"{path.format(*numbers)}: not a player link of a known form")
     host, address, kind = match.groups()
     if not is_public_host(host := host.lower()):
-        raise RecordError(f"{path}: its host is not a public name")
+        raise RecordError(f"{path.format(*numbers)}: its host is not a public name")
     return f"https://{host}{address}", kind
 
 
@@ -291,9 +295,15 @@ def _entries(container: Any, path: str) -> list[tuple[int, Any]]:
 
 
 def _number(key: str, path: str) -> int:
-    if not (key.isascii() and key.isdigit() and len(key) <= 4):
+    number = _whole(key)
+    if number is None:
         raise RecordError(f"{path}: {key[:20]!r} is not a whole number up to 9999")
-    return int(key)
+    return number
+
+
+@lru_cache(10_000)  # nearly all keys are the same few hundred
+def _whole(key: str) -> int | None:
+    return int(key) if key.isascii() and key.isdigit() and len(key) <= 4 else None
 
 
 def _episodes(entry: Any, season: int) -> Any:
@@ -311,7 +321,7 @@ def _player(season: int, source_number: int, number: int, episode: Any) -> dict[
         title, episode = episode.get("title"), episode.get("link")
         if title is not None and not isinstance(title, str):
             raise RecordError(f"seasons.{season}.episodes.{source_number}.title: not a text")
-    url, _ = player_link(episode, f"seasons.{season}.episodes.{source_number}")
+    url, _ = player_link(episode, "seasons.{}.episodes.{}", season, source_number)
     return {
         "season_number": season,
         "source_number": source_number,

@@ -139,6 +139,7 @@ class KodikSpider(SourceSpider):
         "max_pages": "stop after so many list pages; the next run goes on from there",
         "shikimori_ids": "only these anime: 1,20",
     }
+    lookups = frozenset()  # players come and go by the hour: who asks for an anime by its id wants them as they are
     custom_settings = {
         "CONCURRENT_REQUESTS": 1,  # a cursor comes with the page before it
         "CONCURRENT_ITEMS": 128,  # a page's 100 releases, its newly described anime and the checkpoint in one go

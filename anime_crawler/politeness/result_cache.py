@@ -1,0 +1,145 @@
+"""What a lookup gave is given again: without a request, and without reading an answer anew.
+
+A lookup asks for what is named (``-a ids=``, ``-a titles=``). Its result is kept as long as all answers that it was
+made of are fresh, and not at all when anything went wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Self, TypeVar, cast
+
+from scrapy import signals
+from scrapy.crawler import Crawler
+from scrapy.exceptions import NotConfigured
+from scrapy.http import Response
+from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
+
+from anime_crawler.base_spiders import SourceSpider
+from anime_crawler.items import Item, Rejected
+from anime_crawler.politeness.cache import HttpCacheMiddleware
+from anime_crawler.politeness.cache_entry import BadEntry
+from anime_crawler.politeness.cache_policy import cache_ttl_of
+from anime_crawler.politeness.cache_storage import CacheError, CacheStorage
+from anime_crawler.politeness.cache_storages import open_storage
+from anime_crawler.politeness.result_entry import KINDS, pack_items, result_key, unpack_items
+from anime_crawler.politeness.upstream import Upstream
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+MOST_ITEMS = 20_000  # held until the run ends, some 40 MB; a lookup that gives more is not kept
+
+
+class KeptAnswersMiddleware(BaseSpiderMiddleware):
+    """Items of a kept answer say when it was received, so that they replace nothing newer; and an answer in which
+    something could not be read is not kept, so that the next lookup gets another.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        if not are_kept(crawler):
+            raise NotConfigured
+        crawler.signals.connect(self._forget, signals.spider_error)
+
+    def process_spider_output(self, response: Response, result: Iterable[Any]) -> Iterable[Any]:  # type: ignore[override]
+        yield from super().process_spider_output(response, result)
+        if response.meta.get("unfinished"):
+            self._forget(response)
+
+    def get_processed_item(self, item: Any, response: Response | None) -> Any:
+        if response is None:
+            return item
+        if isinstance(item, Rejected):
+            self._forget(response)
+        kept_at = response.meta.get("kept_at")
+        if kept_at is None or not isinstance(item, Item):
+            return item
+        return item.model_copy(update={"fetched_at": datetime.fromtimestamp(kept_at, UTC)})
+
+    def _forget(self, response: Response | None) -> None:
+        cache = self.crawler.get_downloader_middleware(HttpCacheMiddleware)
+        if cache and response is not None and response.request is not None:
+            cache.forget(response.request)
+
+
+class ResultCacheMiddleware:
+    """For lookups of sources whose answers are kept for a time."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self._spider = cast("SourceSpider", crawler.spider)
+        self._upstream = Upstream(crawler)
+        # What an interrupted run has left to do gives but a part of the result.
+        if not (are_kept(crawler) and self._spider.is_lookup and self._spider.run.is_new):
+            raise NotConfigured
+        self._items: list[Item] = []
+        self._is_whole = True
+        """Whether `_items` is all that the run gave."""
+        # Not by what spiders yield to middlewares: Scrapy shows them nothing of errbacks, nor what becomes of an item.
+        crawler.signals.connect(self._take, signals.item_scraped)
+        for failure in (signals.item_dropped, signals.item_error, signals.spider_error):
+            crawler.signals.connect(self._spoil, failure)
+        crawler.signals.connect(self._close, signals.spider_closed)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
+
+    async def process_start(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        kept = await self._with_storage(self._kept)
+        if not kept:
+            async for yielded in start:
+                yield yielded
+            return
+        self._spoil()
+        self._upstream.count("results cached")
+        logger.info("%d items of the same lookup are given again; nothing is asked", len(kept))
+        for item in kept:
+            yield item
+
+    def _take(self, item: Any) -> None:
+        if type(item).__name__ not in KINDS or len(self._items) >= MOST_ITEMS:
+            self._spoil()
+        if self._is_whole:
+            self._items.append(item)
+
+    def _spoil(self) -> None:
+        self._is_whole = False
+        self._items.clear()
+
+    async def _close(self, reason: str) -> None:
+        cache = self.crawler.get_downloader_middleware(HttpCacheMiddleware)
+        keep_s = cache.fresh_until - time.time() if cache and cache.fresh_until < math.inf else 0
+        if self._items and keep_s > 0 and reason == "finished" and not self._upstream.is_troubled():
+            await self._with_storage(partial(self._keep, keep_s=keep_s))
+
+    async def _kept(self, storage: CacheStorage) -> list[Item]:
+        value = await storage.get(result_key(self._spider))
+        return unpack_items(value) if value else []
+
+    async def _keep(self, storage: CacheStorage, keep_s: float) -> None:
+        await storage.put(result_key(self._spider), pack_items(self._items, time.time()), keep_s)
+
+    async def _with_storage(self, use: Callable[[CacheStorage], Awaitable[T]]) -> T | None:
+        """``None`` where the storage, or what is in it, is of no use."""
+        try:
+            storage = open_storage(self._upstream.config, self.crawler.settings["HTTP_CACHE_FILE"])
+            try:
+                return await use(storage)
+            finally:
+                await storage.close()
+        except (CacheError, BadEntry):
+            return None
+
+
+def are_kept(crawler: Crawler) -> bool:
+    """Whether answers of the crawler's source are kept for a time, and not for good as for work on parsers."""
+    upstream = Upstream(crawler)
+    is_on = upstream.config.enable_http_cache and not crawler.settings.getbool("HTTPCACHE_ENABLED")
+    return is_on and cache_ttl_of(upstream.config, upstream.card) is not None
