@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 
-from anime_crawler.catalogue import export
-from anime_crawler.catalogue.engine import connect
+from anime_crawler.catalogue import engine, export
+from anime_crawler.catalogue.engine import connect, open_engine
 from anime_crawler.catalogue.tables import title
 from tests.catalogue.store_hammer import store
 from tests.guard import ROOT, clean_environment
@@ -46,3 +47,18 @@ def test_writers_at_once_leave_what_one_alone_leaves(postgres_url, tmp_path: Pat
         assert sorted(many.scalars(select(title.c.seq))) == sorted(one.scalars(select(title.c.seq)))
         deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
         assert many.scalar(text(deadlocks)) == 0
+
+
+def test_a_writer_that_is_paused_within_a_transaction_keeps_nobody_waiting_for_long(postgres_url, monkeypatch):
+    """The server ends its session; what it had not committed is not there, and the next one writes."""
+    monkeypatch.setattr(engine, "IDLE_WRITER_S", 1)
+    paused = open_engine(postgres_url).connect().execution_options(writes=True)
+    note = text("INSERT INTO checkpoint VALUES (:spider, '{}', 1, '')")
+    paused.execute(note, {"spider": "paused"})
+    with connect(postgres_url, writes=True) as conn:
+        conn.execute(note, {"spider": "next"})
+    with pytest.raises(DBAPIError, match="idle-in-transaction"):
+        paused.commit()
+    paused.close()
+    with connect(postgres_url) as conn:
+        assert conn.scalars(text("SELECT spider FROM checkpoint")).all() == ["next"]
