@@ -13,7 +13,7 @@ import orjson
 from scrapy.settings import BaseSettings
 from scrapy_redis import connection
 
-from anime_crawler.catalogue.lock import LockHeld, catalogue_lock
+from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.config import Config
 from anime_crawler.frontier.crew import Crew
 from anime_crawler.frontier.worker import Worker
@@ -96,10 +96,10 @@ def about(job: Job) -> dict[str, Any]:
 
 @asynccontextmanager
 async def turn_to_deliver(config: Config, job: Job) -> AsyncIterator[bool]:
-    """Wait until no other worker delivers. False: the run ends first."""
+    """Wait until this worker may deliver: on SQLite one does at a time. False: the run ends first."""
     while not job.stopping:
         try:
-            with catalogue_lock(config.database_url, "deliver"):
+            with delivery_lock(config.database_url):
                 yield True
                 return
         except LockHeld:

@@ -6,8 +6,9 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from hashlib import blake2b
 from pathlib import Path
 
 from sqlalchemy import create_engine, text
@@ -16,7 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from anime_crawler.catalogue.engine import database, errors_explained
 from anime_crawler.catalogue.errors import CatalogueError
-from anime_crawler.catalogue.sql import iso, lock_key
+from anime_crawler.catalogue.sql import iso
 from anime_crawler.items import utc_now
 
 
@@ -39,6 +40,12 @@ def catalogue_lock(url: str, name: str, shared_by: str | None = None) -> Iterato
     hold = _hold_file if where.get_backend_name() == "sqlite" else _hold_advisory
     with hold(where, name, shared_by):
         yield
+
+
+def delivery_lock(url: str) -> AbstractContextManager[None]:
+    """The lock of importers: on PostgreSQL they share it, because they claim titles; on SQLite one has it."""
+    is_file = database(url).get_backend_name() == "sqlite"
+    return catalogue_lock(url, "deliver", None if is_file else "importers")
 
 
 @contextmanager
@@ -77,7 +84,7 @@ def _lock_file(file: int, owner: Path, shared_by: str | None) -> None:
 @contextmanager
 def _hold_advisory(where: URL, name: str, shared_by: str | None) -> Iterator[None]:
     """A session lock on a connection of its own: the server frees it when the process or its machine dies."""
-    key = lock_key(name)
+    key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
     engine = create_engine(
         where.update_query_dict({"application_name": _owner(shared_by)[:63]}),  # PostgreSQL keeps 63 bytes of it
         poolclass=NullPool,

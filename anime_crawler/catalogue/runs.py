@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from anime_crawler.catalogue.sql import iso, one_at_a_time, upsert
+from anime_crawler.catalogue.sql import iso, upsert
 from anime_crawler.catalogue.tables import checkpoint, dead_letter, release, run, title
 from anime_crawler.items import Checkpoint, utc_now
 
@@ -29,7 +29,6 @@ def begin_run(
     Returns:
         Its number, and whether it is new.
     """
-    one_at_a_time(conn, "begin_run")
     text = _text(arguments)
     others = run.c.spider == spider if joins else (run.c.spider == spider) | (run.c.spider != "deliver")
     newest = select(func.max(run.c.id)).where(others).scalar_subquery()

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any
 
 import orjson
@@ -40,17 +39,6 @@ Upsert = sqlite.Insert | postgresql.Insert
 def iso(moment: datetime) -> str:
     """UTC to the microsecond in one width: text in the order of time."""
     return f"{moment.astimezone(UTC).isoformat(timespec='microseconds')[:-6]}Z"  # strftime takes five times as long
-
-
-def one_at_a_time(conn: Connection, name: str) -> None:
-    """Let no other transaction past this `name` until ours ends; SQLite has one writer anyway."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(select(func.pg_advisory_xact_lock(lock_key(name))))
-
-
-def lock_key(name: str) -> int:
-    """The number by which PostgreSQL knows an advisory lock."""
-    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
 
 
 def packed(rows: Iterable[Row]) -> str:

@@ -35,7 +35,8 @@ from anime_crawler.frontier.store import FrontierError
 from anime_crawler.job import BUDGETS, Exit, Job, drift_counts
 from anime_crawler.pipelines.feed import end_if_feed_failed
 from anime_crawler.politeness import secrets
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.budget import BudgetError
+from anime_crawler.politeness.budget_storages import open_budgets
 from anime_crawler.politeness.chromium import browser_settings
 from anime_crawler.shared_run import crew_of, group_of, leave, turn_to_deliver, use_redis, working
 
@@ -53,6 +54,8 @@ class Command(ScrapyCrawl):
             self.exitcode = self._run_spider(args[0], opts.spargs)
         except KeyboardInterrupt:
             self.exitcode = Exit.INTERRUPTED
+        except BudgetError as error:
+            self.exitcode = complain(error, error.exit_code)
         except (ConfigError, ArgumentError, CatalogueError) as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
         except LockHeld as error:
@@ -133,7 +136,7 @@ class MainJob:
             lambda conn: runs.begin_run(conn, name, self.arguments, mode, joins=joins)
         )
         run_key = await catalogue.read(lambda conn: runs.run_key(conn, run_id))
-        return Job(self.config, catalogue, Budgets(BUDGETS), run_id, run_key, is_new)
+        return Job(self.config, catalogue, open_budgets(self.config, BUDGETS), run_id, run_key, is_new)
 
     async def _crawl_and_deliver(self, job: Job) -> int:
         with ProgressDisplay(job, self.spiders):
@@ -152,6 +155,9 @@ class MainJob:
             return await delivery, False
         except CatalogueError:
             raise
+        except BudgetError as error:
+            job.fatal(str(error), error.exit_code)
+            return None, True
         except Exception as error:
             logger.exception("the delivery broke off")
             job.report.problem("backend", "bug", f"the delivery broke off: {error!r}; see the log")
