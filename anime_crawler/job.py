@@ -26,12 +26,12 @@ from anime_crawler.catalogue.details import Asker, wanted_details
 from anime_crawler.catalogue.wanted import wanted
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import Progress, RunReport
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.budget import BudgetStorage
 
 logger = logging.getLogger(__name__)
 
 BUDGETS = Path("var/politeness.sqlite")
-"""Requests sent, shared by every process that works in this directory."""
+"""Requests sent, shared by every process that works in this directory; with REDIS_URL they are in Redis."""
 
 
 class Exit(IntEnum):
@@ -50,7 +50,7 @@ class Job:
     """State that the parts of one run share. Everything durable is in the catalogue; this dies with the process."""
 
     def __init__(
-        self, config: Config, catalogue: Catalogue, budgets: Budgets, run_id: int, run_key: str, is_new: bool
+        self, config: Config, catalogue: Catalogue, budgets: BudgetStorage, run_id: int, run_key: str, is_new: bool
     ) -> None:
         self.config = config
         self.catalogue = catalogue
