@@ -64,13 +64,12 @@ class RedisBudgets:
 
     def reserve(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
         place = place or uuid.uuid4().hex
-        windows = [n for w in limits.windows for n in (w.count, _micros(stretched_s(w)))]
         rules = _micros(PLACE_KEPT_S), BREAKER_THRESHOLD, _micros(LONGEST_REST_S)
         if self._clock.steady() < self._retry_at:
             return self._outage(place)
         try:
             self._tell()
-            _, micros, cause, why = self._run(RESERVE, upstream, place, *rules, *windows)
+            _, micros, cause, why = self._run(RESERVE, upstream, place, *rules, *_sizes(limits))
         except BudgetsAwayError as error:
             self._be_patient(error)
             return self._outage(place)
@@ -94,11 +93,10 @@ class RedisBudgets:
         return Wait(micros / 1e6, "penalty", why.decode()) if micros else None
 
     def exhausted(self, upstream: str, limits: Limits) -> Wait | None:
-        windows = [n for w in limits.windows for n in (w.count, _micros(stretched_s(w)))]
-        _, micros, number = self._run(FULL, upstream, *windows)
-        if micros <= _micros(LONGEST_WAIT_S):
-            return None
-        return Wait(micros / 1e6, "limit", f"limit {limits.windows[number]}")
+        _, micros, cause, why = self._run(FULL, upstream, *_sizes(limits))
+        return (
+            Wait(micros / 1e6, cause.decode(), _reason(cause, why, limits)) if micros / 1e6 > LONGEST_WAIT_S else None
+        )
 
     def _note(self, script: str, upstream: str, *arguments: Any) -> None:
         """Tell Redis now, or before the next request is sent: none is while Redis is away."""
@@ -155,6 +153,11 @@ def _reason(cause: bytes, why: bytes, limits: Limits) -> str:
     if cause == b"breaker":
         return f"{int(why)} failures in a row; it is asked again after a rest"
     return why.decode()
+
+
+def _sizes(limits: Limits) -> list[int]:
+    """Count and length of each window, one after the other."""
+    return [number for window in limits.windows for number in (window.count, _micros(stretched_s(window)))]
 
 
 def _micros(seconds: float) -> int:

@@ -161,14 +161,16 @@ LOOK = (
 FULL = (
     PRELUDE
     + """
-    -- ARGV: count and length of each window. Gives: now, microseconds until all have room again, the last one's number.
-    local longest, number = 0, 0
+    -- ARGV: count and length of each window. Gives: now, microseconds until all have room, cause, the last.
+    local full_until, full = 0, 0
     for i = 3, #ARGV, 2 do
-        local back, length = tonumber(ARGV[i]) - 1, tonumber(ARGV[i + 1])
-        local nth = redis.call('ZREVRANGE', sent, back, back, 'WITHSCORES')
-        local at = math.max(tonumber(nth[2]) or 0, lost or 0) + length - now
-        if at > longest then longest, number = at, (i - 3) / 2 end
+        local oldest = tonumber(ARGV[i]) - 1
+        local length = tonumber(ARGV[i + 1])
+        local leaves = redis.call('ZREVRANGE', sent, oldest, oldest)
+        local at = (tonumber(leaves[1]) or -length) + length
+        if lost then at = math.max(at, lost + length) end
+        if at > full_until then full_until, full = at, (i - 3) / 2 end
     end
-    return {now, longest, number}
+    return {now, math.max(0, full_until - now), 'limit', tostring(full)}
 """
 )

@@ -84,7 +84,7 @@ class Upstream:
         kind = OUT_OF_QUOTA if wait.cause == "limit" else "resting"
         return GivenUp(Verdict(Action.GIVE_UP, kind, message), attempt_of(request) - 1)
 
-    def fatal(self, request: Request, message: str, exit_code: int = 2) -> GivenUp:
+    def fatal(self, request: Request, message: str, exit_code: int) -> GivenUp:
         """End the run, for a person must act; gives the error for the request, which stays pending."""
         self._job.fatal(message, exit_code)
         return self.stopped(request)

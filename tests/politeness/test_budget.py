@@ -105,6 +105,19 @@ def test_usage_is_told_by_window(budgets, clock):
     assert budgets.used("a", limits) == {"5/s": 2, "90/min": 7}
 
 
+def test_a_quota_that_is_used_up_is_told_without_taking_a_turn(budgets, clock):
+    """For `scrapy status`: until when a day's is; a minute's is waited for and not worth telling."""
+    limits = parse_limits("5/min,8/day")
+    send(budgets, clock, limits, 5)
+    assert budgets.exhausted("a", limits) is None
+    send(budgets, clock, limits, 3)
+    wait = budgets.exhausted("a", limits)
+    assert (wait.cause, wait.reason) == ("limit", "limit 8/day")
+    assert wait.seconds == pytest.approx(24 * HOUR, abs=90)
+    clock.pass_(25 * HOUR)
+    assert budgets.exhausted("a", limits) is None
+
+
 def test_a_daily_quota_survives_a_new_process_and_a_new_start_of_the_machine(bench, clock):
     """200 a day are 200 a day, whatever happens in between; an hour of being off counts as an hour."""
     limits = parse_limits("200/day")

@@ -240,15 +240,3 @@ def test_four_processes_keep_and_use_the_windows_of_every_card(redis_url, name):
     print(f"{name}: {len(times)} turns, {used_share(times, limits):.0%} of the windows, {[len(s) for s in shares]}")
     assert used_share(times, limits) >= 0.95
     assert unevenness(shares) <= 3
-
-
-def test_a_days_quota_that_is_used_up_is_told_in_both_forms(tmp_path, redis_url):
-    """Until when, and only where a run would not wait for it."""
-    limits = parse_limits("5/s,2/day")
-    for budgets in (Budgets(tmp_path / "b.sqlite"), RedisBudgets(redis_url)):
-        assert budgets.reserve("up", limits) is None
-        assert budgets.exhausted("up", limits) is None
-        assert budgets.reserve("up", limits) is None
-        wait = budgets.exhausted("up", limits)
-        assert (wait.reason, 86_000 < wait.seconds < 86_500) == ("limit 2/day", True)
-        budgets.close()
