@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,8 +87,8 @@ def hold_page(worker: Project, number: int, delay_s: float = 60) -> None:
 
 
 def until_page(worker: Project, number: int, server: redis.Redis) -> None:
-    """Wait until the page has been asked for, and is leased."""
-    until(lambda: worker.requests_to("kodik") == number and server.hlen(f"{KODIK}:leases") > 0, 60)
+    """Wait until the page has been asked for, and those before it are stored: it alone is leased."""
+    until(lambda: worker.requests_to("kodik") == number and server.hlen(f"{KODIK}:leases") == 1, 60)
 
 
 def states(worker: Project) -> list[str]:
@@ -180,12 +182,38 @@ def test_a_planted_pickle_is_refused_and_reported_and_nothing_is_lost(
     assert workers[0].exports() == clean.exports
 
 
-def test_a_plain_run_and_a_worker_with_other_arguments_are_kept_out(
-    workers: list[Project], server: redis.Redis, start: Start
-) -> None:
+def test_a_run_without_redis_is_kept_out(workers: list[Project], server: redis.Redis, start: Start) -> None:
     """Exit code 5 while a worker is at it."""
     hold_page(workers[0], 1)
     start(workers[0])
     until_page(workers[0], 1, server)
     assert workers[1].run(*CRAWL, REDIS_URL="").returncode == 5
-    assert workers[1].run(*CRAWL, "-a", "mode=full").returncode == 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_workers_killed_again_and_again_end_as_one_does(
+    new_project: NewProject, redis_url: str, new_postgres_url: Callable[[], str], start: Start
+) -> None:
+    """300 titles, three workers, twelve kills, each with a new worker: nothing lost, nothing twice."""
+    clean = new_project("clean", {"DATABASE_URL": new_postgres_url()}, titles=300)
+    assert clean.crawl().returncode == 0
+    environment = {"REDIS_URL": redis_url, "DATABASE_URL": new_postgres_url()}
+    first = new_project("worker", environment, titles=300)
+    first.fault("kodik", "slow_start", delay_s=1)
+    first.fault("shikimori", "slow_start", delay_s=1)
+    crew = [replace(first, directory=first.directory / str(number)) for number in range(3)]
+    chance = random.Random(11)
+    processes = [start(worker, *SHORT) for worker in crew]
+    for _ in range(12):
+        time.sleep(chance.uniform(0.5, 4))
+        victim = chance.randrange(3)
+        processes[victim].kill()
+        processes[victim].wait()
+        processes[victim] = start(crew[victim], *SHORT)
+    assert {process.wait(300) for process in processes} <= {0, 3}
+    ends_well(start(first, *SHORT), first)
+    assert first.exports() == clean.exports()
+    assert first.dump() == clean.dump()
+    stats = first.sandbox.get("/backend/_reference/stats")
+    assert (stats["same_key_in_flight"], stats["duplicates"], stats["rejected_children"]) == (0, 0, 0)
