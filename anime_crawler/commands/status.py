@@ -11,6 +11,7 @@ from typing import Any, cast
 from rich.console import Console
 from rich.table import Table
 from scrapy.commands import ScrapyCommand
+from scrapy.settings import BaseSettings
 from scrapy.spiderloader import SpiderLoader
 
 from anime_crawler.base_spiders import SourceCard, SourceSpider
@@ -64,18 +65,23 @@ class Command(ScrapyCommand):
             status = await catalogue.read(read_status)
         finally:
             await catalogue.close()
-        return {**status, **self._politeness(config)}
-
-    def _politeness(self, config: Config) -> dict[str, Any]:
-        """Requests in each window of each upstream's limits, by all who share the budgets, and who rests."""
         assert self.settings is not None
-        loader = SpiderLoader.from_settings(self.settings)
-        budgets = open_budgets(config, BUDGETS)
-        cards = [cast("type[SourceSpider]", loader.load(name)).card for name in loader.list()]
-        return {
-            "budgets": {card.name: budgets.used(card.name, limits_of(config, card)) for card in cards},
-            "resting": [_rest(card.name, wait) for card in cards if (wait := _pause(budgets, config, card))],
-        }
+        return {**status, **politeness(self.settings, config)}
+
+
+def politeness(settings: BaseSettings, config: Config) -> dict[str, Any]:
+    """Requests in each window of each upstream's limits, by all who share the budgets, and who rests.
+
+    Raises:
+        BudgetError: they cannot be read.
+    """
+    loader = SpiderLoader.from_settings(settings)
+    budgets = open_budgets(config, BUDGETS)
+    cards = [cast("type[SourceSpider]", loader.load(name)).card for name in loader.list()]
+    return {
+        "budgets": {card.name: budgets.used(card.name, limits_of(config, card)) for card in cards},
+        "resting": [_rest(card.name, wait) for card in cards if (wait := _pause(budgets, config, card))],
+    }
 
 
 def _pause(budgets: BudgetStorage, config: Config, card: SourceCard) -> Wait | None:
@@ -101,7 +107,7 @@ def show(status: dict[str, Any], has_backend: bool) -> None:
         ("Dead letters (scrapy deadletters list)", status["dead_letters"]),
         ("Drift: the upstream's words no longer match the schema", status["drift"]),
         ("Resting: not asked until then", status["resting"]),
-        ("Budgets used", [_budget(name, used) for name, used in status["budgets"].items()]),
+        ("Budgets used", [budget(name, used) for name, used in status["budgets"].items()]),
     ):
         console.print(table(heading, rows) if rows else f"{heading}: none")
 
@@ -110,7 +116,8 @@ def _run(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "started_at": row["started_at"][:16].replace("T", " ")}
 
 
-def _budget(upstream: str, used: dict[str, int]) -> dict[str, Any]:
+def budget(upstream: str, used: dict[str, int]) -> dict[str, Any]:
+    """A row that tells how much of each window is used."""
     return {"upstream": upstream, "sent": ", ".join(f"{count} of {window}" for window, count in used.items())}
 
 

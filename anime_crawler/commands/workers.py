@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +12,11 @@ from rich.console import Console
 from scrapy.commands import ScrapyCommand
 
 from anime_crawler.commands import complain, config_from
-from anime_crawler.commands.status import table
+from anime_crawler.commands.status import budget, politeness, table
 from anime_crawler.config import ConfigError
 from anime_crawler.frontier.overview import overview
 from anime_crawler.frontier.store import FrontierError
+from anime_crawler.politeness.budget import BudgetError
 from anime_crawler.shared_run import redis_of
 
 
@@ -41,29 +43,34 @@ class Command(ScrapyCommand):
                     "REDIS_URL is required: without it no crawl is shared; example: redis://localhost:6379/1"
                 )
             found = overview(redis_of(config, self.settings))
+            found["budgets"] = politeness(self.settings, config)["budgets"]
         except ConfigError as error:
             self.exitcode = complain(error, 2)
-        except FrontierError as error:
+        except (FrontierError, BudgetError) as error:
             self.exitcode = complain(error, error.exit_code)
         else:
             show(found, opts.as_json)
 
 
 def show(found: dict[str, Any], as_json: bool) -> None:
-    """Print what `overview` gives."""
+    """Print what `overview` gives, and the budgets."""
     if as_json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
         return
     console = Console(highlight=False, markup=False)
+    sent = sum((Counter(worker["requests"]) for worker in found["workers"]), Counter())
     for heading, rows in (
-        ("Workers", [_worker(worker) for worker in found["workers"]]),
+        ("Workers", [_worker(worker, sent) for worker in found["workers"]]),
         ("Frontiers", [_frontier(name, frontier) for name, frontier in found["frontiers"].items()]),
+        ("Budgets used by all", [budget(name, used) for name, used in found["budgets"].items() if name in sent]),
     ):
         console.print(table(heading, rows) if rows else f"{heading}: none")
 
 
-def _worker(worker: dict[str, Any]) -> dict[str, Any]:
-    rates = [f"{name} {rate:g}/min" for name, rate in worker["per_minute"].items()]
+def _worker(worker: dict[str, Any], sent: Counter[str]) -> dict[str, Any]:
+    """A row; `sent`: requests of all workers, by upstream."""
+    shares = {name: worker["requests"].get(name, 0) / count for name, count in sent.items() if count}
+    rates = [f"{name} {rate:g}/min ({shares.get(name, 0):.0%} of all)" for name, rate in worker["per_minute"].items()]
     waits = [f"{name}: {why}" for name, why in worker["waiting"].items()]
     return {
         "worker": worker["worker"][:8],

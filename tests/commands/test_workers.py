@@ -8,6 +8,8 @@ from redis import Redis
 
 from anime_crawler.frontier.crew import Crew
 from anime_crawler.frontier.redis import RedisStore
+from anime_crawler.politeness.budget_redis import RedisBudgets
+from anime_crawler.politeness.limits import parse_limits
 
 ABOUT = {
     "host": "here",
@@ -31,14 +33,18 @@ def test_workers_what_they_hold_and_what_is_pending_are_shown(scrapy, redis_url)
         for number in range(3):
             store.push(b"%d" % number, "a.test", 0, b'{"method": "POST", "url": "http://a.test/%d"}' % number)
         store.pop({})
+    budgets = RedisBudgets(redis_url)
+    assert budgets.reserve("kodik", parse_limits("2/s,30/min")) is None
     found = json.loads(scrapy("workers", "--json", REDIS_URL=redis_url).stdout)
+    assert found["budgets"]["kodik"]["30/min"] == 1
     (worker,) = found["workers"]
     assert worker.items() >= {**ABOUT, "crawl": "kodik", "holds": ["POST http://a.test/0"]}.items()
     assert 500 < worker["lease_s"] <= 600
     frontier = found["frontiers"]["kodik"]
     assert (frontier["pending"], len(frontier["leases"]), frontier["seen"]) == ({"a.test": 2}, 1, 3)
     shown = scrapy("workers", REDIS_URL=redis_url, COLUMNS="200").stdout
-    assert "POST http://a.test/0" in shown and "kodik 30/min" in shown and "2 for a.test" in shown
+    for text in ("POST http://a.test/0", "kodik 30/min (100% of all)", "2 for a.test", "1 of 30/min"):
+        assert text in shown
 
 
 def test_without_a_redis_it_says_what_is_missing(scrapy):
