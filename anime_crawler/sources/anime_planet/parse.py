@@ -57,10 +57,10 @@ LANGUAGES = {"JP": "ja", "US": "en", "ES": "es", "FR": "fr", "DE": "de", "KO": "
 """Language by flag; one that we do not know is kept as it is."""
 ADULT_TAGS = frozenset({"explicit sex", "hentai"})
 PLACEHOLDER_TEXT = re.compile(r"(?:This entry currently doesn't have a|No) synopsis.*", re.DOTALL)
-TYPE_LINE = re.compile(r"([^(]+?)(?: ?\((\d+)(\+?) eps?(?: x (\d+) min)?\))?")
-RATING_LINE = re.compile(r"(\d+(?:\.\d+)?) out of (\d+) from ([\d,]+) votes?")
-DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?:T.*)?")
-SEASON = re.compile(r"/anime/seasons/(winter|spring|summer|fall)-(\d{4})")
+TYPE_LINE = re.compile(r"([^(]+?)(?: ?\((\d+)(\+?) eps?(?: x (\d+) min)?\))?", re.ASCII)
+RATING_LINE = re.compile(r"(\d+(?:\.\d+)?) out of (\d+) from ([\d,]+) votes?", re.ASCII)
+DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?:T.*)?", re.ASCII)
+SEASON = re.compile(r"/anime/seasons/(winter|spring|summer|fall)-(\d{4})", re.ASCII)
 SIZE = re.compile(r"-\d+x\d+(?=\.\w+$)")
 
 
