@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import orjson
 from scrapy.http import Response
 
-from anime_crawler.base_spiders.errors import ResponseError
+from anime_crawler.base_spiders.errors import NotJsonError
 
 _documents: WeakKeyDictionary[Response, Any] = WeakKeyDictionary()
 """Parsed bodies of the responses that are alive: judged first, then read by the callback."""
@@ -18,7 +18,7 @@ def json_body(response: Response) -> Any:
     """The response's JSON document, parsed at the first call and remembered while the response lives.
 
     Raises:
-        ResponseError: not JSON, cut short, or nested too deep.
+        NotJsonError: not JSON, cut short, or nested too deep.
     """
     if response not in _documents:
         _documents[response] = parse_json(response.body)
@@ -29,9 +29,9 @@ def parse_json(body: bytes) -> Any:
     """The document of a body.
 
     Raises:
-        ResponseError: not JSON, cut short, or nested too deep. The message holds no part of the body.
+        NotJsonError: not JSON, cut short, or nested too deep.
     """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise ResponseError(f"not JSON: {error.msg} at character {error.pos}") from None
+        raise NotJsonError(f"not JSON: {error.msg} at character {error.pos}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +19,7 @@ from anime_crawler.base_spiders import (
     ArgumentError,
     Drift,
     GivenUp,
+    NotJsonError,
     RecordError,
     ResponseError,
     SourceCard,
@@ -28,8 +30,11 @@ from anime_crawler.base_spiders import (
     count_vanished,
     explain,
     json_body,
+    kind_of,
     mapped,
+    moved,
     shape_of,
+    unreadable,
     verdict_by_status,
 )
 from tests.sources.driving import RecordingRun
@@ -121,6 +126,47 @@ def test_a_status_alone_says_what_to_do(status, action, kind, is_trouble):
     assert (verdict.action.value, verdict.kind, verdict.is_upstream_trouble) == (action, kind, is_trouble)
 
 
+@pytest.mark.parametrize(
+    ("location", "named"),
+    [
+        ("https://new.example.net/?token=canary", "new.example.net"),
+        ("//new.example.net/canary", "new.example.net"),
+        ("/canary", "another page"),
+        ("", "another page"),
+        ("https://[canary", "another page"),  # no address at all
+    ],
+)
+def test_a_redirect_is_not_followed_and_named_by_its_host_only(location, named):
+    """The rest of the address may hold what must not be shown."""
+    response = TextResponse("https://example.org/a", status=301, headers={"Location": location})
+    verdict = moved(response, replace(ExampleSpider.card, base_url_setting="EXAMPLE_BASE_URL"))
+    assert (verdict.action, verdict.kind, verdict.setting) == (Action.GIVE_UP, "moved", "EXAMPLE_BASE_URL")
+    assert named in verdict.message
+    assert "canary" not in verdict.message
+
+
+def test_what_is_no_json_is_told_from_json_of_another_shape():
+    """By the error's kind; both may have come about on the way, and are asked for again."""
+    verdicts = [unreadable(error) for error in (NotJsonError("not JSON: x"), ResponseError("no results"))]
+    assert [verdict.kind for verdict in verdicts] == ["not_json", "wrong_shape"]
+    assert all(verdict.action is Action.RETRY and verdict.is_upstream_trouble for verdict in verdicts)
+
+
+def test_a_run_is_stopped_at_a_page_that_stays_pending():
+    """Whether it is named by its response or by its request."""
+    spider, request = ExampleSpider(), Request("https://example.org/a")
+    spider.run = RecordingRun()
+    spider.stop(TextResponse("https://example.org/a", request=request), "repeated_page", "the same page again")
+    assert request.meta["unfinished"]
+    assert spider.run.failures == [Verdict(Action.GIVE_UP, "repeated_page", "the same page again")]
+
+
+def test_a_bug_has_no_kind_of_verdict():
+    """An errback that looks for one leaves it alone."""
+    assert kind_of(given_up("not_found")) == "not_found"
+    assert kind_of(Failure(ZeroDivisionError())) is None
+
+
 def test_a_body_is_parsed_once_and_forgotten_with_its_response():
     """The judge and the callback read the same document."""
     response = TextResponse("https://example.org/", body=b'{"a": 1}')
@@ -134,7 +180,7 @@ def test_a_body_is_parsed_once_and_forgotten_with_its_response():
 @pytest.mark.parametrize("text", [b"", b"{", b"<html>", b"\xff", b"[" * 5000, b"NaN", b'"\\ud800"'])
 def test_what_is_no_json_is_named_without_its_content(text):
     """The message says where it breaks; what stands there may be a secret."""
-    with pytest.raises(ResponseError, match=r"^not JSON: "):
+    with pytest.raises(NotJsonError, match=r"^not JSON: "):
         json_body(TextResponse("https://example.org/", body=text))
 
 

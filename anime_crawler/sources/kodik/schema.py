@@ -141,6 +141,8 @@ def page_from_document(document: Any) -> ListPage:
 class ForeignPageError(ResponseError):
     """The next page is said to be on another host; the token goes to the configured one only."""
 
+    kind = "foreign_next_page"
+
 
 def cursor_from_next_page(next_page: str, base_url: str) -> str:
     """The cursor in ``next_page``; everything else in it, the token too, is ignored.
