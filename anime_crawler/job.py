@@ -12,25 +12,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Literal
 
 from scrapy.crawler import Crawler
 
-from anime_crawler.base_spiders import SourceSpider, Verdict
+from anime_crawler.base_spiders import OUT_OF_QUOTA, SourceSpider, Verdict
 from anime_crawler.catalogue import runs
 from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.catalogue.details import Asker, wanted_details
 from anime_crawler.catalogue.wanted import wanted
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import Progress, RunReport
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.budget import BudgetStorage
 
 logger = logging.getLogger(__name__)
 
 BUDGETS = Path("var/politeness.sqlite")
-"""Requests sent, shared by every process that works in this directory."""
+"""Requests sent, shared by every process that works in this directory; with REDIS_URL they are in Redis."""
 
 
 class Exit(IntEnum):
@@ -49,7 +50,7 @@ class Job:
     """State that the parts of one run share. Everything durable is in the catalogue; this dies with the process."""
 
     def __init__(
-        self, config: Config, catalogue: Catalogue, budgets: Budgets, run_id: int, run_key: str, is_new: bool
+        self, config: Config, catalogue: Catalogue, budgets: BudgetStorage, run_id: int, run_key: str, is_new: bool
     ) -> None:
         self.config = config
         self.catalogue = catalogue
@@ -140,10 +141,12 @@ class SpiderRun:
         return await self._job.catalogue.read(lambda conn: runs.load_checkpoint(conn, self._spider.card.name))
 
     async def wanted(self, limit: int, exclude: frozenset[str]) -> list[str]:
-        if self._spider.card.name != self._spider.settings["IDENTITY_SOURCE"]:
-            return []  # titles are known by the identity source's ids, which mean other anime elsewhere
-        now = datetime.now(UTC)
-        return await self._job.catalogue.read(lambda conn: wanted(conn, self.id, now, limit, exclude))
+        card, now, read = self._spider.card, datetime.now(UTC), self._job.catalogue.read
+        if card.name == self._spider.settings["IDENTITY_SOURCE"]:
+            return await read(lambda conn: wanted(conn, self.id, now, limit, exclude))
+        ages = timedelta(days=card.ongoing_age_days), timedelta(days=card.other_age_days)
+        asker = Asker(card.name, card.known_as or card.name, *ages)
+        return await read(lambda conn: wanted_details(conn, asker, self.id, now, limit, exclude))
 
     def more_may_come(self) -> bool:
         return not self._job.stopping and bool(self._job.running - {self._spider.name})
@@ -162,6 +165,11 @@ class SpiderRun:
             return
         self._job.upstream_failed = True
         logger.error("%s: %s", name, describe(verdict))
+
+    def enough(self, message: str) -> None:
+        name = self._spider.card.name
+        self._job.report.problem(name, OUT_OF_QUOTA, message)
+        logger.info("%s: %s", name, message)
 
 
 def describe(verdict: Verdict) -> str:

@@ -24,6 +24,7 @@ from anime_crawler.base_spiders.record import (
 from anime_crawler.base_spiders.source_spider import RENDER, Run, SourceSpider
 from anime_crawler.base_spiders.verdict import (
     ACCEPT,
+    OUT_OF_QUOTA,
     Action,
     GivenUp,
     Verdict,
@@ -39,6 +40,7 @@ from anime_crawler.base_spiders.verdict import (
 __all__ = [
     "ACCEPT",
     "NUMBER",
+    "OUT_OF_QUOTA",
     "RENDER",
     "Action",
     "ArgumentError",

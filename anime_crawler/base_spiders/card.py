@@ -80,6 +80,12 @@ class SourceCard:
     limit_rest_s: float | None = None
     """Seconds of rest when the limit is reached, or all but the reserve, and no header says for how long.
     ``None``: after a 429 as after other failures, else none."""
+    known_as: str | None = None
+    """Name under which other sources give its ids, where that is not `name`: ``mal``."""
+    ongoing_age_days: int = 1
+    """Age at which `Run.wanted` names an airing anime again, to a source that is asked for one anime at a time."""
+    other_age_days: int = 30
+    """The same for any other anime."""
     secrets: tuple[Secret, ...] = ()
     settings: tuple[SourceSetting, ...] = ()
     obeys_robots: bool = False

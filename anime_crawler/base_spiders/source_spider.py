@@ -37,7 +37,11 @@ class Run(Protocol):
         """State of the last stored `Checkpoint` of this spider, also from an earlier run; ``None``: never ran."""
 
     async def wanted(self, limit: int, exclude: frozenset[str]) -> list[str]:
-        """Anime ids whose metadata this source is to fetch: new first, then changed, then due; no repeats."""
+        """Ids of this source whose details it is to fetch, most wanted first; none that this run has asked for.
+
+        The identity source gets those of all titles, any other those that anime of other sources name; the latter
+        tells by `Checkpoint.asked` what it has asked for.
+        """
 
     def more_may_come(self) -> bool:
         """Whether another spider of the job still runs and may make further ids wanted."""
@@ -54,6 +58,9 @@ class Run(Protocol):
 
     def fail(self, verdict: Verdict) -> None:
         """The upstream refused or stayed away: the run ends incomplete (exit code 3) and can be resumed."""
+
+    def enough(self, message: str) -> None:
+        """The run has done what the day's quota allows, and ends as done; the sentence says what is left for when."""
 
 
 class SourceSpider(Spider):

@@ -44,6 +44,8 @@ class Verdict:
 
 
 ACCEPT = Verdict(Action.ACCEPT)
+OUT_OF_QUOTA = "quota"
+"""Kind of the verdict on a request that our own limit leaves no room for today: nobody has refused anything."""
 
 
 class GivenUp(IgnoreRequest):

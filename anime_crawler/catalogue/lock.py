@@ -25,16 +25,19 @@ class LockHeld(Exception):  # noqa: N818  it is no fault: the other run is well
 
 
 @contextmanager
-def catalogue_lock(url: str, name: str) -> Iterator[None]:
+def catalogue_lock(url: str, name: str, *, shared: bool = False) -> Iterator[None]:
     """Hold the lock `name` of the catalogue at DATABASE_URL.
+
+    Args:
+        shared: where the database can, on PostgreSQL, others who say so too may hold it at the same time.
 
     Raises:
         LockHeld: at once, when another process has it.
         CatalogueError: the database, or the folder of its file, cannot be used.
     """
     where = database(url)
-    hold = _hold_file if where.get_backend_name() == "sqlite" else _hold_advisory
-    with hold(where, name):
+    is_file = where.get_backend_name() == "sqlite"
+    with _hold_file(where, name) if is_file else _hold_advisory(where, name, shared):
         yield
 
 
@@ -59,7 +62,7 @@ def _hold_file(where: URL, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _hold_advisory(where: URL, name: str) -> Iterator[None]:
+def _hold_advisory(where: URL, name: str, shared: bool) -> Iterator[None]:
     """A session lock on a connection of its own: the server frees it when the process or its machine dies."""
     key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
     engine = create_engine(
@@ -68,7 +71,8 @@ def _hold_advisory(where: URL, name: str) -> Iterator[None]:
         isolation_level="AUTOCOMMIT",
     )
     with errors_explained(where), engine.connect() as conn:
-        if not conn.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
+        attempt = "pg_try_advisory_lock_shared" if shared else "pg_try_advisory_lock"
+        if not conn.scalar(text(f"SELECT {attempt}(:key)"), {"key": key}):
             holder = conn.scalar(text(HOLDER), {"high": (key >> 32) & 0xFFFFFFFF, "low": key & 0xFFFFFFFF})
             raise LockHeld(_say(name, holder or "an unknown process"))
         yield

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.answers import store_answers
 from anime_crawler.catalogue.batch import Batch
+from anime_crawler.catalogue.details import note_asked
 from anime_crawler.catalogue.store_anime import store_anime
 from anime_crawler.catalogue.store_metadata import FORMS, store_metadata
 from anime_crawler.catalogue.store_releases import store_releases
@@ -66,6 +67,7 @@ def store_items(
     batch.counts.update((rejected.kind, "failed") for rejected in kinds[Rejected])
     for checkpoint in kinds[Checkpoint]:
         runs.store_checkpoint(conn, run_id, checkpoint)
+        note_asked(conn, run_id, checkpoint)
     return +batch.counts
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, Select, Update, bindparam, select, update
 
 from anime_crawler.catalogue.batch import Batch, by_source
+from anime_crawler.catalogue.links import store_links
 from anime_crawler.catalogue.sql import Row, Upsert, as_json, fetch, iso, packed, packed_ids, rows_of, upsert_rows
 from anime_crawler.catalogue.tables import anime
 from anime_crawler.items import Anime
@@ -47,6 +48,7 @@ def _store(batch: Batch, source: str, versions: dict[str, Anime]) -> None:
     stored = fetch(batch.conn, _known(batch.dialect), source=source, ids=packed_ids(versions))
     known = {row.source_id: row for row in (Known(*fields) for fields in stored)}
     rows: list[Row] = []
+    stored_now: list[Anime] = []
     seen_newer: list[Row] = []
     for item in _completed(batch, source, versions, known):
         old = known.get(item.source_id)
@@ -63,8 +65,10 @@ def _store(batch: Batch, source: str, versions: dict[str, Anime]) -> None:
             if batch.shapes_titles(source):
                 batch.touched.by_anime |= {t for t in (title_id, old and old.title_id) if t}
             rows.append(_row(batch, item, title_id, checksum, updated_at))
+            stored_now.append(item)
     if rows:
         batch.conn.execute(_upsert(batch.dialect), {"rows": packed(rows)})
+        store_links(batch.conn, source, stored_now, known)
     if seen_newer:
         batch.conn.execute(_note_version(batch.dialect), {"rows": packed(seen_newer)})
 
@@ -104,6 +108,8 @@ def _row(batch: Batch, item: Anime, title_id: str | None, checksum: str, updated
         iso(item.fetched_at),
         batch.run_id,
         item.model_dump_json(),
+        item.status,
+        iso(item.next_episode_at) if item.next_episode_at else None,
     )
 
 

@@ -3,7 +3,7 @@
 Times are ISO 8601 UTC text, JSON is text: the same bytes in both databases.
 
     title ──< release ──< player          what sources say
-      │  └──< anime                       one row per source that describes the title
+      │  └──< anime ──< external_id       one row per source that describes the title; its ids elsewhere
       │         ├──< episode_info, airing, snapshot   what metadata sources say, by the source's own anime id
       │         └──< appearance >── character
       ├──< delivered_anime/_episode/_player   what the backend is known to hold
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text, text
 
 metadata = MetaData()
 
@@ -97,10 +97,35 @@ anime = Table(
     Column("fetched_at", Text, nullable=False),
     Column("run_id", Integer, nullable=False, comment="run that last changed the row"),
     Column("data", Text, nullable=False, comment="JSON of the item"),
+    Column("status", Text, comment="airing status, as in data"),
+    Column("next_episode_at", Text, comment="as in data; UTC"),
     PrimaryKeyConstraint("source", "source_id"),
     sqlite_with_rowid=False,
 )
 Index("anime_title", anime.c.title_id)
+
+external_id = Table(
+    "external_id",
+    metadata,
+    Column("source", Text, nullable=False, comment="who says it"),
+    Column("source_id", Text, nullable=False, comment="of which of its anime"),
+    Column("target", Text, nullable=False, comment="name of the other catalogue; never the source itself"),
+    Column("target_id", Text, nullable=False, comment="the same work's id there"),
+    PrimaryKeyConstraint("source", "source_id", "target"),
+    sqlite_with_rowid=False,
+)
+Index("external_id_target", external_id.c.target, external_id.c.target_id)
+
+detail = Table(
+    "detail",
+    metadata,
+    Column("source", Text, nullable=False, comment="one that gives details of one anime at a time"),
+    Column("source_id", Text, nullable=False),
+    Column("asked_in", Integer, nullable=False, comment="run that last asked for them, whatever the answer"),
+    Column("asked_at", Text, nullable=False),
+    PrimaryKeyConstraint("source", "source_id"),
+    sqlite_with_rowid=False,
+)
 
 release = Table(
     "release",
@@ -244,6 +269,14 @@ delivered_player = Table(
     Column("trace_id", Text, nullable=False),
     PrimaryKeyConstraint("title_id", "number", "url"),
     sqlite_with_rowid=False,
+)
+
+claim = Table(
+    "claim",
+    metadata,
+    Column("title_id", Text, primary_key=True, comment="empty: the right to send anime, which one importer has"),
+    Column("owner", Integer, nullable=False, comment="PostgreSQL's process id of the importer's session"),
+    Column("until", Float, nullable=False, comment="Unix time by the database's clock"),
 )
 
 dead_letter = Table(

@@ -35,7 +35,8 @@ from anime_crawler.frontier.store import FrontierError, JobDirHeld
 from anime_crawler.job import BUDGETS, Exit, Job, drift_counts
 from anime_crawler.pipelines.feed import end_if_feed_failed
 from anime_crawler.politeness import secrets
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.budget import BudgetError
+from anime_crawler.politeness.budget_storages import open_budgets
 from anime_crawler.politeness.chromium import browser_settings
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ class Command(ScrapyCrawl):
             self.exitcode = self._run_spider(args[0], opts.spargs)
         except KeyboardInterrupt:
             self.exitcode = Exit.INTERRUPTED
+        except BudgetError as error:
+            self.exitcode = complain(error, error.exit_code)
         except (ConfigError, ArgumentError, CatalogueError) as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
         except (LockHeld, JobDirHeld) as error:
@@ -73,8 +76,10 @@ class Command(ScrapyCrawl):
         quiet_libraries(self.settings["LOG_LEVEL"])
         spare_the_garbage_collector()
         with ExitStack() as locks:
-            for lock in [*(f"crawl-{n}" for n in names), "deliver"]:
+            for lock in (f"crawl-{n}" for n in names):
                 locks.enter_context(catalogue_lock(config.database_url, lock))
+            together = config.redis_url is not None  # workers of one crawl deliver together
+            locks.enter_context(catalogue_lock(config.database_url, "deliver", shared=together))
             main = MainJob(self, config, spiders, arguments, browser)
             return run_in_reactor(self.crawler_process, main.run)
 
@@ -123,7 +128,7 @@ class MainJob:
         name, mode = self.spiders[0].name, self.arguments.get("mode", "")
         run_id, is_new = await catalogue.write(lambda conn: runs.begin_run(conn, name, self.arguments, mode))
         run_key = await catalogue.read(lambda conn: runs.run_key(conn, run_id))
-        return Job(self.config, catalogue, Budgets(BUDGETS), run_id, run_key, is_new)
+        return Job(self.config, catalogue, open_budgets(self.config, BUDGETS), run_id, run_key, is_new)
 
     async def _crawl_and_deliver(self, job: Job) -> int:
         with ProgressDisplay(job, self.spiders):
@@ -142,6 +147,9 @@ class MainJob:
             return await delivery, False
         except CatalogueError:
             raise
+        except BudgetError as error:
+            job.fatal(str(error), error.exit_code)
+            return None, True
         except Exception as error:
             logger.exception("the delivery broke off")
             job.report.problem("backend", "bug", f"the delivery broke off: {error!r}; see the log")

@@ -13,14 +13,15 @@ from rich.table import Table
 from scrapy.commands import ScrapyCommand
 from scrapy.spiderloader import SpiderLoader
 
-from anime_crawler.base_spiders import SourceSpider
+from anime_crawler.base_spiders import SourceCard, SourceSpider
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.status import read_status
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.metrics import metrics_text
 from anime_crawler.job import BUDGETS
-from anime_crawler.politeness.budget import Budgets, Wait
+from anime_crawler.politeness.budget import BudgetError, BudgetStorage, Wait
+from anime_crawler.politeness.budget_storages import open_budgets
 from anime_crawler.politeness.limits import limits_of
 
 
@@ -44,6 +45,9 @@ class Command(ScrapyCommand):
         try:
             config = config_from(self.settings)
             status = asyncio.run(self._status(config))
+        except BudgetError as error:
+            self.exitcode = complain(error, error.exit_code)
+            return
         except (ConfigError, CatalogueError) as error:
             self.exitcode = complain(error, 2)
             return
@@ -63,15 +67,20 @@ class Command(ScrapyCommand):
         return {**status, **self._politeness(config)}
 
     def _politeness(self, config: Config) -> dict[str, Any]:
-        """Requests in each window of each upstream's limits, by all processes of this machine, and who rests."""
+        """Requests in each window of each upstream's limits, by all who share the budgets, and who rests."""
         assert self.settings is not None
         loader = SpiderLoader.from_settings(self.settings)
-        budgets = Budgets(BUDGETS)
+        budgets = open_budgets(config, BUDGETS)
         cards = [cast("type[SourceSpider]", loader.load(name)).card for name in loader.list()]
         return {
             "budgets": {card.name: budgets.used(card.name, limits_of(config, card)) for card in cards},
-            "resting": [_rest(card.name, wait) for card in cards if (wait := budgets.resting(card.name))],
+            "resting": [_rest(card.name, wait) for card in cards if (wait := _pause(budgets, config, card))],
         }
+
+
+def _pause(budgets: BudgetStorage, config: Config, card: SourceCard) -> Wait | None:
+    """Why the upstream is not asked for hours: a penalty, a ban, or a quota that is used up."""
+    return budgets.resting(card.name) or budgets.exhausted(card.name, limits_of(config, card))
 
 
 def _rest(upstream: str, wait: Wait) -> dict[str, Any]:

@@ -41,6 +41,9 @@ class Checkpoint(BaseModel):
     full_since: int | None = None
     """Only on the last checkpoint of a walk that listed everything: the run in which that walk began. Releases of
     the source that no run since then has seen are gone."""
+    asked: tuple[NonBlank, ...] = ()
+    """Ids of anime whose details the source was asked for, whatever it answered: `Run.wanted` leaves them out in this
+    run, and until they are old."""
 
 
 class Absent(Item):

@@ -10,7 +10,7 @@ from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares import robotstxt
 from scrapy.robotstxt import RobotParser
 
-from anime_crawler.base_spiders import Action, GivenUp, Verdict
+from anime_crawler.base_spiders import OUT_OF_QUOTA, Action, GivenUp, Verdict
 from anime_crawler.politeness.upstream import attempt_of
 
 ROBOTS = "dont_obey_robotstxt"
@@ -54,7 +54,7 @@ class RobotsTxtMiddleware(robotstxt.RobotsTxtMiddleware):
 
 
 def _unread(request: Request, error: Exception) -> GivenUp:
-    if isinstance(error, GivenUp) and error.verdict.kind in ("stopped", "resting"):
+    if isinstance(error, GivenUp) and error.verdict.kind in ("stopped", "resting", OUT_OF_QUOTA):
         request.meta["unfinished"] = True
         return GivenUp(error.verdict, attempt_of(request) - 1)
     host = urlsplit(request.url).hostname

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from anime_crawler.politeness.limits import parse_limits
 from anime_crawler.sandbox import oracle
 from anime_crawler.sandbox.elsewhere import SHARES
 from anime_crawler.sandbox.faults import Fault
@@ -39,6 +40,7 @@ class Control:
                 self._route("/reset", "POST", self.reset),
                 self._route("/mutate", "POST", self.mutate),
                 self._route("/time", "POST", self.time),
+                self._route("/limits", "POST", self.limits),
                 self._route("/faults", "GET", self.faults),
                 self._route("/faults", "POST", self.add_fault),
                 self._route("/faults", "DELETE", self.clear_faults),
@@ -117,6 +119,17 @@ class Control:
             raise RefusedError(f"the world is at {world.now} already")
         world.now = now
         return self.about({})
+
+    def limits(self, wish: dict[str, Any]) -> Any:
+        """Enforce `limits` (``4/day``) at `service` from now on, in place of its own."""
+        limiter = self.services.limiters.get(wish.get("service", ""))
+        if limiter is None:
+            raise RefusedError(f"service={wish.get('service')}: there are {', '.join(self.services.limiters)}")
+        try:
+            limiter.replace(parse_limits(str(wish.get("limits", ""))))
+        except ValueError as wrong:
+            raise RefusedError(str(wrong)) from wrong
+        return limiter.figures()
 
     def faults(self, _wish: dict[str, Any]) -> Any:
         """The faults in force."""

@@ -9,10 +9,15 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from anime_crawler.politeness.limits import Limits
 from anime_crawler.sandbox.wire import Reply, cloudflare_reply, json_reply
 
 TOLERANCE_S = 0.05
 """Requests sent a full window apart may arrive this much closer together."""
+
+
+BAN_S = 86_400
+"""Bans last from 6 hours to two days."""
 
 
 @dataclass
@@ -85,6 +90,11 @@ class Limiter:
     def headers(self) -> dict[str, str]:
         """What every answer says of the limits."""
         return {}
+
+    def replace(self, limits: Limits) -> None:
+        """Enforce these from now on, in place of the service's own."""
+        self.enforced = True
+        self.windows = [Window(window.count, int(window.seconds), by_clock=False) for window in limits.windows]
 
     def clear(self) -> None:
         """Start the counts anew; requests already made still fill the windows."""
@@ -204,6 +214,33 @@ def anime_planet_limits(enforced: bool) -> Limiter:
     return ShuttingOut([Window(1, 5, by_clock=False), Window(12, 60, by_clock=False)], enforced, names_wait=False)
 
 
+class BanningLimiter(Limiter):
+    """Who breaks a rule is banned for a day; each request meanwhile is a breach too, and begins the day anew."""
+
+    banned_until = float("-inf")
+    """Monotonic."""
+
+    def check(self) -> Reply | None:
+        now, is_broken = time.monotonic(), super().check() is not None
+        if not self.enforced or (not is_broken and now >= self.banned_until):
+            return None
+        if not is_broken:
+            self.refused += 1
+            self.violations += 1
+        self.banned_until = now + BAN_S
+        return Reply(200, b'<error code="500">banned</error>', "text/xml")
+
+    def replace(self, limits: Limits) -> None:
+        super().replace(limits)
+        self.banned_until = float("-inf")
+
+
+def anidb_limits(enforced: bool) -> Limiter:
+    """One in two seconds, one in four sustained, 250 a day: what its users have found out, none of it published."""
+    windows = [Window(1, 2, by_clock=False), Window(15, 60, by_clock=False), Window(250, 86_400, by_clock=False)]
+    return BanningLimiter(windows, enforced, names_wait=False)
+
+
 LIMITERS: dict[str, Callable[[bool], Limiter]] = {
     "kodik": kodik_limits,
     "shikimori": shikimori_limits,
@@ -213,5 +250,6 @@ LIMITERS: dict[str, Callable[[bool], Limiter]] = {
     "animeschedule": animeschedule_limits,
     "anisearch": anisearch_limits,
     "anime_planet": anime_planet_limits,
+    "anidb": anidb_limits,
 }
 """The simulated upstreams, by the name of their source."""

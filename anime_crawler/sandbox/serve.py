@@ -118,6 +118,7 @@ def environment_of(url: str, arguments: argparse.Namespace) -> dict[str, str]:
         "SANDBOX_URL": url,
         **{TOKEN_SETTINGS[source]: token for source, token in tokens_in(arguments).items()},
         **{f"{name.upper()}_BASE_URL": f"{url}/{name}" for name in LIMITERS},
+        "ANIDB_CLIENT": "sandbox",
         "BACKEND_BASE_URL": f"{url}/backend",
         "INTERNAL_TOKEN": arguments.internal_token,
     }

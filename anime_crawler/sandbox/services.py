@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from anime_crawler.sandbox.anidb import Anidb
 from anime_crawler.sandbox.anilist import Anilist
 from anime_crawler.sandbox.anime_planet import AnimePlanet
 from anime_crawler.sandbox.animeschedule import AnimeSchedule
@@ -90,6 +91,7 @@ class Services:
             "anisearch": AniSearch(self.world),
             "anime_planet": AnimePlanet(self.world),
             ROBOTS: Robots(),
+            "anidb": Anidb(self.world),
         }
 
     def reset(self) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
+from anime_crawler.sandbox.elsewhere import id_at
 from anime_crawler.sandbox.kodik_json import poster_url
 from anime_crawler.sandbox.model import Day, Title
 from anime_crawler.sandbox.words import GENRES
@@ -114,9 +115,9 @@ def external_links(title: Title) -> list[dict[str, Any]]:
     if title.kinopoisk_id:
         found.append(("kinopoisk", f"https://www.kinopoisk.ru/series/{title.kinopoisk_id}/"))
         found.append(("world_art", f"http://www.world-art.ru/animation/animation.php?id={title.id % 13_000}"))
-    if title.id % 3:
+    if title.id % 3 and (aid := id_at("anidb", title)):
         address = "perl-bin/animedb.pl?show=anime&aid=" if title.id % 2 else "anime/"
-        found.append(("anime_db", f"https://anidb.net/{address}{title.id % 18_000 + 1}"))
+        found.append(("anime_db", f"https://anidb.net/{address}{aid}"))
     if title.id % 4 == 0:
         found.append(
             ("anime_news_network", f"https://www.animenewsnetwork.com/encyclopedia/anime.php?id={title.id % 30_000}")

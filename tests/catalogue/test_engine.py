@@ -21,6 +21,9 @@ from anime_crawler.catalogue.migrations import FOLDER, revisions
 from anime_crawler.catalogue.tables import metadata
 from tests.catalogue.support import episode, opened, release
 
+STORED = '{"external_ids": {"mal": "20", "ж": "ж"}, "status": "ongoing", "next_episode_at": null}'
+"""Of an item in a catalogue of before."""
+
 
 def test_the_migrations_build_what_the_tables_say(url):
     """Alembic finds no difference but the comments, which explain the tables in ``tables.py`` only."""
@@ -69,13 +72,18 @@ def test_an_older_catalogue_is_brought_up_to_date_and_keeps_what_it_has(url):
         first.reflect(conn)
         first.remove(first.tables["alembic_version"])
         for table in first.sorted_tables:
-            conn.execute(table.insert(), {c.name: 1 if isinstance(c.type, Integer) else "ж" for c in table.c})
+            values = {c.name: 1 if isinstance(c.type, Integer) else "ж" for c in table.c}
+            conn.execute(table.insert(), values | ({"data": STORED} if "data" in values else {}))
         old = {table.name: list(map(tuple, conn.execute(select(table)))) for table in first.sorted_tables}
     engine.dispose()
     with opened(url) as tables:
         new = tables.dump()
-        assert old == {name: rows for name, rows in new.items() if name in old}
-        assert set(new) - set(old) == {name for name, rows in new.items() if not rows} != set()
+        columns = {name: len(rows[0]) for name, rows in old.items()}
+        assert old == {name: [row[:n] for row in new[name]] for name, n in columns.items()}
+        assert new["anime"][0][columns["anime"] :] == ("ongoing", None)
+        assert {name: rows for name, rows in new.items() if name not in old and rows} == {
+            "external_id": [("ж", "ж", "mal", "20")]
+        }
         assert tables.store(episode()) == {("episode", "new"): 1}
     with opened(url) as tables:
         assert tables.run(lambda conn: conn.scalar(text("SELECT version_num FROM alembic_version"))) == revisions()[-1]

@@ -199,7 +199,7 @@ def test_faults_from_the_command_line_are_the_same_faults():
         {"status": 503, "body": "oops"},
     )
     with pytest.raises(ValidationError):
-        fault_from_text("anidb.status")
+        fault_from_text("nobody.status")
     with running_sandbox(
         titles=5, limits="off", faults=["kodik.html:count=1", "kodik.status:status=404,count=1"]
     ) as box:

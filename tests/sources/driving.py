@@ -31,9 +31,11 @@ class RecordingRun:
         self.items: list[Item] = []
         self.rejected: list[Rejected] = []
         self.failures: list[Verdict] = []
+        self.enoughs: list[str] = []
         self.drifted: Counter[tuple[str, str]] = Counter()
         self.wants: list[str] = []
         self.others = False
+        self.asked: list[str] = []
 
     async def checkpoint(self) -> dict[str, Any] | None:
         return self.state
@@ -54,6 +56,9 @@ class RecordingRun:
     def fail(self, verdict: Verdict) -> None:
         self.failures.append(verdict)
 
+    def enough(self, message: str) -> None:
+        self.enoughs.append(message)
+
     def take(self, yielded: Item | Rejected | Checkpoint) -> None:
         """Store it as the catalogue does."""
         if isinstance(yielded, Rejected):
@@ -61,6 +66,7 @@ class RecordingRun:
         elif isinstance(yielded, Item):
             self.items.append(yielded)
         elif yielded.previous == self.state:
+            self.asked += yielded.asked
             self.state = json.loads(json.dumps(yielded.state))
             self.full_since += [yielded.full_since] if yielded.full_since else []
 

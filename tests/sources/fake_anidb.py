@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from types import SimpleNamespace
@@ -15,13 +15,14 @@ from scrapy import Request
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from anime_crawler.base_spiders import Action, GivenUp
+from anime_crawler.base_spiders import OUT_OF_QUOTA, Action, GivenUp, Verdict
 from anime_crawler.sources.anidb import CARD
 from anime_crawler.sources.anidb.spider import AnidbSpider
 from tests.sources.driving import RecordingRun
 
 NOW = datetime(2026, 5, 3, 12, tzinfo=UTC)
 CLIENT = {"ANIDB_CLIENT": "testclient", "ANIDB_CLIENTVER": 2}
+OVER = Verdict(Action.GIVE_UP, OUT_OF_QUOTA, "rests until tomorrow")
 EPISODE = '<episode id="{0}1"><epno type="1">1</epno><title xml:lang="en">First</title></episode>'
 CHARACTER = '<character id="{0}2" type="appears in"><name>Kaji Ren</name></character>'
 
@@ -35,6 +36,8 @@ class FakeAnidb:
         self.dumps = 0
         self.asked: list[str] = []
         self.banned = False
+        self.quota = 1_000_000
+        """Requests that our own limits leave room for."""
         self.answers: dict[str, tuple[int, bytes]] = {}
         """aid, or ``dump`` -> status and body in place of the right ones."""
 
@@ -76,7 +79,7 @@ def dump(titles: dict[int, str]) -> bytes:
 
 
 def crawl(
-    upstream: Callable[[Request], Response],
+    upstream: FakeAnidb,
     run: RecordingRun,
     *,
     settings: dict[str, Any] | None = None,
@@ -93,9 +96,7 @@ def crawl(
     return asyncio.run(_crawl(spider, upstream, run, kill_after))
 
 
-async def _crawl(
-    spider: AnidbSpider, upstream: Callable[[Request], Response], run: RecordingRun, kill_after: int
-) -> list[Request]:
+async def _crawl(spider: AnidbSpider, upstream: FakeAnidb, run: RecordingRun, kill_after: int) -> list[Request]:
     made: list[Request] = []
     pending, stored = [spider.start()], 0
     while pending:
@@ -103,7 +104,7 @@ async def _crawl(
         async for yielded in outcome:
             if isinstance(yielded, Request):
                 made.append(yielded)
-                pending.append(_outcome(spider, yielded, upstream(yielded)))
+                pending.append(_outcome(spider, yielded, _answer(upstream, yielded)))
             elif stored < kill_after:
                 run.take(yielded)
                 stored += 1
@@ -112,10 +113,19 @@ async def _crawl(
     return made
 
 
-async def _outcome(spider: AnidbSpider, request: Request, response: Response) -> AsyncIterator[Any]:
-    response.request = request
-    verdict = spider.judge(response)
-    if verdict.action is Action.ACCEPT:
+def _answer(upstream: FakeAnidb, request: Request) -> Response | None:
+    """``None``: the limits have no room for the request, and it is not sent."""
+    upstream.quota -= 1
+    if upstream.quota >= 0:
+        return upstream(request)
+    request.meta["unfinished"] = True
+    return None
+
+
+async def _outcome(spider: AnidbSpider, request: Request, response: Response | None) -> AsyncIterator[Any]:
+    verdict = spider.judge(response) if response else OVER
+    if response and verdict.action is Action.ACCEPT:
+        response.request = request
         found = request.callback(response, **request.cb_kwargs)  # type: ignore[misc]
     else:
         failure = Failure(GivenUp(verdict, 1, response))

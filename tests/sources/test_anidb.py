@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
-from defusedxml.ElementTree import fromstring, tostring
-from hypothesis import given
-from hypothesis import strategies as st
 from scrapy.http import Response
 from scrapy.settings import Settings
 
@@ -20,8 +16,8 @@ from anime_crawler.base_spiders import Action, ArgumentError, ResponseError
 from anime_crawler.items import Absent, Anime, Character, Episode, Item
 from anime_crawler.sources.anidb import CARD
 from anime_crawler.sources.anidb import spider as anidb_spider
-from anime_crawler.sources.anidb.parse import airing_status, clean_description, has_passed, parse_file
-from anime_crawler.sources.anidb.schema import bears, drift, fingerprint, root_from_body, unpacked
+from anime_crawler.sources.anidb.parse import parse_file
+from anime_crawler.sources.anidb.schema import unpacked
 from anime_crawler.sources.anidb.spider import AnidbSpider
 from tests.sources.driving import RecordingRun
 from tests.sources.fake_anidb import NOW, FakeAnidb, crawl, dump
@@ -128,23 +124,50 @@ def test_a_dump_that_lacks_a_tenth_of_the_anime_proves_nothing(clock):
     assert (ids(run, Absent), anidb.dumps, len(run.state["known"])) == ([], 2, 300)  # type: ignore[index]
 
 
-def test_wanted_details_are_asked_for_most_wanted_first_within_the_quota(clock, monkeypatch):
-    """Five a day: five today, however often it runs; the next two tomorrow. What the dump lacks is not asked for."""
-    monkeypatch.setattr(anidb_spider, "QUOTA", 5)
+def test_wanted_details_are_asked_for_most_wanted_first_until_the_quota_ends(clock):
+    """Four requests a day, the dump among them: the run is done for today, and goes on tomorrow; the same never twice.
+
+    What the dump lacks is not asked for.
+    """
     anidb, run = FakeAnidb({i: f"Title {i}" for i in range(1, 30)}), RecordingRun()
-    details = ["7", "3", "9", "999", "1", "20", "21", "22"]
+    details = ["7", "3", "9", "999", "1", "20"]
     run.wanted = wants(details)  # type: ignore[method-assign]
+    anidb.quota = 4
+    made = crawl(anidb, run)
+    assert anidb.asked == ["7", "3", "9"]
+    assert (run.failures, run.enoughs) == ([], ["rests until tomorrow; the details of 2 anime are still wanted"])
+    assert not made[-1].meta["unfinished"]
+    clock(timedelta(hours=1))
     crawl(anidb, run)
-    assert anidb.asked == ["7", "3", "9", "1"]
-    crawl(anidb, run)
-    assert anidb.asked == ["7", "3", "9", "1"]
-    details[:5] = []
+    assert (anidb.asked, len(run.enoughs)) == (["7", "3", "9"], 2)
+    anidb.quota = 100
     crawl(anidb, run)
     assert anidb.asked == ["7", "3", "9", "1", "20"]
-    clock(timedelta(days=1))
-    details[:1] = []
+
+
+def test_a_quota_that_leaves_no_room_for_the_dump_ends_the_run_as_done(clock):
+    """Nothing else is asked for, either; the dump comes another day."""
+    anidb, run = FakeAnidb({1: "One"}), RecordingRun()
+    anidb.quota = 0
     crawl(anidb, run)
-    assert anidb.asked[5:] == ["21", "22"]
+    assert (anidb.dumps, run.failures, run.enoughs) == (0, [], ["rests until tomorrow"])
+
+
+def test_a_quota_that_leaves_no_room_for_named_anime_is_a_failure(clock):
+    """Who names them has not got them: the rest stays pending."""
+    anidb, run = FakeAnidb({1: "One", 2: "Two"}), RecordingRun()
+    anidb.quota = 1
+    made = crawl(anidb, run, ids="1,2")
+    assert ([failure.kind for failure in run.failures], run.enoughs, anidb.asked) == (["quota"], [], ["1"])
+    assert made[-1].meta["unfinished"]
+
+
+def test_each_answer_is_noted_as_asked_for_whatever_it_is(clock):
+    """An anime, none, or an empty one: the catalogue does not want it again at once."""
+    anidb, run = FakeAnidb({1: "One", 3: "Three"}), RecordingRun()
+    anidb.answers["3"] = (200, b'<anime id="3"></anime>')
+    crawl(anidb, run, ids="1,2,3")
+    assert run.asked == ["1", "2", "3"]
 
 
 def test_without_a_client_there_are_titles_and_no_details(clock):
@@ -332,66 +355,3 @@ def test_items_of_the_dump_are_older_than_those_with_details():
     assert bare.source_updated_at
     assert full.source_updated_at
     assert bare.source_updated_at < full.source_updated_at
-
-
-@given(st.dates(), st.dates(), st.sampled_from([4, 7, 10]))
-def test_a_date_has_passed_when_all_of_it_has(date, today, length):
-    """A partial date when its last day is over, a full one on its day."""
-    text = date.isoformat()[:length]
-    expected = date <= today if length == 10 else text < today.isoformat()[:length]
-    assert has_passed(text, today.isoformat()) is expected
-    assert airing_status(text, None, today.isoformat(), is_at_once=True) == ("released" if expected else "announced")
-
-
-@given(st.text(st.sampled_from("ab `[]i/*:\n.http://anidb.net/ch1 [Source: Note: ")))
-def test_a_cleaned_description_stays_clean(text):
-    """Cleaning never fails, never adds, and a second time changes nothing of what ends a text."""
-    cleaned = clean_description(text)
-    assert cleaned is None or ("`" not in cleaned and len(cleaned) <= len(text))
-
-
-@given(st.lists(st.text(min_size=1), min_size=1, max_size=5))
-def test_an_anime_is_found_by_each_of_its_titles(titles):
-    """In any writing; the fingerprint changes with any title."""
-    records = [{"text": title, "lang": "x-jat", "type": "main"} for title in titles]
-    assert all(bears(fingerprint(records), title) for title in titles)
-    assert fingerprint([*records, {"text": "another", "lang": "en", "type": "short"}]) != fingerprint(records)
-
-
-@given(st.binary(max_size=300))
-def test_any_bytes_are_an_answer_or_refused(body):
-    """Never another exception; drift counts whatever has a root."""
-    for content in (body, gzip.compress(body, mtime=0), b"<anime id='1'>" + body + b"</anime>"):
-        try:
-            list(parse_file(content, "file", NOW))
-            drift(root_from_body(content))
-        except ResponseError as error:
-            assert str(error)
-
-
-def mutated(body: bytes) -> Iterator[bytes]:
-    """The document with each text and attribute inside it wrong in turn, and without each element."""
-    for number in range(len(list(fromstring(body).iter()))):
-        for wrong in ("", "x\u2028`", "-1", "9" * 30, "0000-99", None):
-            root = fromstring(body)
-            element = list(root.iter())[number]
-            if wrong is None:
-                element.clear()
-            else:
-                element.text = wrong
-                element.attrib.update(dict.fromkeys(element.attrib, wrong))
-            yield tostring(root)
-
-
-@pytest.mark.parametrize("case", ["anime__full", "anime__two_mal_ids", "anime__airing", "dump__titles"])
-def test_a_wrong_value_anywhere_is_no_exception(case):
-    """Always items, or what was set aside, or a refusal of the whole."""
-    body = (Path(anidb_spider.__file__).parent / "samples" / case / "response.xml").read_bytes()
-    for wrong in mutated(body):
-        drift(fromstring(wrong))
-        try:
-            found = list(parse_file(wrong, case, NOW))
-        except ResponseError as error:
-            assert str(error)
-        else:
-            assert all(item.model_dump_json() for item in found)

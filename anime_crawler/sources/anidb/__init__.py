@@ -46,6 +46,11 @@ CARD = SourceCard(
         "Wiki: one page every two seconds at most, and a daily budget that is not published; ShokoServer (2026-08) and"
         " Kometa's AniDB service, unbanned: one in four seconds sustained, 200 a day for each address"
     ),
+    # Also for whoever has another catalogue here: the same anime, or the dump, twice in a day is a reason for a ban.
+    cache_ttl_s=86_400,
+    # At 200 a day: 600 airing anime a week leave half of the quota for others; what has ended seldom changes.
+    ongoing_age_days=7,
+    other_age_days=60,
     item_kinds=("Anime", "Episode", "Character", "Absent"),
     settings=(
         SourceSetting(
@@ -64,7 +69,6 @@ CARD = SourceCard(
     ),
     # The dump of 54,000 titles (2017) is 4.5 MB unpacked, and grows by 4,000 titles a year; an anime is below 3 MB.
     max_body_bytes=64 * 2**20,
-    cache_ttl_s=86_400,
     # The dump may be had once a day and an anime needs a client; this shows whether AniDB answers this address at all.
     probe=Probe("/robots.txt"),
 )

@@ -6,11 +6,11 @@ from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from gzip import compress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode, urlsplit
 from weakref import WeakKeyDictionary
 
-from pydantic import BaseModel, ConfigDict
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.http import Response
@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import (
     ACCEPT,
+    OUT_OF_QUOTA,
     Action,
     ArgumentError,
     GivenUp,
@@ -33,6 +34,8 @@ from anime_crawler.sources.anidb.schema import (
     ANIME,
     DUMP,
     GZIP,
+    ONCE_IN,
+    Kept,
     WebPageError,
     bears,
     drift,
@@ -45,44 +48,15 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 DUMP_PATH = "/api/anime-titles.xml.gz"
-ONCE_IN = timedelta(hours=24)
-"""Before this time the dump, or the same anime, is not asked for again: either is a reason for a ban (wiki)."""
-QUOTA = 190
-"""Wanted details in a day; what the card's 200 leave is for the dump and for anime that people name."""
 BAN = timedelta(hours=24)
 """Bans last 6 to 24 hours, seldom longer, and begin anew with each request."""
-PAUSE_S = 900.0
-"""After an overload, or a block in front of AniDB; a lower bound."""
+PAUSE_S = 900.0  # after an overload, or a block in front of AniDB; a lower bound
+MOST_WANTED = 50_000
+"""All that the catalogue wants: three times as many anime as AniDB has."""
 FEW, MOST_VANISHED = 20, 0.1
 """How many, or which part, of the known anime a dump may lack: AniDB deletes a few a week."""
 
 Yielded = Item | Rejected | Checkpoint | Request
-
-
-class Kept(BaseModel):
-    """What is remembered between runs. The checkpoint's state; 0.7 MB for 16,000 anime."""
-
-    model_config = ConfigDict(frozen=True)
-
-    dump_at: str | None = None
-    """When AniDB last gave the dump, or said that it is the same."""
-    modified: str | None = None
-    """Its ``Last-Modified``."""
-    dump: str | None = None
-    """The dump as it came, in base64, until all its titles are stored: a killed run does not ask for it again."""
-    known: dict[str, str] = {}
-    """aid -> `fingerprint` of its titles."""
-    asked: dict[str, str] = {}
-    """aid -> when its details were had; of the last `ONCE_IN`."""
-
-    def dump_due(self, now: datetime) -> datetime | None:
-        """When the dump may be asked for; ``None``: at once."""
-        due = datetime.fromisoformat(self.dump_at) + ONCE_IN if self.dump_at else now
-        return due if due > now else None
-
-    def asked_since(self, now: datetime) -> dict[str, str]:
-        """What of `asked` still holds."""
-        return {aid: at for aid, at in self.asked.items() if now - datetime.fromisoformat(at) < ONCE_IN}
 
 
 class AnidbSpider(SourceSpider):
@@ -98,10 +72,7 @@ class AnidbSpider(SourceSpider):
         "characters": "1: the characters too, of anime whose details are had",
     }
     oldest_in_walks_s = ONCE_IN.total_seconds()  # who lost the checkpoint must not ask again before
-    custom_settings = {
-        "CONCURRENT_REQUESTS": 1,
-        "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
-    }
+    custom_settings = {"CONCURRENT_REQUESTS": 1, "CONCURRENT_REQUESTS_PER_DOMAIN": 1}
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
         super().__init__(name, **kwargs)
@@ -115,6 +86,8 @@ class AnidbSpider(SourceSpider):
         self._kinds: tuple[type[Any], ...] = (Anime, Rejected, *self._wanted_kinds())
         self._stored: dict[str, Any] | None = None
         """The checkpoint as the catalogue holds it."""
+        self._wishes: Iterator[str] = iter(())
+        """Ids whose details the catalogue wants, most wanted first. Not kept over the process: it can be asked."""
 
     def _wanted_kinds(self) -> Iterator[type[Item]]:
         for argument, kind in (("episodes", Episode), ("characters", Character)):
@@ -163,6 +136,11 @@ class AnidbSpider(SourceSpider):
     def _kept(self) -> Kept:
         return Kept.model_validate(self._stored or {})
 
+    @property
+    def _is_wish(self) -> bool:
+        """Whether the details are those that the catalogue wants; else those that people have named."""
+        return not self.ids and not self.titles
+
     def _keep(self, **changes: Any) -> Checkpoint:
         """The checkpoint with these changes."""
         previous, self._stored = self._stored, self._kept.model_copy(update=changes).model_dump()
@@ -198,6 +176,18 @@ class AnidbSpider(SourceSpider):
         async for request in self._first_details():
             yield request
 
+    def failed(self, failure: Failure) -> Iterator[Rejected]:
+        """Errback: where only our own quota stands in the way of what nobody has named, the run is done for today."""
+        error = failure.value
+        if not isinstance(error, GivenUp) or error.verdict.kind != OUT_OF_QUOTA or not self._is_wish:
+            yield from super().failed(failure)
+            return
+        request: Request = failure.request  # type: ignore[attr-defined]
+        request.meta["unfinished"] = False
+        left = sum(1 for _ in self._wishes) + len(request.cb_kwargs.get("aids", ()))
+        waiting = f"; the details of {left} anime are still wanted" if left else ""
+        self.run.enough(f"{error.verdict.message}{waiting}")
+
     def _is_short(self, root: Element) -> bool:
         before = self._kept.known.keys()
         gone = before - {entry.get("aid") for entry in root.iterfind("anime")}
@@ -218,8 +208,13 @@ class AnidbSpider(SourceSpider):
     # Details, one anime at a time.
 
     async def _first_details(self) -> AsyncIterator[Request]:
-        aids = self.ids or self._found() or await self._wanted()
         asked = self._kept.asked_since(utc_now())
+        if self._is_wish:
+            self._wishes = iter(await self._wanted(frozenset(asked)))
+            for request in self._next_wish(0):
+                yield request
+            return
+        aids = self.ids or self._found()
         again = [aid for aid in aids if aid in asked]
         if again:
             self.logger.info("not asked again within a day: %s", ",".join(again))
@@ -236,16 +231,21 @@ class AnidbSpider(SourceSpider):
             found += hits
         return list(dict.fromkeys(found))
 
-    async def _wanted(self) -> list[str]:
-        """Ids whose details the catalogue wants, most wanted first, as many as the day's quota still allows."""
-        if self.titles:
-            return []
+    async def _wanted(self, asked: frozenset[str]) -> list[str]:
+        """Ids whose details the catalogue wants, most wanted first; how many can be had today, the limits say."""
         if not self.client:
             self.logger.info("titles only: set ANIDB_CLIENT to have details too")
             return []
-        asked, known = self._kept.asked_since(utc_now()), self._kept.known
-        found = await self.run.wanted(max(0, QUOTA - len(asked)), frozenset(asked))
+        known = self._kept.known
+        found = await self.run.wanted(MOST_WANTED, asked)
         return [aid for aid in found if aid in known]  # what the dump lacks costs quota and answers nothing
+
+    def _next_wish(self, done: int) -> Iterator[Request]:
+        """The request for the next anime that the catalogue wants, if there is one."""
+        aids = list(islice(self._wishes, 1))
+        for request in self._details_request(aids, done):
+            request.meta["derived"] = True
+            yield request
 
     def _details_request(self, aids: list[str], done: int) -> Iterator[Request]:
         """The request for the first of `aids`, if there is one; the others follow it."""
@@ -298,9 +298,10 @@ class AnidbSpider(SourceSpider):
 
     def _go_on(self, aids: list[str], done: int) -> Iterator[Checkpoint | Request]:
         now = utc_now()
-        self.run.progress(done + 1, done + len(aids))
-        yield self._keep(asked={**self._kept.asked_since(now), aids[0]: now.isoformat()})
-        yield from self._details_request(aids[1:], done + 1)
+        self.run.progress(done + 1, None if self._is_wish else done + len(aids))
+        asked = {**self._kept.asked_since(now), aids[0]: now.isoformat()}
+        yield self._keep(asked=asked).model_copy(update={"asked": (aids[0],)})
+        yield from self._next_wish(done + 1) if self._is_wish else self._details_request(aids[1:], done + 1)
 
     def _report_drift(self, root: Element) -> None:
         for (path, change), count in drift(root).items():

@@ -42,6 +42,7 @@ from anime_crawler.base_spiders import Probe, SourceCard
 CARD = SourceCard(
     name="jikan",
     title="Jikan",
+    known_as="mal",
     documentation="https://docs.api.jikan.moe; OpenAPI document of jikan-rest, read 2025-04",
     base_url="https://api.jikan.moe/v4",
     base_url_setting="JIKAN_BASE_URL",

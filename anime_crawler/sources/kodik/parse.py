@@ -29,16 +29,10 @@ from anime_crawler.sources.kodik.schema import Material, MaterialData, descripti
 SOURCE = "kodik"
 
 TRANSLATION_KINDS = {"voice": TranslationKind.VOICE, "subtitles": TranslationKind.SUBTITLES}
-STATUSES = {
-    "anons": AiringStatus.ANNOUNCED,
-    "ongoing": AiringStatus.ONGOING,
-    "released": AiringStatus.RELEASED,
-}
+STATUSES = {"anons": AiringStatus.ANNOUNCED, "ongoing": AiringStatus.ONGOING, "released": AiringStatus.RELEASED}
 KINDS = {
-    "tv": Kind.TV,
-    "tv_13": Kind.TV,  # up to 13, 24, 48 episodes: Shikimori's finer filter words
-    "tv_24": Kind.TV,
-    "tv_48": Kind.TV,
+    # up to 13, 24, 48 episodes: Shikimori's finer filter words
+    **dict.fromkeys(("tv", "tv_13", "tv_24", "tv_48"), Kind.TV),
     "movie": Kind.MOVIE,
     "ova": Kind.OVA,
     "ona": Kind.ONA,
@@ -234,8 +228,7 @@ def _external_ids(material: Material, release: Release) -> dict[str, str]:
 def player_link(link: Any, path: str, *numbers: int) -> tuple[str, str]:
     """The canonical form of a player link, and its kind: ``video``, ``serial``, ``season``, ``seria``.
 
-    Args:
-        path, numbers: where it stands, for the error; put together only then, for a page has a thousand links.
+    `path` and `numbers` say where it stands; put together for errors only, for a page has a thousand links.
 
     Raises:
         RecordError: another scheme, a host no viewer can reach, or a path that no player has (a dummy).
@@ -294,16 +287,11 @@ def _entries(container: Any, path: str) -> list[tuple[int, Any]]:
     raise RecordError(f"{path}: an object was expected, there was {shape_of(container)}")
 
 
-def _number(key: str, path: str) -> int:
-    number = _whole(key)
-    if number is None:
-        raise RecordError(f"{path}: {key[:20]!r} is not a whole number up to 9999")
-    return number
-
-
 @lru_cache(10_000)  # nearly all keys are the same few hundred
-def _whole(key: str) -> int | None:
-    return int(key) if key.isascii() and key.isdigit() and len(key) <= 4 else None
+def _number(key: str, path: str) -> int:
+    if not (key.isascii() and key.isdigit() and len(key) <= 4):
+        raise RecordError(f"{path}: {key[:20]!r} is not a whole number up to 9999")
+    return int(key)
 
 
 def _episodes(entry: Any, season: int) -> Any:
@@ -385,8 +373,7 @@ def _next_episode(at: datetime | None, status: AiringStatus | None, fetched_at: 
 
 
 def _rejected(kind: str, record: Any, reason: str, fetched_at: datetime, source_id: str | None = None) -> Rejected:
-    own = record.get("id") if isinstance(record, dict) else None
-    own = own if isinstance(own, str) else None
+    own = record["id"] if isinstance(record, dict) and isinstance(record.get("id"), str) else None
     request = {"path": "/search", "form": {"id": own}} if own else None
     return set_aside(SOURCE, kind, record, reason, fetched_at, source_id=source_id or own, request=request)
 
