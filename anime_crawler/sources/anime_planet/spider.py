@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
-from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict
 from scrapy import Request
@@ -27,6 +26,7 @@ from anime_crawler.base_spiders import (
     location_of,
     moved,
     parts_of,
+    read_once,
     titles_of,
     unreadable,
     verdict_by_status,
@@ -54,8 +54,6 @@ LISTINGS = ("anime", "list", "search")
 """What a search or listing may be answered with: a search that finds one title leads to its page."""
 STOPPING = frozenset({"blocked", "robots_forbid", "robots_unread"})
 """Verdicts after which no other request has a better chance."""
-pages: WeakKeyDictionary[Response, Page] = WeakKeyDictionary()
-"""Parsed pages of the responses that are alive: judged first, then read by the callback."""
 
 
 class Walk(BaseModel):
@@ -277,14 +275,12 @@ class AnimePlanetSpider(SourceSpider):
 
 
 def page_of(response: Response, address: str = "") -> Page:
-    """The response's page, parsed at the first call, that of `judge`, and remembered while the response lives.
+    """The response's page, parsed at the first call, that of `judge`.
 
     Args:
         address: what was asked for, as the site's own links have it; the response's when it is not given.
     """
-    if response not in pages:
-        pages[response] = Page(response.body, address or response.url)
-    return pages[response]
+    return read_once(response, lambda body: Page(body, address or response.url))
 
 
 def last_page(page: Page) -> int:
