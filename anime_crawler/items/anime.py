@@ -129,6 +129,12 @@ class Anime(Item):
     """Fields that this kind of answer does not have, though the source knows more: relations, in a list of titles.
     What is stored of them stays. About the answer, not the work: neither content nor kept."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All its titles, main ones first."""
+        titles = self.titles
+        return (*filter(None, (titles.ru, titles.en, titles.romaji, titles.native)), *self.alternative_titles)
+
     def completed_by(self, other: Anime) -> Anime:
         """With what it does not tell as another version told it; external ids of both."""
         told = {name: getattr(other, name) for name in self.untold}

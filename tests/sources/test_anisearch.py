@@ -121,9 +121,9 @@ def test_ids_are_read_in_their_order_and_unknown_ones_are_absent():
 
 
 def test_titles_are_searched_for_and_the_very_title_is_preferred():
-    """Else the first few hits; nothing found is no error."""
+    """Whatever its case and punctuation; else the first few hits; nothing found is no error."""
     site, run = FakeAniSearch(20), RecordingRun()
-    crawl(run, site, titles="title 1")
+    crawl(run, site, titles="TITLE: 1")
     assert known(run) == {1}
     crawl(run, site, titles="nobody knows;le 1")
     assert known(run) == {1, 10, 11, 12, 13}

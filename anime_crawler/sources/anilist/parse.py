@@ -337,16 +337,6 @@ def _voice_actor(actor: VoiceActorNode | None) -> dict[str, Any] | None:
     return {"name": name, "language": language.capitalize() if language else None} if name else None
 
 
-def is_named(anime: Anime, title: str) -> bool:
-    """Whether it is one of its titles, but for case, blanks and punctuation."""
-    names = [*anime.titles.model_dump().values(), *anime.alternative_titles]
-    return _folded(title) in [_folded(name) for name in names if name]
-
-
-def _folded(title: str) -> str:
-    return "".join(filter(str.isalnum, title.casefold())) or title.strip()
-
-
 def parse_file(body: bytes, name: str, fetched_at: datetime) -> Iterator[Item | Rejected]:
     """Items of a recorded answer: a page of titles or of airings, a title, or a title's characters.
 

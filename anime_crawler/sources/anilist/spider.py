@@ -36,8 +36,9 @@ from anime_crawler.base_spiders import (
     wrong_address,
 )
 from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.anilist import CARD
-from anime_crawler.sources.anilist.parse import is_named, items_from_airings, items_from_media
+from anime_crawler.sources.anilist.parse import items_from_airings, items_from_media
 from anime_crawler.sources.anilist.schema import (
     AIRINGS,
     CHARACTERS,
@@ -233,7 +234,7 @@ class AnilistSpider(SourceSpider):
     def parse_search(self, response: Response, title: str) -> Iterator[Item | Rejected | Request]:
         """The titles of that name; the search itself is fuzzy and prefers what is popular."""
         found = list(items_from_media(self._records(response)[0], utc_now()))
-        named = {item.source_id for item in found if isinstance(item, Anime) and is_named(item, title)}
+        named = {item.source_id for item in found if isinstance(item, Anime) and is_called(title, item.names)}
         if not named:
             near = [f"{a.titles.romaji or a.titles.native} (ids={a.source_id})" for a in found if isinstance(a, Anime)]
             self.logger.warning("AniList has no title %r; nearest: %s", title, "; ".join(near[:5]) or "none")

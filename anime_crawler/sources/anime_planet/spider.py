@@ -33,6 +33,7 @@ from anime_crawler.base_spiders import (
     wrong_address,
 )
 from anime_crawler.items import Absent, Character, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.anime_planet import CARD
 from anime_crawler.sources.anime_planet.parse import (
     alternative_titles,
@@ -198,7 +199,7 @@ class AnimePlanetSpider(SourceSpider):
         if page.kind == "anime" and page.address:
             found = page.address[1]
         cards = [card for card in cards_from_page(page) if card.slug] if page.kind == "list" else []
-        exact = [card for card in cards if title.casefold() in _names(card)]
+        exact = [card for card in cards if is_called(title, [card.name, *alternative_titles(card.aka)])]
         slugs = [found] if found else [card.slug for card in exact or cards[:1]]
         if not slugs:
             self.logger.warning("Anime-Planet knows no title %r", title)
@@ -346,7 +347,3 @@ def _is_emptied(page: Page, query: str) -> bool:
 def _key(card: Card) -> str:
     """What a card is known by: its number, which stays when the slug changes."""
     return card.number or card.slug
-
-
-def _names(card: Card) -> set[str]:
-    return {name.strip().casefold() for name in [card.name or "", *alternative_titles(card.aka)]}

@@ -32,10 +32,10 @@ from anime_crawler.base_spiders import (
     wrong_address,
 )
 from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.animeschedule import CARD
 from anime_crawler.sources.animeschedule.parse import (
     AIR_TYPES,
-    is_named,
     is_nothing_there,
     items_from_rows,
     items_from_shows,
@@ -289,7 +289,7 @@ class AnimeScheduleSpider(SourceSpider):
         listed = list_page_from_document(document)
         self.report_drift(drift(document))
         for item in items_from_shows(listed.anime, utc_now()):
-            if isinstance(item, Rejected) or (isinstance(item, Anime) and is_named(item, title)):
+            if isinstance(item, Rejected) or (isinstance(item, Anime) and is_called(title, item.names)):
                 found += isinstance(item, Anime)
                 yield item
         if len(listed.anime) == PAGE_SIZE and page * PAGE_SIZE < listed.totalAmount and page < SEARCH_PAGES:

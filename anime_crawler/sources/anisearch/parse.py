@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, set_aside
 from anime_crawler.items import AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
 from anime_crawler.normalize.date import partial_date, season_of
-from anime_crawler.normalize.text import normalize_line, normalize_text, unique
+from anime_crawler.normalize.text import folded, normalize_line, normalize_text, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anisearch.schema import (
     ID,
@@ -187,19 +187,15 @@ def is_native(text: str) -> bool:
 
 def split_synonyms(piece: str, titles: list[str | None]) -> list[str]:
     """Synonyms between commas; what spells one of the page's titles, whatever its blanks and signs, stays whole."""
-    known = {_letters(title) for title in titles if title}
+    known = {folded(title) for title in titles if title}
     parts = piece.split(", ")
     found = []
     while parts:
-        ends = (end for end in range(len(parts), 0, -1) if _letters("".join(parts[:end])) in known)
+        ends = (end for end in range(len(parts), 0, -1) if folded("".join(parts[:end])) in known)
         end = next(ends, 1)
         found.append(", ".join(parts[:end]))
         parts = parts[end:]
     return found
-
-
-def _letters(text: str) -> str:
-    return "".join(letter for letter in text.casefold() if letter.isalnum())
 
 
 def _type(text: str | None) -> tuple[Kind | None, int | None, int | None, int | None]:

@@ -35,7 +35,7 @@ from anime_crawler.base_spiders import (
     wrong_address,
 )
 from anime_crawler.items import Absent, AiringStatus, Anime, Checkpoint, Item, Rejected, utc_now
-from anime_crawler.normalize.text import normalize_line
+from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.anisearch import CARD
 from anime_crawler.sources.anisearch.parse import SOURCE, anime_from_detail, items_from_root, made
 from anime_crawler.sources.anisearch.schema import (
@@ -221,8 +221,7 @@ class AniSearchSpider(SourceSpider):
         """What AniSearch finds for a title: the anime of that very title, else the first few."""
         here = Walk.model_validate(walk)
         found = [(row.blocks[0].title or "", int(row.id)) for row in index_from_root(root_of(response.body)).rows]
-        wanted = here.titles[0].casefold()
-        exact = [own for title, own in found if (normalize_line(title) or "").casefold() == wanted]
+        exact = [own for title, own in found if is_called(here.titles[0], [title])]
         hits = exact or [own for _, own in found[:HITS_MOST]]
         if not hits:
             self.logger.warning("AniSearch finds no anime for the title %r", here.titles[0])

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, parse_json, set_aside, shape_of
 from anime_crawler.items import Airing, AiringStatus, Anime, Character, Episode, Item, Kind, Rejected, Season, Snapshot
 from anime_crawler.normalize.date import SEASONS as QUARTERS
-from anime_crawler.normalize.text import normalize_line, normalize_text, unique
+from anime_crawler.normalize.text import is_called, normalize_line, normalize_text, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.jikan import schema
 
@@ -339,13 +339,8 @@ def _relations(title: schema.Title) -> Iterator[dict[str, Any]]:
 def best_matches(records: list[Any], wanted: str, fetched_at: datetime) -> list[int]:
     """Ids of what a search found: the titles that are called so in whichever language, else the first; maybe none."""
     anime = [item for item in items_from_titles(records, fetched_at) if isinstance(item, Anime)]
-    exact = [a for a in anime if _plain(wanted) in map(_plain, (*dict(a.titles).values(), *a.alternative_titles))]
+    exact = [item for item in anime if is_called(wanted, item.names)]
     return [int(item.source_id) for item in exact or anime[:1]]
-
-
-def _plain(title: str | None) -> str:
-    """Small letters and digits, for comparing."""
-    return "".join(filter(str.isalnum, (title or "").casefold()))
 
 
 def parse_file(body: bytes, name: str, fetched_at: datetime) -> Iterator[Item | Rejected]:

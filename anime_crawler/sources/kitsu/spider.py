@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -33,6 +32,7 @@ from anime_crawler.base_spiders import (
     wrong_address,
 )
 from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.kitsu import CARD, schema
 from anime_crawler.sources.kitsu.parse import items_from_document
 from anime_crawler.sources.kitsu.schema import Document, document_from_json, row_id
@@ -287,7 +287,7 @@ class KitsuSpider(SourceSpider):
     def parse_search(self, response: Response, title: str, page: int) -> Iterator[Item | Rejected | Request]:
         """The titles that are called so; search itself finds something for everything."""
         document = self._document(response)
-        same = [row for row in document.rows if _folded(title) in map(_folded, schema.row_titles(row))]
+        same = [row for row in document.rows if is_called(title, schema.row_titles(row))]
         if same:
             yield from self._items(document, same, response.url)
         elif document.rows and document.links.next and page < SEARCH_PAGES:
@@ -371,9 +371,3 @@ def _judge_unreadable(status: int, error: ResponseError) -> Verdict:
 def _page(offset: int, size: int = PAGE_SIZE) -> dict[str, str]:
     """Named in every request: without one, Kitsu counts pages in another way."""
     return {"page[limit]": str(size), "page[offset]": str(offset)}
-
-
-def _folded(title: str) -> str:
-    """A title for comparison: without case, width, blanks and punctuation, unless there is nothing else."""
-    text = unicodedata.normalize("NFKC", title).casefold()
-    return "".join(filter(str.isalnum, text)) or text.strip()
