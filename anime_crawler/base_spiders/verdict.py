@@ -32,7 +32,9 @@ class Verdict:
 
     action: Action
     kind: str = "ok"
-    """Short name for stats and reports: ``rate_limited``, ``server_error``, ``token_refused``, ``not_json``, …"""
+    """Short name for stats and reports, the same for the same thing in all sources. For nearly all: ``rate_limited``,
+    ``server_error``, ``not_json``, ``wrong_shape``, ``moved``, ``blocked``, ``refused``, ``not_found``; of lists:
+    ``repeated_page``, ``endless_list``. Others are a source's own."""
     message: str = ""
     """One sentence for a person: what happened and what to do. No secrets."""
     setting: str | None = None

@@ -124,7 +124,7 @@ def test_a_walk_that_lost_what_was_under_way_loses_no_title(kill_after, mode):
     assert run.state["complete"]
 
 
-@pytest.mark.parametrize(("flaw", "kind"), [("repeats", "repeated_page"), ("short", "short_listing")])
+@pytest.mark.parametrize(("flaw", "kind"), [("repeats", "repeated_page"), ("short", "short_list")])
 def test_a_listing_that_lies_about_its_end_ends_the_run_incomplete(flaw, kind):
     """The same page for ever, or no next page where its own numbers promise more."""
     site, run = FakeAnimePlanet(30), RecordingRun()
@@ -141,7 +141,7 @@ def test_a_listing_that_never_ends_is_left(monkeypatch):
     monkeypatch.setattr("anime_crawler.sources.anime_planet.spider.MOST_PAGES", 2)
     site, run = FakeAnimePlanet(50), RecordingRun()
     crawl(site, run)
-    assert [verdict.kind for verdict in run.failures] == ["endless_listing"]
+    assert [verdict.kind for verdict in run.failures] == ["endless_list"]
 
 
 def test_ids_that_are_gone_or_renamed_are_absent_and_the_new_slug_is_read():

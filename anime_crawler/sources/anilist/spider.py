@@ -300,8 +300,11 @@ class AnilistSpider(SourceSpider):
         read = items_from_airings if walk.slices[0].sort == "TIME" else items_from_media
         yield from self._with_characters(read(records, utc_now()))
         digest = " ".join(f"{id_of(record)}/{change_of(record)}" for record in records[:3])
+        wrong = _what_is_wrong(walk, records, is_repeated=digest == last and walk.page > 1) if records else None
+        if wrong:
+            self.stop(response, *wrong)
+            return
         try:
-            _check_sense(walk, records, digest == last and walk.page > 1)
             walk = walk.after(records, has_next)
         except ResponseError as error:
             self.stop(response, "wrong_answer", str(error))
@@ -357,11 +360,12 @@ def _judge_status(status: int, message: str) -> Verdict:
     return wrong_address(CARD) if status == 404 else verdict_by_status(status)
 
 
-def _check_sense(walk: Walk, records: list[Any], is_repeated: bool) -> None:
-    """Raises: ResponseError: going on would never come to an end."""
-    if records and is_repeated:
-        raise ResponseError("AniList gave the same page twice")
-    if records and walk.slices[0].sort == "UPDATED_AT_DESC" and not changes_of(records):
-        raise ResponseError("a page of changes does not say when anything changed")
+def _what_is_wrong(walk: Walk, records: list[Any], *, is_repeated: bool) -> tuple[str, str] | None:
+    """(kind, message) when going on after a page with these records would never come to an end."""
+    if is_repeated:
+        return "repeated_page", "AniList gave the same page twice"
+    if walk.slices[0].sort == "UPDATED_AT_DESC" and not changes_of(records):
+        return "wrong_shape", "a page of changes does not say when anything changed"
     if walk.listed > MOST_LISTED:
-        raise ResponseError(f"AniList lists more than {MOST_LISTED} titles, more than there are")
+        return "endless_list", f"AniList lists more than {MOST_LISTED} titles, more than there are"
+    return None

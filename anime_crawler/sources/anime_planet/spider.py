@@ -298,11 +298,11 @@ def has_next_page(page: Page) -> bool:
 def _end_problem(page: Page, walk: Walk, listed: list[str], last: list[str]) -> tuple[str, str] | None:
     """(kind, message) when the listing cannot be trusted to end, or to have ended, where it says."""
     if walk.page > MOST_PAGES:
-        return "endless_listing", f"the listing goes on after {MOST_PAGES} pages"
+        return "endless_list", f"the listing goes on after {MOST_PAGES} pages"
     if listed and listed == last:
         return "repeated_page", f"listing page {walk.page} is the same as the one before"
     if not has_next_page(page) and last_page(page) > walk.page:
-        return "short_listing", f"the listing ends at page {walk.page} and says that it has {last_page(page)}"
+        return "short_list", f"the listing ends at page {walk.page} and says that it has {last_page(page)}"
     return None
 
 

@@ -231,7 +231,7 @@ class AnimeScheduleSpider(SourceSpider):
 
     def timetable_failed(self, failure: Failure) -> Iterator[Rejected | Checkpoint | Request]:
         """Errback of timetables: a week that AnimeSchedule has nothing for is left out."""
-        if kind_of(failure) == "absent":
+        if kind_of(failure) == "not_found":
             yield from self._next_timetable(**request_of(failure).cb_kwargs)
         else:
             yield from self.failed(failure)
@@ -264,7 +264,7 @@ class AnimeScheduleSpider(SourceSpider):
 
     def show_failed(self, failure: Failure) -> Iterator[Absent | Rejected]:
         """Errback of single anime: one that AnimeSchedule does not know is absent."""
-        if kind_of(failure) == "absent":
+        if kind_of(failure) == "not_found":
             route = request_of(failure).cb_kwargs["route"]
             yield Absent(source=CARD.name, source_id=route, fetched_at=utc_now())
         else:
@@ -346,7 +346,7 @@ def _judge_404(response: Response) -> Verdict:
     is_page = response.body.lstrip().startswith(b"<")
     if is_page or not re.search(r"/(anime|timetables)/[^/]+$", urlsplit(response.url).path):
         return wrong_address(CARD)
-    return Verdict(Action.GIVE_UP, "absent", "AnimeSchedule does not know it")
+    return Verdict(Action.GIVE_UP, "not_found", "AnimeSchedule does not know it")
 
 
 def _may_be_nothing(response: Response) -> bool:

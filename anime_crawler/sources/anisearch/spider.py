@@ -271,7 +271,7 @@ class AniSearchSpider(SourceSpider):
         is_anime = bool(walk.todo and not walk.titles) or "parts" in request.cb_kwargs
         if isinstance(error, GivenUp) and kind == "redirected" and error.response is not None:
             yield from self._redirected(request, error.response, walk)
-        elif kind == "absent":
+        elif kind == "not_found":
             yield from self._without(request, walk)
         elif isinstance(error, GivenUp) and kind in ASIDE and is_anime and self._is_odd():
             yield self._unreadable(request, error)
@@ -345,7 +345,7 @@ def _judge_redirect(response: Response) -> Verdict:
 
 def _judge_missing(path: str) -> Verdict:
     if ID.search(path):
-        return Verdict(Action.GIVE_UP, "absent", "AniSearch does not know it")
+        return Verdict(Action.GIVE_UP, "not_found", "AniSearch does not know it")
     return wrong_address(CARD)
 
 

@@ -303,7 +303,7 @@ class JikanSpider(SourceSpider):
             assert isinstance(failure.value, GivenUp)
             what = "anime" if is_title else "page"
             yield parse.rejected(what, {"mal_id": mal_id}, failure.value.verdict.message, utc_now())
-        elif kind != "unknown_title":
+        elif kind != "not_found":
             yield from self.failed(failure)
         elif is_title:
             yield Absent(source=CARD.name, source_id=str(mal_id), fetched_at=utc_now())
@@ -332,7 +332,7 @@ def _judge_error(status: int, type_: str, message: str) -> Verdict:
     """The verdict of an error; type and message are empty where there is no JSON."""
     said = f"status {status}: {message}" if message else f"status {status}"
     if status == 404 and type_ == "BadResponseException":
-        return Verdict(Action.GIVE_UP, "unknown_title", "MyAnimeList has no such title, or not any more")
+        return Verdict(Action.GIVE_UP, "not_found", "MyAnimeList has no such title, or not any more")
     if status == 404:
         message = f"{said}; no such route on this server"
         return Verdict(Action.GIVE_UP, "status_404", message, CARD.base_url_setting)
