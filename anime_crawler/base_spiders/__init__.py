@@ -14,8 +14,10 @@ from anime_crawler.base_spiders.card import Probe, Secret, SourceCard, SourceSet
 from anime_crawler.base_spiders.errors import NotJsonError, RecordError, ResponseError, SourceError
 from anime_crawler.base_spiders.record import (
     Drift,
+    checked,
     count_unknown,
     count_vanished,
+    episodes_aired,
     explain,
     mapped,
     set_aside,
@@ -36,6 +38,7 @@ from anime_crawler.base_spiders.verdict import (
     verdict_by_status,
     wrong_address,
 )
+from anime_crawler.base_spiders.words import Words, envelope
 
 __all__ = [
     "ACCEPT",
@@ -57,10 +60,14 @@ __all__ = [
     "SourceSetting",
     "SourceSpider",
     "Verdict",
+    "Words",
     "at_most_one",
+    "checked",
     "chosen",
     "count_unknown",
     "count_vanished",
+    "envelope",
+    "episodes_aired",
     "explain",
     "is_on",
     "json_body",

@@ -47,6 +47,10 @@ PartialDate = Annotated[str, StringConstraints(pattern=r"^\d{4}(-\d{2}(-\d{2})?)
 """``2027``, ``2027-04`` or ``2027-04-09``: as much as the source knows, never filled in."""
 
 
+ADULT_MATURITIES = frozenset({"r_plus", "rx"})
+"""Ratings that are for adults only."""
+
+
 class Titles(BaseModel):
     """Main titles by language; ``None``: the source has none in that language."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -25,9 +26,13 @@ from anime_crawler.base_spiders import (
     SourceCard,
     SourceSpider,
     Verdict,
+    Words,
     body,
+    checked,
     count_unknown,
     count_vanished,
+    envelope,
+    episodes_aired,
     explain,
     json_body,
     kind_of,
@@ -37,6 +42,7 @@ from anime_crawler.base_spiders import (
     unreadable,
     verdict_by_status,
 )
+from anime_crawler.items import AiringStatus
 from tests.sources.driving import RecordingRun
 
 
@@ -237,3 +243,38 @@ def test_a_source_opts_in_to_the_browser_by_its_arguments():
         ExampleSpider(render="browser")
     with pytest.raises(ArgumentError, match="render=firefox: browser is wanted"):
         CrawledSite(render="firefox")
+
+
+def test_a_value_that_is_none_is_the_records_error():
+    """Named by the caller; what is right comes as it was read."""
+    assert checked(float, "8.5", "score: not a number") == 8.5
+    with pytest.raises(RecordError, match=r"^score: not a number$"):
+        checked(float, "canary", "score: not a number")
+
+
+def test_a_status_may_say_how_many_episodes_have_aired():
+    """All, none, or nothing."""
+    known = [episodes_aired(12, status) for status in (AiringStatus.RELEASED, AiringStatus.ANNOUNCED)]
+    assert known == [12, 0]
+    assert [episodes_aired(12, AiringStatus.ONGOING), episodes_aired(12, None)] == [None, None]
+    assert episodes_aired(0, AiringStatus.RELEASED) is None
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ([], "a page was expected, there was a list"),
+        (None, "a page was expected, there was null"),
+        ({"results": "canary"}, "not a page: results: Input should be a valid list"),
+    ],
+)
+def test_an_answer_of_another_shape_is_told_by_its_shape(document, says):
+    """The records inside are not looked at; a number as id is text."""
+
+    class Page(Words):
+        results: list[Any]
+        id: str = ""
+
+    assert envelope(Page, {"results": [None, 5], "id": 7, "new": 1}, "a page").id == "7"
+    with pytest.raises(ResponseError, match=f"^{says}$"):
+        envelope(Page, document, "a page")

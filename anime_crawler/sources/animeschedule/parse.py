@@ -132,8 +132,7 @@ def _items(
             raise RecordError(f"an object was expected, there was {shape_of(record)}")
         yield from parse(record, fetched_at)
     except (RecordError, ValidationError) as error:
-        reason = explain(error) if isinstance(error, ValidationError) else str(error)
-        yield _rejected(record, kind, reason, fetched_at)
+        yield _rejected(record, kind, explain(error), fetched_at)
 
 
 def _rejected(record: Any, kind: str, reason: str, fetched_at: datetime) -> Rejected:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, set_aside
+from anime_crawler.base_spiders import RecordError, ResponseError, checked, explain, mapped, set_aside
 from anime_crawler.items import AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
 from anime_crawler.normalize.date import partial_date, season_of
 from anime_crawler.normalize.text import folded, normalize_line, normalize_text, unique
@@ -103,9 +103,8 @@ def made(make: Callable[[Any, datetime], Item], record: Detail | dict[str, Any],
         return make(record, at)
     except (RecordError, ValidationError) as error:
         values = {"kind": "anime", **record.model_dump()} if isinstance(record, Detail) else record
-        reason = explain(error) if isinstance(error, ValidationError) else str(error)
         request = {"ids": values.get("anime_id", values["id"])}
-        return set_aside(SOURCE, values["kind"], values, reason, at, source_id=values["id"], request=request)
+        return set_aside(SOURCE, values["kind"], values, explain(error), at, source_id=values["id"], request=request)
 
 
 def anime_from_detail(detail: Detail, fetched_at: datetime) -> Anime:
@@ -273,10 +272,8 @@ def _rating(detail: Detail) -> tuple[float | None, int | None]:
 
 def _ten(text: str | None) -> float | None:
     """AniSearch's 0.1-5 on our 0-10; 0 is no rating."""
-    try:
-        return round(float((text or "0").replace(",", ".")) * 2, 2) or None
-    except ValueError:
-        raise RecordError(f"rating: not a number {text!r}") from None
+    number = checked(float, (text or "0").replace(",", "."), f"rating: not a number {text!r}")
+    return round(number * 2, 2) or None
 
 
 def _picture(url: str | None) -> str | None:
