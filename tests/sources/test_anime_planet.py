@@ -309,11 +309,13 @@ def test_answers_are_judged_by_what_was_asked_for(url, status, body, expected):
         (DETAIL, "/anime/all?name=title-001", "ok"),
         (DETAIL, "https://elsewhere.example/anime/title-001", "moved"),
         (DETAIL, "/login", "moved"),
+        (DETAIL, DETAIL, "moved"),  # to itself: no word that the title is gone
+        (DETAIL, "", "moved"),
         (LIST, "/anime/all?page=1", "moved"),
     ],
 )
 def test_a_redirect_is_news_of_a_title_or_a_moved_site(url, location, expected):
-    """Nothing is followed to another host, and a listing never ends because of one."""
+    """Nothing is followed to another host or in a circle, and a listing never ends because of one."""
     response = TextResponse(url, status=302, headers={"Location": location})
     assert AnimePlanetSpider().judge(response).kind == expected
 

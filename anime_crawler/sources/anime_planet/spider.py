@@ -52,7 +52,7 @@ ENOUGH_KNOWN = 5
 ORDERS = {"title": {"sort": "title", "order": "asc"}, "recent": {"sort": "recent", "order": "desc"}}
 REDIRECTS, GONE = frozenset({301, 302, 303, 307, 308}), frozenset({404, 410})
 LISTINGS = ("anime", "list", "search")
-"""What a search or listing may be answered with: a search that finds one title leads to its page."""
+"""What a search may be answered with: where it finds one title alone, with the page of that."""
 STOPPING = frozenset({"blocked", "robots_forbid", "robots_unread"})
 """Verdicts after which no other request has a better chance."""
 
@@ -178,9 +178,9 @@ class AnimePlanetSpider(SourceSpider):
         page, here = page_of(response), Walk.model_validate(walk)
         cards = cards_from_page(page)
         listed = [_key(card) for card in cards]
-        problem = _end_problem(page, here, listed, last)
-        if problem:
-            self.stop(response, *problem)
+        wrong = _what_is_wrong(page, here, listed, last)
+        if wrong:
+            self.stop(response, *wrong)
             return
         self.report_drift(drift(page))
         sound = [card for card in cards if card.slug]
@@ -295,7 +295,7 @@ def has_next_page(page: Page) -> bool:
     return bool(page.root.xpath("//div[contains(@class,'pagination')]//li[contains(@class,'next')]/a[@href]"))
 
 
-def _end_problem(page: Page, walk: Walk, listed: list[str], last: list[str]) -> tuple[str, str] | None:
+def _what_is_wrong(page: Page, walk: Walk, listed: list[str], last: list[str]) -> tuple[str, str] | None:
     """(kind, message) when the listing cannot be trusted to end, or to have ended, where it says."""
     if walk.page > MOST_PAGES:
         return "endless_list", f"the listing goes on after {MOST_PAGES} pages"
@@ -321,16 +321,15 @@ def _is_news(url: str, location: str) -> bool:
     target, asked_for = urlsplit(location), urlsplit(url)
     is_search = target.path in ("/search.php", "/anime/all") and target.query
     is_listing = asked_for.path == "/anime/all" and "page=" in asked_for.query
-    return not target.netloc and not is_listing and bool(is_search or split_path(target.path))
+    leads_on = location != url and not target.netloc and not is_listing
+    return leads_on and bool(is_search or split_path(target.path))
 
 
 def _wrong_shape(body: bytes, page: Page, url: str) -> str | None:
     """What is wrong with a page for the address it was asked at; ``None``: nothing."""
     section, _, part = split_path(url) or ("", "", "")
     query = urlsplit(url).query
-    expected: tuple[str, ...] = (
-        ("list",) if "page=" in query else ("list", "anime", "search")
-    )  # a search leads to its only result
+    expected: tuple[str, ...] = ("list",) if "page=" in query else LISTINGS
     if section:
         expected = (part or {"characters": "character"}.get(section, section), "search")
     if page.kind not in expected or (_is_emptied(page, query) and page.kind == "list"):

@@ -273,14 +273,14 @@ class AniSearchSpider(SourceSpider):
             yield from self._redirected(request, error.response, walk)
         elif kind == "not_found":
             yield from self._without(request, walk)
-        elif isinstance(error, GivenUp) and kind in ASIDE and is_anime and self._is_odd():
+        elif isinstance(error, GivenUp) and kind in ASIDE and is_anime and self._is_accident():
             yield self._unreadable(request, error)
             yield from self._without(request, walk, is_unfinished=True)
         else:
             yield from self.failed(failure)
 
-    def _is_odd(self) -> bool:
-        """Count a page that cannot be read; false when there were too many in a row."""
+    def _is_accident(self) -> bool:
+        """Whether a page that cannot be read is odd alone; counts it, and is false after too many in a row."""
         self._odd_pages += 1
         return self._odd_pages < ODD_PAGES
 

@@ -21,7 +21,7 @@ from anime_crawler.base_spiders import (
     shape_of,
 )
 from anime_crawler.items import AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
-from anime_crawler.normalize.date import full_date
+from anime_crawler.normalize.date import SEASONS, full_date
 from anime_crawler.normalize.text import normalize_line, normalize_text, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.kitsu.schema import (
@@ -286,7 +286,7 @@ def _season(aired_from: str | None) -> str | None:
     """Kitsu's own rule: December to February is winter. ``None`` unless the day is known."""
     if aired_from is None or len(aired_from) < 10:
         return None
-    return ("winter", "spring", "summer", "fall")[int(aired_from[5:7]) % 12 // 3]
+    return SEASONS[int(aired_from[5:7]) % 12 // 3]
 
 
 def _status(
