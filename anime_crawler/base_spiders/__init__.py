@@ -1,4 +1,4 @@
-"""What sources build on: the card, the base spider, verdicts and errors."""
+"""What sources build on: the card, the base spider, its arguments, verdicts, errors; words and records of parsers."""
 
 from anime_crawler.base_spiders.arguments import (
     NUMBER,

@@ -100,7 +100,8 @@ def unreadable(error: ResponseError) -> Verdict:
 def moved(response: Response, card: SourceCard) -> Verdict:
     """The verdict on a redirect: nothing is sent after it, so that no token or query goes to a host nobody named."""
     here, there = urlsplit(response.url).hostname, urlsplit(location_of(response)).hostname
-    message = f"{card.title} redirects to {'another page' if there == here else there}, which nobody has configured"
+    where = f"another page of {here}" if there == here else there
+    message = f"{card.title} redirects to {where}; no redirect is followed"
     return Verdict(Action.GIVE_UP, "moved", message, card.base_url_setting)
 
 

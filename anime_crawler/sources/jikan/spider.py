@@ -259,34 +259,30 @@ class JikanSpider(SourceSpider):
 
     def _understood(self, response: Response, listed: schema.ListPage, snapshot: str | None = None) -> Found:
         """Items of a page of titles, then the requests for what belongs to them."""
-        self._report_drift(response)
-        found = []
-        for item in parse.items_from_titles(
-            listed.data, utc_now(), schema.moment_of(response.headers.get("Last-Modified")), snapshot
-        ):
+        self.report_drift(schema.drift(json_body(response)))
+        updated_at, found = schema.moment_of(response.headers.get("Last-Modified")), []
+        for item in parse.items_from_titles(listed.data, utc_now(), updated_at, snapshot):
             found += [int(item.source_id)] if isinstance(item, Anime) else []
             yield item
         yield from (self._extra_request(mal_id, extra) for mal_id in found for extra in self.extras)
 
     def parse_episodes(self, response: Response, mal_id: int, number: int, last: int) -> Found:
         """A page of episodes above number `last`, then the next; what the page says of a next one is not true."""
-        self._report_drift(response)
+        self.report_drift(schema.drift(json_body(response)))
         rows = schema.page_from_document(json_body(response)).data
         new = [row for row in rows if max(schema.numbers_of([row]), default=last + 1) > last]
         yield from parse.items_from_episodes(new, str(mal_id), utc_now())
         highest = max(schema.numbers_of(new), default=last)
-        if len(rows) >= 100 and highest > last and number < MOST_PAGES["episodes"]:
+        is_full = len(rows) >= 100  # Jikan's size of these pages
+        if is_full and highest > last and number < MOST_PAGES["episodes"]:
             path, kwargs = f"episodes?page={number + 1}", {"number": number + 1, "last": highest}
             yield self._request_of(mal_id, path, self.parse_episodes, **kwargs)
 
     def parse_characters(self, response: Response, mal_id: int) -> Found:
         """The characters of a title."""
-        self._report_drift(response)
+        self.report_drift(schema.drift(json_body(response)))
         rows = schema.page_from_document(json_body(response)).data
         yield from parse.items_from_characters(rows, str(mal_id), utc_now())
-
-    def _report_drift(self, response: Response) -> None:
-        self.report_drift(schema.drift(json_body(response)))
 
     def list_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
         """Errback of lists, which the run cannot do without."""
@@ -319,7 +315,8 @@ class JikanSpider(SourceSpider):
             error = schema.error_from_document(document)
             if response.status < 300:
                 is_title = re.search(r"/(?:anime|episodes)/\d+(?:/full)?$", urlsplit(response.url).path)
-                schema.record_from_document(document) if is_title else schema.page_from_document(document)
+                check = schema.record_from_document if is_title else schema.page_from_document
+                check(document)
                 return ACCEPT
         except ResponseError as wrong:
             if response.status < 300:
