@@ -14,7 +14,7 @@ from scrapy.utils.log import configure_logging
 from anime_crawler.backend.importer import DeliveryResult, Importer
 from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
-from anime_crawler.catalogue.lock import LockHeld, catalogue_lock
+from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.catalogue.titles import raise_all_versions
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
@@ -54,7 +54,7 @@ class Command(ScrapyCommand):
                 )
             secrets.install(config)
             configure_logging(self.settings)
-            with catalogue_lock(config.database_url, "deliver", shared=True):
+            with delivery_lock(config.database_url):
                 self.exitcode = uvloop.run(deliver(config, self.settings, opts.recheck))
         except BudgetError as error:
             self.exitcode = complain(error, error.exit_code)

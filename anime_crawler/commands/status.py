@@ -103,7 +103,7 @@ def show(status: dict[str, Any], has_backend: bool) -> None:
         ("Resting: not asked until then", status["resting"]),
         ("Budgets used", [_budget(name, used) for name, used in status["budgets"].items()]),
     ):
-        console.print(_table(heading, rows) if rows else f"{heading}: none")
+        console.print(table(heading, rows) if rows else f"{heading}: none")
 
 
 def _run(row: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +120,8 @@ def _watermark(row: dict[str, Any]) -> dict[str, Any]:
     return {"spider": row["spider"], "up to": state.get("watermark"), "complete": state.get("complete")}
 
 
-def _table(heading: str, rows: list[dict[str, Any]]) -> Table:
+def table(heading: str, rows: list[dict[str, Any]]) -> Table:
+    """Rows with the keys of the first as columns."""
     table = Table(*rows[0], title=heading, title_justify="left")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
