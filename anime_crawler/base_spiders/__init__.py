@@ -1,28 +1,55 @@
-"""What sources build on: the card, the base spider, verdicts and errors."""
+"""What sources build on: the card, the base spider, its arguments, verdicts, errors; words and records of parsers."""
 
-from anime_crawler.base_spiders.body import json_body, parse_json
+from anime_crawler.base_spiders.arguments import (
+    NUMBER,
+    ArgumentError,
+    at_most_one,
+    chosen,
+    is_on,
+    parts_of,
+    titles_of,
+)
+from anime_crawler.base_spiders.body import json_body, parse_json, read_once
 from anime_crawler.base_spiders.card import Probe, Secret, SourceCard, SourceSetting
-from anime_crawler.base_spiders.errors import RecordError, ResponseError, SourceError
+from anime_crawler.base_spiders.errors import NotJsonError, RecordError, ResponseError, SourceError
 from anime_crawler.base_spiders.record import (
     Drift,
+    checked,
     count_unknown,
     count_vanished,
+    episodes_aired,
     explain,
     mapped,
     set_aside,
     shape_of,
 )
-from anime_crawler.base_spiders.source_spider import RENDER, ArgumentError, Run, SourceSpider
-from anime_crawler.base_spiders.verdict import ACCEPT, OUT_OF_QUOTA, Action, GivenUp, Verdict, verdict_by_status
+from anime_crawler.base_spiders.source_spider import RENDER, Run, SourceSpider
+from anime_crawler.base_spiders.verdict import (
+    ACCEPT,
+    OUT_OF_QUOTA,
+    Action,
+    GivenUp,
+    Verdict,
+    kind_of,
+    location_of,
+    moved,
+    request_of,
+    unreadable,
+    verdict_by_status,
+    wrong_address,
+)
+from anime_crawler.base_spiders.words import Words, envelope
 
 __all__ = [
     "ACCEPT",
+    "NUMBER",
     "OUT_OF_QUOTA",
     "RENDER",
     "Action",
     "ArgumentError",
     "Drift",
     "GivenUp",
+    "NotJsonError",
     "Probe",
     "RecordError",
     "ResponseError",
@@ -33,13 +60,29 @@ __all__ = [
     "SourceSetting",
     "SourceSpider",
     "Verdict",
+    "Words",
+    "at_most_one",
+    "checked",
+    "chosen",
     "count_unknown",
     "count_vanished",
+    "envelope",
+    "episodes_aired",
     "explain",
+    "is_on",
     "json_body",
+    "kind_of",
+    "location_of",
     "mapped",
+    "moved",
     "parse_json",
+    "parts_of",
+    "read_once",
+    "request_of",
     "set_aside",
     "shape_of",
+    "titles_of",
+    "unreadable",
     "verdict_by_status",
+    "wrong_address",
 ]

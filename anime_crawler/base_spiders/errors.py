@@ -3,9 +3,12 @@
 SourceError
 ├── RecordError    set this record aside, go on with the next
 └── ResponseError  the whole answer is not what was asked for: ask again, then keep it as a dead letter
+    └── NotJsonError  it is no JSON at all
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 
 class SourceError(Exception):
@@ -18,3 +21,12 @@ class RecordError(SourceError):
 
 class ResponseError(SourceError):
     """The shape of the whole response is wrong. The message says what was expected and what was there."""
+
+    kind: ClassVar[str] = "wrong_shape"
+    """Of the verdict on such an answer."""
+
+
+class NotJsonError(ResponseError):
+    """The body is no JSON, or cut short. The message holds no part of it."""
+
+    kind = "not_json"

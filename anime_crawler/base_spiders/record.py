@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
@@ -11,8 +11,9 @@ import orjson
 from pydantic import ValidationError
 
 from anime_crawler.base_spiders.errors import RecordError
-from anime_crawler.items import Rejected, cut_raw
+from anime_crawler.items import AiringStatus, Rejected, cut_raw
 
+Given = TypeVar("Given")
 Value = TypeVar("Value")
 Drift = Counter[tuple[str, Literal["unknown", "vanished"]]]
 """(path, change) -> how often: fields that no schema knows, and usual ones that a whole page lacks."""
@@ -22,8 +23,10 @@ WHOLE_PAGE = 20
 NAMES = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
 
 
-def explain(error: ValidationError) -> str:
-    """Path and rule of the first thing that is wrong, without the value."""
+def explain(error: ValidationError | RecordError) -> str:
+    """What is wrong with a record: path and rule of the first thing, without the value."""
+    if isinstance(error, RecordError):
+        return str(error)
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
@@ -45,6 +48,25 @@ def mapped(table: Mapping[str, Value], value: str | None, path: str) -> Value | 
         return table[value]
     except KeyError:
         raise RecordError(f"{path}: unknown value {value[:40]!r}") from None
+
+
+def checked(read: Callable[[Given], Value], value: Given, problem: str) -> Value:
+    """What `read` makes of a value.
+
+    Raises:
+        RecordError: with `problem`, where `read` says by a ValueError that it is none: ``score: not a number``.
+    """
+    try:
+        return read(value)
+    except ValueError:
+        raise RecordError(problem) from None
+
+
+def episodes_aired(total: int | None, status: AiringStatus | None) -> int | None:
+    """How many have aired by the status alone: all, none, or, of a title under way, nobody knows."""
+    if status is AiringStatus.ANNOUNCED:
+        return 0
+    return total or None if status is AiringStatus.RELEASED else None
 
 
 def set_aside(

@@ -11,8 +11,10 @@ from scrapy.http import Response
 from scrapy.settings import BaseSettings
 from twisted.python.failure import Failure
 
+from anime_crawler.base_spiders.arguments import ArgumentError, chosen
 from anime_crawler.base_spiders.card import SourceCard
-from anime_crawler.base_spiders.verdict import GivenUp, Verdict, verdict_by_status
+from anime_crawler.base_spiders.record import Drift
+from anime_crawler.base_spiders.verdict import Action, GivenUp, Verdict, request_of, verdict_by_status
 from anime_crawler.items import Rejected, cut_raw, utc_now
 
 UNREADABLE = frozenset({"not_json", "wrong_shape", "challenge"})
@@ -21,10 +23,6 @@ UNREADABLE = frozenset({"not_json", "wrong_shape", "challenge"})
 
 RENDER = {"render": "browser: scripts of the pages run in Chromium before they are read; plain requests need none"}
 """The argument of crawled sites, for the `arguments` of their spiders; the crawl command starts the browser."""
-
-
-class ArgumentError(ValueError):
-    """A wrong ``-a name=value``; exit code 2, the message lists what applies."""
 
 
 class Run(Protocol):
@@ -92,8 +90,7 @@ class SourceSpider(Spider):
         if unknown:
             known = "".join(f"\n  -a {name}=…  {help_}" for name, help_ in self.arguments.items())
             raise ArgumentError(f"{self.name} has no argument {', '.join(unknown)}; it has:{known}")
-        if kwargs.get("render", "browser") != "browser":
-            raise ArgumentError(f"render={kwargs['render']}: browser is wanted, or nothing")
+        chosen(kwargs, "render", "browser")
         super().__init__(name)
         self.args = dict(kwargs)
         self.base_url = self.card.base_url
@@ -121,6 +118,12 @@ class SourceSpider(Spider):
         yield
 
     @property
+    def is_resumed(self) -> bool:
+        """Whether the frontier still holds requests of an interrupted run, so that `start` has none to add."""
+        assert self.crawler.engine is not None
+        return bool(getattr(self.crawler.engine.scheduler, "resumed", False))
+
+    @property
     def is_lookup(self) -> bool:
         """Whether this run asks for what is named."""
         return bool(self.lookups & self.args.keys())
@@ -138,11 +141,26 @@ class SourceSpider(Spider):
         error = failure.value
         if not isinstance(error, GivenUp):
             failure.raiseException()
-        request: Request = failure.request  # type: ignore[attr-defined]
+        request = request_of(failure)
         request.meta["unfinished"] = True
         self.run.fail(error.verdict)
         if error.verdict.kind in UNREADABLE and error.response is not None:
             yield self.rejected_page(error.verdict, error.response, request)
+
+    def stop(self, at: Request | Response, kind: str, message: str, setting: str | None = None) -> None:
+        """End the run incomplete, where going on would be of no use; the next run asks for this page again.
+
+        Args:
+            at: the page, or the request for it, that stays pending.
+            kind, message, setting: as in `Verdict`.
+        """
+        at.meta["unfinished"] = True
+        self.run.fail(Verdict(Action.GIVE_UP, kind, message, setting))
+
+    def report_drift(self, drift: Drift) -> None:
+        """Tell the run what of an answer no longer matches the schema."""
+        for (path, change), count in drift.items():
+            self.run.drift(path, change, count)
 
     def rejected_page(self, verdict: Verdict, response: Response, request: Request) -> Rejected:
         """The dead letter of a whole answer."""

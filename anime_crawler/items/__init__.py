@@ -1,12 +1,13 @@
 """WHAT is yielded: the items, documented at the field. Unknown is ``None``, never 0 or an empty string."""
 
-from anime_crawler.items.anime import AiringStatus, Anime, Kind, PartialDate, Relation, Season, Titles
+from anime_crawler.items.anime import ADULT_MATURITIES, AiringStatus, Anime, Kind, PartialDate, Relation, Season, Titles
 from anime_crawler.items.base import HttpsUrl, Item, NonBlank, utc_now
 from anime_crawler.items.control import Absent, Checkpoint, Rejected, cut_raw
 from anime_crawler.items.metadata import Airing, Character, Episode, Snapshot, VoiceActor
 from anime_crawler.items.release import Player, Release, TranslationKind
 
 __all__ = [
+    "ADULT_MATURITIES",
     "Absent",
     "Airing",
     "AiringStatus",

@@ -47,6 +47,10 @@ PartialDate = Annotated[str, StringConstraints(pattern=r"^\d{4}(-\d{2}(-\d{2})?)
 """``2027``, ``2027-04`` or ``2027-04-09``: as much as the source knows, never filled in."""
 
 
+ADULT_MATURITIES = frozenset({"r_plus", "rx"})
+"""Ratings that are for adults only."""
+
+
 class Titles(BaseModel):
     """Main titles by language; ``None``: the source has none in that language."""
 
@@ -128,6 +132,12 @@ class Anime(Item):
     untold: frozenset[str] = Field(frozenset(), exclude=True)
     """Fields that this kind of answer does not have, though the source knows more: relations, in a list of titles.
     What is stored of them stays. About the answer, not the work: neither content nor kept."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All its titles, main ones first."""
+        titles = self.titles
+        return (*filter(None, (titles.ru, titles.en, titles.romaji, titles.native)), *self.alternative_titles)
 
     def completed_by(self, other: Anime) -> Anime:
         """With what it does not tell as another version told it; external ids of both."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 
 import nh3
@@ -94,3 +96,18 @@ def unique(texts: list[str | None], *but: str | None) -> tuple[str, ...]:
             seen.add(text.casefold())
             kept.append(text)
     return tuple(kept)
+
+
+def folded(title: str) -> str:
+    """A title for comparison: letters and digits alone, whatever their case and width; one without any, all of it."""
+    text = unicodedata.normalize("NFKC", title).casefold()
+    return "".join(filter(str.isalnum, text)) or text.strip()
+
+
+def is_called(title: str, names: Iterable[str | None]) -> bool:
+    """Whether one of the names is this title but for case, width, blanks and punctuation.
+
+    For what a search has found: none of the upstreams' is exact, and most prefer what is popular.
+    """
+    wanted = folded(title)
+    return any(folded(name) == wanted for name in names if name)

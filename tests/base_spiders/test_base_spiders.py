@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -18,20 +20,29 @@ from anime_crawler.base_spiders import (
     ArgumentError,
     Drift,
     GivenUp,
+    NotJsonError,
     RecordError,
     ResponseError,
     SourceCard,
     SourceSpider,
     Verdict,
+    Words,
     body,
+    checked,
     count_unknown,
     count_vanished,
+    envelope,
+    episodes_aired,
     explain,
     json_body,
+    kind_of,
     mapped,
+    moved,
     shape_of,
+    unreadable,
     verdict_by_status,
 )
+from anime_crawler.items import AiringStatus
 from tests.sources.driving import RecordingRun
 
 
@@ -121,6 +132,47 @@ def test_a_status_alone_says_what_to_do(status, action, kind, is_trouble):
     assert (verdict.action.value, verdict.kind, verdict.is_upstream_trouble) == (action, kind, is_trouble)
 
 
+@pytest.mark.parametrize(
+    ("location", "named"),
+    [
+        ("https://new.example.net/?token=canary", "new.example.net"),
+        ("//new.example.net/canary", "new.example.net"),
+        ("/canary", "another page"),
+        ("", "another page"),
+        ("https://[canary", "another page"),  # no address at all
+    ],
+)
+def test_a_redirect_is_not_followed_and_named_by_its_host_only(location, named):
+    """The rest of the address may hold what must not be shown."""
+    response = TextResponse("https://example.org/a", status=301, headers={"Location": location})
+    verdict = moved(response, replace(ExampleSpider.card, base_url_setting="EXAMPLE_BASE_URL"))
+    assert (verdict.action, verdict.kind, verdict.setting) == (Action.GIVE_UP, "moved", "EXAMPLE_BASE_URL")
+    assert named in verdict.message
+    assert "canary" not in verdict.message
+
+
+def test_what_is_no_json_is_told_from_json_of_another_shape():
+    """By the error's kind; both may have come about on the way, and are asked for again."""
+    verdicts = [unreadable(error) for error in (NotJsonError("not JSON: x"), ResponseError("no results"))]
+    assert [verdict.kind for verdict in verdicts] == ["not_json", "wrong_shape"]
+    assert all(verdict.action is Action.RETRY and verdict.is_upstream_trouble for verdict in verdicts)
+
+
+def test_a_run_is_stopped_at_a_page_that_stays_pending():
+    """Whether it is named by its response or by its request."""
+    spider, request = ExampleSpider(), Request("https://example.org/a")
+    spider.run = RecordingRun()
+    spider.stop(TextResponse("https://example.org/a", request=request), "repeated_page", "the same page again")
+    assert request.meta["unfinished"]
+    assert spider.run.failures == [Verdict(Action.GIVE_UP, "repeated_page", "the same page again")]
+
+
+def test_a_bug_has_no_kind_of_verdict():
+    """An errback that looks for one leaves it alone."""
+    assert kind_of(given_up("not_found")) == "not_found"
+    assert kind_of(Failure(ZeroDivisionError())) is None
+
+
 def test_a_body_is_parsed_once_and_forgotten_with_its_response():
     """The judge and the callback read the same document."""
     response = TextResponse("https://example.org/", body=b'{"a": 1}')
@@ -134,7 +186,7 @@ def test_a_body_is_parsed_once_and_forgotten_with_its_response():
 @pytest.mark.parametrize("text", [b"", b"{", b"<html>", b"\xff", b"[" * 5000, b"NaN", b'"\\ud800"'])
 def test_what_is_no_json_is_named_without_its_content(text):
     """The message says where it breaks; what stands there may be a secret."""
-    with pytest.raises(ResponseError, match=r"^not JSON: "):
+    with pytest.raises(NotJsonError, match=r"^not JSON: "):
         json_body(TextResponse("https://example.org/", body=text))
 
 
@@ -191,3 +243,38 @@ def test_a_source_opts_in_to_the_browser_by_its_arguments():
         ExampleSpider(render="browser")
     with pytest.raises(ArgumentError, match="render=firefox: browser is wanted"):
         CrawledSite(render="firefox")
+
+
+def test_a_value_that_is_none_is_the_records_error():
+    """Named by the caller; what is right comes as it was read."""
+    assert checked(float, "8.5", "score: not a number") == 8.5
+    with pytest.raises(RecordError, match=r"^score: not a number$"):
+        checked(float, "canary", "score: not a number")
+
+
+def test_a_status_may_say_how_many_episodes_have_aired():
+    """All, none, or nothing."""
+    known = [episodes_aired(12, status) for status in (AiringStatus.RELEASED, AiringStatus.ANNOUNCED)]
+    assert known == [12, 0]
+    assert [episodes_aired(12, AiringStatus.ONGOING), episodes_aired(12, None)] == [None, None]
+    assert episodes_aired(0, AiringStatus.RELEASED) is None
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ([], "a page was expected, there was a list"),
+        (None, "a page was expected, there was null"),
+        ({"results": "canary"}, "not a page: results: Input should be a valid list"),
+    ],
+)
+def test_an_answer_of_another_shape_is_told_by_its_shape(document, says):
+    """The records inside are not looked at; a number as id is text."""
+
+    class Page(Words):
+        results: list[Any]
+        id: str = ""
+
+    assert envelope(Page, {"results": [None, 5], "id": 7, "new": 1}, "a page").id == "7"
+    with pytest.raises(ResponseError, match=f"^{says}$"):
+        envelope(Page, document, "a page")

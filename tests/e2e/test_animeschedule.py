@@ -90,7 +90,8 @@ def test_a_kill_in_the_middle_of_the_list_changes_nothing(walked: Project, tmp_p
     project.calm()
     assert_clean(crawl(project), project)
     assert project.exports() == walked.exports()
-    assert project.requests_to("animeschedule") == -(-len(known(project)) // 18) - 5
+    left = -(-len(known(project)) // 18) - 5
+    assert project.requests_to("animeschedule") in (left, left + 1)  # the page before may not have been stored yet
 
 
 def test_the_next_run_reads_twelve_timetables_and_asks_for_what_has_news(walked: Project) -> None:

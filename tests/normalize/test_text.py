@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime_crawler.normalize.text import normalize_line, normalize_text, unique
+from anime_crawler.normalize.text import is_called, normalize_line, normalize_text, unique
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -101,3 +101,27 @@ def test_texts_keep_their_paragraphs():
 def test_alternatives_are_unique_whatever_their_case():
     """In their order, without blanks and without the main titles."""
     assert unique(["NL", " nl ", None, "", "Маяк", "Lighthouse"], "маяк") == ("NL", "Lighthouse")
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("one piece", "ONE PIECE"),
+        ("Re:Zero kara", "Re Zero: Kara"),
+        ("ＦＵＬＬ　ｗｉｄｔｈ", "Full Width"),
+        ("ﾜﾝﾋﾟｰｽ", "ワンピース"),
+        ("☆", " ☆ "),
+        ("？！", "?!"),
+    ],
+)
+def test_a_title_is_the_same_in_another_writing(title, name):
+    """Case, width, blanks and punctuation do not tell titles apart, unless there is nothing else."""
+    assert is_called(title, [None, "Another", name])
+
+
+@pytest.mark.parametrize(
+    ("title", "names"), [("One Piece", ["One Piece Film"]), ("☆", [None, "", "★", "Name"]), ("K", []), ("K", ["K-On!"])]
+)
+def test_another_title_is_another(title, names):
+    """Also beside names that are missing, and for titles without a letter."""
+    assert not is_called(title, names)

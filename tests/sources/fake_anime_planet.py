@@ -59,7 +59,8 @@ class FakeAnimePlanet:
         return listing([(n, self.slugs[n]) for n in shown], at, last, ends=at == self.ends_at)
 
     def search(self, name: str) -> str:
-        found = [(n, slug) for n, slug in self.slugs.items() if name.casefold() in title_of(slug).casefold()]
+        words = name.casefold().replace(":", "")
+        found = [(n, slug) for n, slug in self.slugs.items() if words in title_of(slug).casefold()]
         return listing(found[: self.page_size], 1, 1)
 
 

@@ -50,7 +50,7 @@ class FakeAniSearch:
 
     def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, str]:
         if "text" in query:
-            found = [own for own in self.ids if query["text"][0].casefold() in f"title {own}"]
+            found = [own for own in self.ids if query["text"][0].casefold().replace(":", "") in f"title {own}"]
             return 200, FRAME.format("", self.table(found, ""))
         if match := re.fullmatch(r"/anime/index/page-(\d+)", path):
             return 200, self.index(int(match[1]), newest_first=query["sort"] == ["date"])

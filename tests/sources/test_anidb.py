@@ -238,12 +238,12 @@ def test_with_another_address_dump_and_api_are_both_below_it(clock):
     [
         ({"mode": "season"}, "full or incremental"),
         ({"season": "2026-fall"}, "it has:\n  -a mode="),
-        ({"ids": "1,x"}, "numbers"),
-        ({"ids": ","}, "numbers"),
-        ({"ids": "0"}, "numbers"),
-        ({"titles": " ; "}, "at least one title"),
+        ({"ids": "1,x"}, "a list like 1,4196"),
+        ({"ids": ","}, "a list like 1,4196"),
+        ({"ids": "0"}, "a list like 1,4196"),
+        ({"titles": " ; "}, "a list like One Piece;Naruto"),
         ({"ids": "1", "mode": "full"}, "one of mode, ids and titles"),
-        ({"episodes": "yes"}, "1 is wanted"),
+        ({"episodes": "yes"}, "1 or 0 is wanted"),
     ],
 )
 def test_a_wrong_argument_is_refused_with_those_that_apply(arguments, says):

@@ -124,7 +124,7 @@ def test_a_walk_that_lost_what_was_under_way_loses_no_title(kill_after, mode):
     assert run.state["complete"]
 
 
-@pytest.mark.parametrize(("flaw", "kind"), [("repeats", "repeated_page"), ("short", "short_listing")])
+@pytest.mark.parametrize(("flaw", "kind"), [("repeats", "repeated_page"), ("short", "short_list")])
 def test_a_listing_that_lies_about_its_end_ends_the_run_incomplete(flaw, kind):
     """The same page for ever, or no next page where its own numbers promise more."""
     site, run = FakeAnimePlanet(30), RecordingRun()
@@ -141,7 +141,7 @@ def test_a_listing_that_never_ends_is_left(monkeypatch):
     monkeypatch.setattr("anime_crawler.sources.anime_planet.spider.MOST_PAGES", 2)
     site, run = FakeAnimePlanet(50), RecordingRun()
     crawl(site, run)
-    assert [verdict.kind for verdict in run.failures] == ["endless_listing"]
+    assert [verdict.kind for verdict in run.failures] == ["endless_list"]
 
 
 def test_ids_that_are_gone_or_renamed_are_absent_and_the_new_slug_is_read():
@@ -163,11 +163,11 @@ def test_a_page_that_calls_itself_otherwise_makes_the_old_slug_absent():
 
 
 def test_titles_are_searched_for_and_the_one_of_that_name_is_read():
-    """The very name before others that hold it; without one the first; of none nothing."""
+    """The very name, however it is written, before others that hold it; without one the first; of none nothing."""
     site, run = FakeAnimePlanet(30), RecordingRun()
-    crawl(site, run, titles="title 003; Title 02 ;nothing like it")
+    crawl(site, run, titles="title: 003; Title 02 ;nothing like it")
     assert ids(run) == {"title-003", "title-020"}
-    assert listings(site)[0] == "/anime/all?name=title+003"
+    assert listings(site)[0] == "/anime/all?name=title%3A+003"
 
 
 def test_a_search_that_leads_to_its_only_result_is_followed():
@@ -309,11 +309,13 @@ def test_answers_are_judged_by_what_was_asked_for(url, status, body, expected):
         (DETAIL, "/anime/all?name=title-001", "ok"),
         (DETAIL, "https://elsewhere.example/anime/title-001", "moved"),
         (DETAIL, "/login", "moved"),
+        (DETAIL, DETAIL, "moved"),  # to itself: no word that the title is gone
+        (DETAIL, "", "moved"),
         (LIST, "/anime/all?page=1", "moved"),
     ],
 )
 def test_a_redirect_is_news_of_a_title_or_a_moved_site(url, location, expected):
-    """Nothing is followed to another host, and a listing never ends because of one."""
+    """Nothing is followed to another host or in a circle, and a listing never ends because of one."""
     response = TextResponse(url, status=302, headers={"Location": location})
     assert AnimePlanetSpider().judge(response).kind == expected
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from anime_crawler.base_spiders import RecordError, ResponseError
@@ -42,6 +42,7 @@ def test_every_type_line_of_the_known_form_gives_its_numbers(episodes, is_open, 
 
 
 @given(years=st.text() | st.from_regex(r"\d{4}( - (\d{4}|\?))?", fullmatch=True), start=st.text() | st.dates().map(str))
+@example(years="𑓒000", start="")  # digits of another script
 def test_any_years_and_dates_give_an_anime_or_are_set_aside(years, start):
     """A record's error, or an item whose dates are what was said, at most less exact."""
     try:

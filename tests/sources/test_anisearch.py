@@ -121,9 +121,9 @@ def test_ids_are_read_in_their_order_and_unknown_ones_are_absent():
 
 
 def test_titles_are_searched_for_and_the_very_title_is_preferred():
-    """Else the first few hits; nothing found is no error."""
+    """Whatever its case and punctuation; else the first few hits; nothing found is no error."""
     site, run = FakeAniSearch(20), RecordingRun()
-    crawl(run, site, titles="title 1")
+    crawl(run, site, titles="TITLE: 1")
     assert known(run) == {1}
     crawl(run, site, titles="nobody knows;le 1")
     assert known(run) == {1, 10, 11, 12, 13}
@@ -260,10 +260,10 @@ def test_a_failure_that_is_a_bug_goes_through():
     [
         ({"mode": "season"}, "full or incremental"),
         ({"season": "2026-fall"}, "no argument season"),
-        ({"ids": "x"}, "numbers like"),
-        ({"ids": ""}, "numbers like"),
-        ({"ids": "12345678"}, "numbers like"),
-        ({"titles": " ; "}, "at least one"),
+        ({"ids": "x"}, "a list like 3633,4942"),
+        ({"ids": ""}, "a list like 3633,4942"),
+        ({"ids": "12345678"}, "a list like 3633,4942"),
+        ({"titles": " ; "}, "a list like One Piece;Naruto"),
         ({"ids": "1", "mode": "full"}, "one of mode, ids and titles"),
         ({"ids": "1", "titles": "x"}, "one of mode, ids and titles"),
         ({"characters": "yes"}, "1 or 0"),

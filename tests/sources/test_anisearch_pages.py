@@ -29,7 +29,7 @@ NOW = datetime(2026, 5, 3, tzinfo=UTC)
         ("/anime/1/characters", 200, about(1, "none"), ("accept", "ok", None)),
         ("/anime/index/page-1", 200, FRAME.format("", "x"), ("retry", "wrong_shape", None)),
         ("/anime/index/?a=1&text=x", 200, FRAME.format("", "none"), ("accept", "ok", None)),
-        ("/anime/1", 404, "gone", ("give_up", "absent", None)),
+        ("/anime/1", 404, "gone", ("give_up", "not_found", None)),
         ("/anime/index/page-1", 404, "gone", ("give_up", "status_404", "ANISEARCH_BASE_URL")),
         ("/anime/1", 429, "slow down", ("retry", "rate_limited", None)),
         ("/anime/1", 503, "busy", ("retry", "server_error", None)),

@@ -117,11 +117,12 @@ def _made(
         return _rejected(kind, record, error, fetched_at)
 
 
-def _rejected(kind: str, record: dict[str, Any], error: Exception, fetched_at: datetime) -> Rejected:
-    reason = explain(error) if isinstance(error, ValidationError) else str(error)
+def _rejected(
+    kind: str, record: dict[str, Any], error: RecordError | ValidationError, fetched_at: datetime
+) -> Rejected:
     own = record.get("aid") or record.get("id")
     request = {"ids": own} if kind == "anime" and own else None
-    return set_aside(SOURCE, kind, record, reason, fetched_at, source_id=own, request=request)
+    return set_aside(SOURCE, kind, record, explain(error), fetched_at, source_id=own, request=request)
 
 
 def _once(found: Iterator[I | Rejected]) -> Iterator[I | Rejected]:

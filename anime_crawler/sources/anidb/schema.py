@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, Any
-from unicodedata import normalize
 
 from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field
 
 from anime_crawler.base_spiders import Drift, ResponseError
+from anime_crawler.normalize.text import folded
 from anime_crawler.sources.anidb import CARD
 
 if TYPE_CHECKING:
@@ -332,25 +332,19 @@ def drift(root: Element) -> Drift:
 
 
 def fingerprint(titles: list[dict[str, Any]]) -> str:
-    """Digest of the titles of an anime in the dump, then of each one's `search_key`, in base64."""
-    keys = {_digest(search_key(title["text"])) for title in titles}
-    return b64encode(_digest(repr(titles).encode("utf-8", "replace")) + b"".join(sorted(keys))).decode()
+    """Digest of the titles of an anime in the dump, then of each one `folded`, in base64."""
+    keys = {_digest(folded(title["text"])) for title in titles}
+    return b64encode(_digest(repr(titles)) + b"".join(sorted(keys))).decode()
 
 
 def bears(print_: str, title: str) -> bool:
     """Whether the anime of this fingerprint has such a title."""
     digests = b64decode(print_)
-    return _digest(search_key(title)) in {digests[at : at + DIGEST] for at in range(DIGEST, len(digests), DIGEST)}
+    return _digest(folded(title)) in {digests[at : at + DIGEST] for at in range(DIGEST, len(digests), DIGEST)}
 
 
-def search_key(title: str) -> bytes:
-    """A title without case, width, blanks and punctuation; one of nothing but signs stays as it is."""
-    letters = "".join(filter(str.isalnum, normalize("NFKC", title).casefold()))
-    return (letters or title).encode("utf-8", "replace")
-
-
-def _digest(text: bytes) -> bytes:
-    return blake2b(text, digest_size=DIGEST).digest()
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "replace"), digest_size=DIGEST).digest()
 
 
 ONCE_IN = timedelta(hours=24)

@@ -9,7 +9,6 @@ from gzip import compress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode, urlsplit
-from weakref import WeakKeyDictionary
 
 from scrapy import Request
 from scrapy.crawler import Crawler
@@ -18,6 +17,7 @@ from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import (
     ACCEPT,
+    NUMBER,
     OUT_OF_QUOTA,
     Action,
     ArgumentError,
@@ -25,7 +25,16 @@ from anime_crawler.base_spiders import (
     ResponseError,
     SourceSpider,
     Verdict,
+    at_most_one,
+    chosen,
+    is_on,
+    kind_of,
+    moved,
+    parts_of,
+    read_once,
+    request_of,
     set_aside,
+    titles_of,
 )
 from anime_crawler.items import Absent, Anime, Character, Checkpoint, Episode, Item, Rejected, utc_now
 from anime_crawler.sources.anidb import CARD
@@ -76,25 +85,17 @@ class AnidbSpider(SourceSpider):
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
         super().__init__(name, **kwargs)
-        if len(self.args.keys() & {"mode", "ids", "titles"}) > 1:
-            raise ArgumentError("one of mode, ids and titles is wanted, or none")
-        self.mode = self.args.get("mode")
-        if self.mode not in (None, "full", "incremental"):
-            raise ArgumentError(f"mode={self.mode}: full or incremental is wanted; AniDB lists nothing else")
-        self.ids = _ids(self.args["ids"]) if "ids" in self.args else []
-        self.titles = _titles(self.args["titles"]) if "titles" in self.args else []
-        self._kinds: tuple[type[Any], ...] = (Anime, Rejected, *self._wanted_kinds())
+        at_most_one(self.args, "mode", "ids", "titles")
+        self.mode = chosen(self.args, "mode", "full", "incremental")
+        self.ids = parts_of(self.args, "ids", NUMBER, "1,4196")
+        self.titles = titles_of(self.args)
+        extras = {"episodes": Episode, "characters": Character}
+        wanted = [kind for argument, kind in extras.items() if is_on(self.args, argument)]
+        self._kinds: tuple[type[Any], ...] = (Anime, Rejected, *wanted)
         self._stored: dict[str, Any] | None = None
         """The checkpoint as the catalogue holds it."""
         self._wishes: Iterator[str] = iter(())
         """Ids whose details the catalogue wants, most wanted first. Not kept over the process: it can be asked."""
-
-    def _wanted_kinds(self) -> Iterator[type[Item]]:
-        for argument, kind in (("episodes", Episode), ("characters", Character)):
-            if self.args.get(argument, "1") != "1":
-                raise ArgumentError(f"{argument}={self.args[argument]}: 1 is wanted, or nothing")
-            if argument in self.args:
-                yield kind
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
@@ -113,8 +114,7 @@ class AnidbSpider(SourceSpider):
 
     async def start(self) -> AsyncIterator[Any]:
         self._stored = await self.run.checkpoint()
-        assert self.crawler.engine is not None
-        if getattr(self.crawler.engine.scheduler, "resumed", False):
+        if self.is_resumed:
             return
         kept = self._kept
         if kept.dump is not None:
@@ -182,7 +182,7 @@ class AnidbSpider(SourceSpider):
         if not isinstance(error, GivenUp) or error.verdict.kind != OUT_OF_QUOTA or not self._is_wish:
             yield from super().failed(failure)
             return
-        request: Request = failure.request  # type: ignore[attr-defined]
+        request = request_of(failure)
         request.meta["unfinished"] = False
         left = sum(1 for _ in self._wishes) + len(request.cb_kwargs.get("aids", ()))
         waiting = f"; the details of {left} anime are still wanted" if left else ""
@@ -199,7 +199,7 @@ class AnidbSpider(SourceSpider):
         known = {record["aid"]: fingerprint(record["titles"]) for record in dump_records(root) if record["aid"]}
         is_full = self.mode == "full" or not before
         news = (r for r in dump_records(root) if is_full or before.get(r["aid"]) != known.get(r["aid"], ""))
-        self._report_drift(root)
+        self.report_drift(drift(root))
         yield from items_from_dump(news, at)
         yield from (Absent(source=CARD.name, source_id=aid, fetched_at=at) for aid in before if aid not in known)
         self.run.progress(len(known), len(known))
@@ -270,7 +270,7 @@ class AnidbSpider(SourceSpider):
     def parse_anime(self, response: Response, aids: list[str], done: int) -> Iterator[Yielded]:
         """One anime with what was asked for of it; then the next."""
         root = _root(response)
-        self._report_drift(root)
+        self.report_drift(drift(root))
         if root.get("id") == aids[0]:
             yield from (item for item in items_from_anime(root, utc_now()) if isinstance(item, self._kinds))
         else:
@@ -279,14 +279,12 @@ class AnidbSpider(SourceSpider):
 
     def anime_failed(self, failure: Failure) -> Iterator[Yielded]:
         """Errback: an anime that there is not, or that comes empty, costs only itself; all else ends the run."""
-        request: Request = failure.request  # type: ignore[attr-defined]
-        aids, done = request.cb_kwargs["aids"], request.cb_kwargs["done"]
-        error = failure.value
-        kind = error.verdict.kind if isinstance(error, GivenUp) else ""
+        kwargs, kind = request_of(failure).cb_kwargs, kind_of(failure)
+        aids, done = kwargs["aids"], kwargs["done"]
         if kind == "not_found":
             yield Absent(source=CARD.name, source_id=aids[0], fetched_at=utc_now())
         elif kind == "empty_anime":
-            yield self._unanswered(aids[0], str(error))
+            yield self._unanswered(aids[0], str(failure.value))
         else:
             yield from self.failed(failure)
             return
@@ -303,10 +301,6 @@ class AnidbSpider(SourceSpider):
         yield self._keep(asked=asked).model_copy(update={"asked": (aids[0],)})
         yield from self._next_wish(done + 1) if self._is_wish else self._details_request(aids[1:], done + 1)
 
-    def _report_drift(self, root: Element) -> None:
-        for (path, change), count in drift(root).items():
-            self.run.drift(path, change, count)
-
     def judge(self, response: Response) -> Verdict:
         """The root element decides before the status: every error of AniDB's is a 200. None is asked again at once."""
         if response.status == 304:
@@ -320,15 +314,8 @@ class AnidbSpider(SourceSpider):
         return _judge_root(root) if response.status == 200 else _judge_status(response)
 
 
-_roots: WeakKeyDictionary[Response, Any] = WeakKeyDictionary()
-"""Parsed bodies of the responses that are alive: judged first, then read by the callback."""
-
-
 def _root(response: Response) -> Element:
-    if response not in _roots:
-        _roots[response] = root_from_body(response.body)
-    root: Element = _roots[response]
-    return root
+    return read_once(response, root_from_body)
 
 
 def _judge_error(code: str, text: str) -> Verdict:
@@ -381,20 +368,5 @@ def _judge_status(response: Response) -> Verdict:
         message = f"status {status}: AniDB wants a pause of a quarter of an hour at least"
         return Verdict(Action.GIVE_UP, "overloaded", message, is_upstream_trouble=True, rest_s=PAUSE_S)
     if 300 <= status < 400:
-        host = urlsplit((response.headers.get("Location") or b"").decode("latin-1")).hostname
-        return Verdict(Action.GIVE_UP, "moved", f"AniDB redirects to {host}", "ANIDB_BASE_URL")
-    return Verdict(Action.GIVE_UP, f"status_{status}", f"status {status}: this is not AniDB's API", "ANIDB_BASE_URL")
-
-
-def _ids(text: str) -> list[str]:
-    found = [part.strip() for part in text.split(",") if part.strip()]
-    if not found or not all(part.isascii() and part.isdigit() and 0 < int(part) < 10**9 for part in found):
-        raise ArgumentError(f"ids={text[:40]}: AniDB's numbers are wanted, like 1,4196")
-    return list(dict.fromkeys(str(int(part)) for part in found))
-
-
-def _titles(text: str) -> list[str]:
-    found = [part.strip() for part in text.split(";") if part.strip()]
-    if not found:
-        raise ArgumentError("titles: at least one title is wanted, like One Piece;Naruto")
-    return list(dict.fromkeys(found))
+        return moved(response, CARD)
+    return Verdict(Action.GIVE_UP, f"status_{status}", f"status {status}: this is not AniDB", CARD.base_url_setting)

@@ -9,7 +9,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, parse_json, set_aside, shape_of
+from anime_crawler.base_spiders import (
+    RecordError,
+    ResponseError,
+    episodes_aired,
+    explain,
+    mapped,
+    parse_json,
+    set_aside,
+    shape_of,
+)
 from anime_crawler.items import Airing, AiringStatus, Anime, Character, Item, Kind, Rejected, Season
 from anime_crawler.normalize.date import partial_date
 from anime_crawler.normalize.text import normalize_line, normalize_text, unique
@@ -116,9 +125,8 @@ def _rejected(
     anime_id: str | None,
 ) -> Rejected:
     """The dead letter under the id that the item would have had, so that a good one takes its place."""
-    reason = explain(error) if isinstance(error, ValidationError) else str(error)
     request = {"ids": anime_id} if anime_id and anime_id.isdigit() else None
-    return set_aside(SOURCE, kind, record, reason, fetched_at, source_id=own, request=request)
+    return set_aside(SOURCE, kind, record, explain(error), fetched_at, source_id=own, request=request)
 
 
 def _id_in(record: Any, name: str = "id") -> str | None:
@@ -229,9 +237,7 @@ def _studios(media: Media) -> tuple[str, ...]:
 def _aired(media: Media, status: AiringStatus | None) -> int | None:
     if media.nextAiringEpisode:
         return max(0, media.nextAiringEpisode.episode - 1)
-    if status is AiringStatus.RELEASED:
-        return media.episodes or None
-    return 0 if status is AiringStatus.ANNOUNCED else None
+    return episodes_aired(media.episodes, status)
 
 
 def _date(date: FuzzyDate | None, path: str) -> str | None:
@@ -335,16 +341,6 @@ def _voice_actor(actor: VoiceActorNode | None) -> dict[str, Any] | None:
     name = normalize_line(actor.name.full or actor.name.native) if actor and actor.name else None
     language = normalize_line(actor.language) if actor else None
     return {"name": name, "language": language.capitalize() if language else None} if name else None
-
-
-def is_named(anime: Anime, title: str) -> bool:
-    """Whether it is one of its titles, but for case, blanks and punctuation."""
-    names = [*anime.titles.model_dump().values(), *anime.alternative_titles]
-    return _folded(title) in [_folded(name) for name in names if name]
-
-
-def _folded(title: str) -> str:
-    return "".join(filter(str.isalnum, title.casefold())) or title.strip()
 
 
 def parse_file(body: bytes, name: str, fetched_at: datetime) -> Iterator[Item | Rejected]:

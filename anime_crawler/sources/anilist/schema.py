@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from anime_crawler.base_spiders import Drift, ResponseError, count_unknown, count_vanished, explain, shape_of
+from anime_crawler.base_spiders import Drift, ResponseError, Words, count_unknown, count_vanished, explain, shape_of
 
 Id = Annotated[str, Field(pattern=r"^[1-9]\d*$")]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -54,12 +54,6 @@ query ($id: Int, $page: Int) {
   }
 }"""
 """25 is the most of any list inside a title."""
-
-
-class Words(BaseModel):
-    """Base: unknown fields are counted by `drift`, not here; ids are numbers, and text with us."""
-
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True)
 
 
 class FuzzyDate(Words):

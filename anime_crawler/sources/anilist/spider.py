@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import pairwise
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -17,18 +16,29 @@ from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import (
     ACCEPT,
+    NUMBER,
     Action,
     ArgumentError,
-    GivenUp,
     ResponseError,
     SourceSpider,
     Verdict,
+    at_most_one,
+    chosen,
+    is_on,
     json_body,
+    kind_of,
+    moved,
+    parts_of,
+    request_of,
+    titles_of,
+    unreadable,
     verdict_by_status,
+    wrong_address,
 )
 from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.anilist import CARD
-from anime_crawler.sources.anilist.parse import is_named, items_from_airings, items_from_media
+from anime_crawler.sources.anilist.parse import items_from_airings, items_from_media
 from anime_crawler.sources.anilist.schema import (
     AIRINGS,
     CHARACTERS,
@@ -163,22 +173,17 @@ class AnilistSpider(SourceSpider):
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
         super().__init__(name, **kwargs)
-        mode = self.args.get("mode", "incremental")
-        if mode not in ("full", "incremental"):
-            raise ArgumentError(f"mode={mode}: full or incremental is wanted")
-        if len(self.args.keys() & {"mode", "ids", "titles"}) > 1:
-            raise ArgumentError("one of mode, ids and titles is wanted; characters=1 goes with each")
-        if self.args.get("characters", "1") != "1":
-            raise ArgumentError(f"characters={self.args['characters']}: 1 is wanted, or nothing")
+        at_most_one(self.args, "mode", "ids", "titles")
+        mode = chosen(self.args, "mode", "full", "incremental")
         self.mode: Mode = "full" if mode == "full" else "incremental"
-        self.ids = _ids(self.args["ids"]) if "ids" in self.args else []
-        self.titles = _names(self.args["titles"]) if "titles" in self.args else []
-        self.wants_characters = "characters" in self.args
+        self.ids = list(map(int, parts_of(self.args, "ids", NUMBER, "1,20")))
+        self.titles = titles_of(self.args)
+        self.wants_characters = is_on(self.args, "characters")
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
         spider = super().from_crawler(crawler, *args, **kwargs)
-        if spider.args.get("mode") == "full" and not spider.own["ANILIST_MASS_COLLECTION"]:
+        if spider.mode == "full" and not spider.own["ANILIST_MASS_COLLECTION"]:
             raise ArgumentError(
                 "mode=full: AniList's terms forbid mass collection. Where you may do it all the same, set "
                 "ANILIST_MASS_COLLECTION=1; without it there are mode=incremental, ids=1,20 and titles=…"
@@ -186,8 +191,7 @@ class AnilistSpider(SourceSpider):
         return spider
 
     async def start(self) -> AsyncIterator[Any]:
-        assert self.crawler.engine is not None
-        if getattr(self.crawler.engine.scheduler, "resumed", False):
+        if self.is_resumed:
             return
         if self.ids or self.titles:
             for request in (*self._batches(), *map(self._search_request, self.titles)):
@@ -216,7 +220,7 @@ class AnilistSpider(SourceSpider):
         records, _ = self._records(response)
         told = {id_of(record) for record in records}
         if not told <= {*ids, None}:
-            self._stop(response, "wrong_answer", "AniList answers with titles that nobody asked for")
+            self.stop(response, "wrong_answer", "AniList answers with titles that nobody asked for")
             return
         now = utc_now()
         yield from self._with_characters(items_from_media(records, now))
@@ -230,7 +234,7 @@ class AnilistSpider(SourceSpider):
     def parse_search(self, response: Response, title: str) -> Iterator[Item | Rejected | Request]:
         """The titles of that name; the search itself is fuzzy and prefers what is popular."""
         found = list(items_from_media(self._records(response)[0], utc_now()))
-        named = {item.source_id for item in found if isinstance(item, Anime) and is_named(item, title)}
+        named = {item.source_id for item in found if isinstance(item, Anime) and is_called(title, item.names)}
         if not named:
             near = [f"{a.titles.romaji or a.titles.native} (ids={a.source_id})" for a in found if isinstance(a, Anime)]
             self.logger.warning("AniList has no title %r; nearest: %s", title, "; ".join(near[:5]) or "none")
@@ -264,9 +268,9 @@ class AnilistSpider(SourceSpider):
 
     def characters_failed(self, failure: Failure) -> Iterator[Absent | Rejected]:
         """Errback of characters: a title may be gone since it was listed."""
-        if isinstance(failure.value, GivenUp) and failure.value.verdict.kind == "not_found":
-            request: Request = failure.request  # type: ignore[attr-defined]
-            yield Absent(source=CARD.name, source_id=request.cb_kwargs["anime_id"], fetched_at=utc_now())
+        if kind_of(failure) == "not_found":
+            anime_id = request_of(failure).cb_kwargs["anime_id"]
+            yield Absent(source=CARD.name, source_id=anime_id, fetched_at=utc_now())
         else:
             yield from self.failed(failure)
 
@@ -296,11 +300,14 @@ class AnilistSpider(SourceSpider):
         read = items_from_airings if walk.slices[0].sort == "TIME" else items_from_media
         yield from self._with_characters(read(records, utc_now()))
         digest = " ".join(f"{id_of(record)}/{change_of(record)}" for record in records[:3])
+        wrong = _what_is_wrong(walk, records, is_repeated=digest == last and walk.page > 1) if records else None
+        if wrong:
+            self.stop(response, *wrong)
+            return
         try:
-            _check_sense(walk, records, digest == last and walk.page > 1)
             walk = walk.after(records, has_next)
         except ResponseError as error:
-            self._stop(response, "wrong_answer", str(error))
+            self.stop(response, "wrong_answer", str(error))
             return
         self.run.progress(walk.listed, None)
         there = here.after(mode, walk)
@@ -311,22 +318,16 @@ class AnilistSpider(SourceSpider):
     def _records(self, response: Response) -> tuple[list[Any], bool]:
         """What a page lists, and whether there is a next one."""
         document = json_body(response)
-        for (path, change), count in drift(document).items():
-            self.run.drift(path, change, count)
+        self.report_drift(drift(document))
         page = data_from_document(document).page
         return (page.records, page.pageInfo.hasNextPage) if page else ([], False)
-
-    def _stop(self, response: Response, kind: str, message: str) -> None:
-        """End the run incomplete; the page stays pending and is asked for again by the next run."""
-        response.meta["unfinished"] = True
-        self.run.fail(Verdict(Action.GIVE_UP, kind, message))
 
     def judge(self, response: Response) -> Verdict:
         """GraphQL's errors decide, whatever the status; 403 is an outage or a block, and the end of the run."""
         if response.status == 429:
             return verdict_by_status(response.status)
         if 300 <= response.status < 400:
-            return Verdict(Action.GIVE_UP, "moved", _moved_message(response), "ANILIST_BASE_URL")
+            return moved(response, CARD)
         try:
             document = json_body(response)
             errors = errors_of(document)
@@ -337,8 +338,7 @@ class AnilistSpider(SourceSpider):
                 return ACCEPT
         except ResponseError as error:
             if response.status == 200:
-                kind = "not_json" if str(error).startswith("not JSON") else "wrong_shape"
-                return Verdict(Action.RETRY, kind, str(error), is_upstream_trouble=True)
+                return unreadable(error)
         return _judge_status(response.status, "")
 
 
@@ -357,35 +357,15 @@ def _judge_status(status: int, message: str) -> Verdict:
         return Verdict(
             Action.GIVE_UP, "blocked", f"AniList is closed, for all or for us; try again later{said}", rest_s=REST_S
         )
-    if status == 404:
-        return Verdict(Action.GIVE_UP, "status_404", "status 404: this is not AniList's API", "ANILIST_BASE_URL")
-    return verdict_by_status(status)
+    return wrong_address(CARD) if status == 404 else verdict_by_status(status)
 
 
-def _moved_message(response: Response) -> str:
-    location = (response.headers.get("Location") or b"").decode("latin-1")
-    return f"AniList has moved to {urlsplit(location).hostname}; a redirected query would arrive without its body"
-
-
-def _check_sense(walk: Walk, records: list[Any], is_repeated: bool) -> None:
-    """Raises: ResponseError: going on would never come to an end."""
-    if records and is_repeated:
-        raise ResponseError("AniList gave the same page twice")
-    if records and walk.slices[0].sort == "UPDATED_AT_DESC" and not changes_of(records):
-        raise ResponseError("a page of changes does not say when anything changed")
+def _what_is_wrong(walk: Walk, records: list[Any], *, is_repeated: bool) -> tuple[str, str] | None:
+    """(kind, message) when going on after a page with these records would never come to an end."""
+    if is_repeated:
+        return "repeated_page", "AniList gave the same page twice"
+    if walk.slices[0].sort == "UPDATED_AT_DESC" and not changes_of(records):
+        return "wrong_shape", "a page of changes does not say when anything changed"
     if walk.listed > MOST_LISTED:
-        raise ResponseError(f"AniList lists more than {MOST_LISTED} titles, more than there are")
-
-
-def _names(text: str) -> list[str]:
-    found = list(dict.fromkeys(name.strip() for name in text.split(";") if name.strip()))
-    if not found:
-        raise ArgumentError('titles: at least one is wanted, like "One Piece;Naruto"')
-    return found
-
-
-def _ids(text: str) -> list[int]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(p.isascii() and p.isdigit() and 0 < int(p) < 2**31 for p in parts):
-        raise ArgumentError("ids: AniList's numbers are wanted, like 1,20")
-    return list(dict.fromkeys(map(int, parts)))
+        return "endless_list", f"AniList lists more than {MOST_LISTED} titles, more than there are"
+    return None

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, set_aside
+from anime_crawler.base_spiders import RecordError, ResponseError, checked, explain, mapped, set_aside
 from anime_crawler.items import Absent, AiringStatus, Anime, Character, Item, Kind, Rejected
 from anime_crawler.normalize.date import partial_date
 from anime_crawler.normalize.text import normalize_line, normalize_text, unique
@@ -57,10 +57,10 @@ LANGUAGES = {"JP": "ja", "US": "en", "ES": "es", "FR": "fr", "DE": "de", "KO": "
 """Language by flag; one that we do not know is kept as it is."""
 ADULT_TAGS = frozenset({"explicit sex", "hentai"})
 PLACEHOLDER_TEXT = re.compile(r"(?:This entry currently doesn't have a|No) synopsis.*", re.DOTALL)
-TYPE_LINE = re.compile(r"([^(]+?)(?: ?\((\d+)(\+?) eps?(?: x (\d+) min)?\))?")
-RATING_LINE = re.compile(r"(\d+(?:\.\d+)?) out of (\d+) from ([\d,]+) votes?")
-DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?:T.*)?")
-SEASON = re.compile(r"/anime/seasons/(winter|spring|summer|fall)-(\d{4})")
+TYPE_LINE = re.compile(r"([^(]+?)(?: ?\((\d+)(\+?) eps?(?: x (\d+) min)?\))?", re.ASCII)
+RATING_LINE = re.compile(r"(\d+(?:\.\d+)?) out of (\d+) from ([\d,]+) votes?", re.ASCII)
+DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?:T.*)?", re.ASCII)
+SEASON = re.compile(r"/anime/seasons/(winter|spring|summer|fall)-(\d{4})", re.ASCII)
 SIZE = re.compile(r"-\d+x\d+(?=\.\w+$)")
 
 
@@ -81,7 +81,7 @@ def items_from_cast(cast: list[Cast], fetched_at: datetime, anime_id: str | None
         try:
             yield character_from_cast(one, fetched_at, anime_id)
         except (RecordError, ValidationError) as error:
-            yield set_aside(SOURCE, "character", one.model_dump(), _reason(error), fetched_at, source_id=one.slug)
+            yield set_aside(SOURCE, "character", one.model_dump(), explain(error), fetched_at, source_id=one.slug)
 
 
 def items_from_character(page: Page, fetched_at: datetime, anime_id: str | None = None) -> Iterator[Item | Rejected]:
@@ -98,19 +98,15 @@ def items_from_cards(cards: list[Card], fetched_at: datetime) -> Iterator[Anime 
         try:
             yield anime_from_card(card, fetched_at)
         except (RecordError, ValidationError) as error:
-            yield set_aside(SOURCE, "anime", card.model_dump(), _reason(error), fetched_at, source_id=card.slug)
+            yield set_aside(SOURCE, "anime", card.model_dump(), explain(error), fetched_at, source_id=card.slug)
 
 
-def _rejected(kind: str, page: Page, error: Exception, fetched_at: datetime) -> Rejected:
+def _rejected(kind: str, page: Page, error: RecordError | ValidationError, fetched_at: datetime) -> Rejected:
     """The dead letter of a page: its text, and for an anime how to ask for it again."""
     slug = page.address[1] if page.address else None
     request = {"ids": slug} if slug and kind == "anime" else None
     text = " ".join(page.root.xpath("string(//body)").get("").split())
-    return set_aside(SOURCE, kind, text, _reason(error), fetched_at, source_id=slug, request=request)
-
-
-def _reason(error: Exception) -> str:
-    return explain(error) if isinstance(error, ValidationError) else str(error)
+    return set_aside(SOURCE, kind, text, explain(error), fetched_at, source_id=slug, request=request)
 
 
 def anime_from_entry(entry: Entry, fetched_at: datetime) -> Anime:
@@ -291,10 +287,7 @@ def _scaled(value: float, best: float) -> float | None:
 
 
 def _card_score(rating: str | None) -> float | None:
-    try:
-        return _scaled(float(rating or 0), 5)
-    except ValueError:
-        raise RecordError("ttRating: not a number") from None
+    return _scaled(checked(float, rating or 0, "ttRating: not a number"), 5)
 
 
 def _description(synopsis: str | None) -> str | None:

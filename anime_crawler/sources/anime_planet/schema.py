@@ -23,7 +23,7 @@ PROTECTED = re.compile(
 """What Cloudflare puts in the place of anything with an ``@``, titles too."""
 UNREADABLE = re.compile(r"\[email\s+protected\]")  # where the code is lost; the blank may be U+00A0
 PATH = re.compile(r"(?:https?://[^/?#]+)?/(anime|manga|characters)/([^/?#]+)(?:/(characters))?/?(?:[?#].*)?")
-YEARS = re.compile(r"TBA|(\d{4})(?:\s*-\s*(\d{4}|\?))?")
+YEARS = re.compile(r"TBA|(\d{4})(?:\s*-\s*(\d{4}|\?))?", re.ASCII)
 """``2016``, ``2019 - 2020``, ``1996 - ?``, ``TBA``."""
 BACKGROUND = re.compile(r"url\(['\"]?([^)'\"]+)")
 TAGS = ".//div[contains(@class,'tags')][h4[normalize-space()='Tags' or normalize-space()='Content Warning']]//a/text()"

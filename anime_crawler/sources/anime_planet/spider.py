@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
-from urllib.parse import quote, urlencode, urljoin, urlsplit, urlunsplit
-from weakref import WeakKeyDictionary
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict
 from scrapy import Request
@@ -18,13 +16,24 @@ from anime_crawler.base_spiders import (
     ACCEPT,
     RENDER,
     Action,
-    ArgumentError,
-    GivenUp,
+    ResponseError,
     SourceSpider,
     Verdict,
+    at_most_one,
+    chosen,
+    is_on,
+    kind_of,
+    location_of,
+    moved,
+    parts_of,
+    read_once,
+    titles_of,
+    unreadable,
     verdict_by_status,
+    wrong_address,
 )
 from anime_crawler.items import Absent, Character, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.anime_planet import CARD
 from anime_crawler.sources.anime_planet.parse import (
     alternative_titles,
@@ -43,11 +52,9 @@ ENOUGH_KNOWN = 5
 ORDERS = {"title": {"sort": "title", "order": "asc"}, "recent": {"sort": "recent", "order": "desc"}}
 REDIRECTS, GONE = frozenset({301, 302, 303, 307, 308}), frozenset({404, 410})
 LISTINGS = ("anime", "list", "search")
-"""What a search or listing may be answered with: a search that finds one title leads to its page."""
+"""What a search may be answered with: where it finds one title alone, with the page of that."""
 STOPPING = frozenset({"blocked", "robots_forbid", "robots_unread"})
 """Verdicts after which no other request has a better chance."""
-pages: WeakKeyDictionary[Response, Page] = WeakKeyDictionary()
-"""Parsed pages of the responses that are alive: judged first, then read by the callback."""
 
 
 class Walk(BaseModel):
@@ -114,20 +121,15 @@ class AnimePlanetSpider(SourceSpider):
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
         super().__init__(name, **kwargs)
-        self.mode = self.args.get("mode")
-        if self.mode not in (None, "full", "incremental"):
-            raise ArgumentError(f"mode={self.mode}: full or incremental is wanted")
-        if len({"mode", "ids", "titles"} & self.args.keys()) > 1:
-            raise ArgumentError("one of mode, ids and titles is wanted, or none")
-        if self.args.get("characters", "1") != "1":
-            raise ArgumentError(f"characters={self.args['characters']}: 1 is wanted, or nothing")
-        self.ids = _slugs(self.args["ids"]) if "ids" in self.args else []
-        self.titles = _titles(self.args["titles"]) if "titles" in self.args else []
+        at_most_one(self.args, "mode", "ids", "titles")
+        self.mode = chosen(self.args, "mode", "full", "incremental")
+        self.ids = parts_of(self.args, "ids", r"[^\s/?#]+", "cowboy-bebop,one-piece")
+        self.titles = titles_of(self.args)
+        self.wants_characters = is_on(self.args, "characters")
         self._done, self._total = 0, len(self.ids) or None
 
     async def start(self) -> AsyncIterator[Any]:
-        assert self.crawler.engine is not None
-        if getattr(self.crawler.engine.scheduler, "resumed", False):
+        if self.is_resumed:
             return
         for slug in self.ids:
             yield self._detail_request(slug)
@@ -176,12 +178,11 @@ class AnimePlanetSpider(SourceSpider):
         page, here = page_of(response), Walk.model_validate(walk)
         cards = cards_from_page(page)
         listed = [_key(card) for card in cards]
-        problem = _end_problem(page, here, listed, last)
-        if problem:
-            response.meta["unfinished"] = True
-            self.run.fail(Verdict(Action.GIVE_UP, *problem))
+        wrong = _what_is_wrong(page, here, listed, last)
+        if wrong:
+            self.stop(response, *wrong)
             return
-        self._report_drift(page)
+        self.report_drift(drift(page))
         sound = [card for card in cards if card.slug]
         yield from items_from_cards([card for card in cards if not card.slug], utc_now())
         yield from (self._detail_request(card.slug) for card in here.wanted(sound))
@@ -198,7 +199,7 @@ class AnimePlanetSpider(SourceSpider):
         if page.kind == "anime" and page.address:
             found = page.address[1]
         cards = [card for card in cards_from_page(page) if card.slug] if page.kind == "list" else []
-        exact = [card for card in cards if title.casefold() in _names(card)]
+        exact = [card for card in cards if is_called(title, [card.name, *alternative_titles(card.aka)])]
         slugs = [found] if found else [card.slug for card in exact or cards[:1]]
         if not slugs:
             self.logger.warning("Anime-Planet knows no title %r", title)
@@ -214,12 +215,12 @@ class AnimePlanetSpider(SourceSpider):
             renamed = self._slug_of_redirect(response)
             yield from [self._detail_request(renamed)] if renamed and renamed != slug else []
             return
-        self._report_drift(page)
+        self.report_drift(drift(page))
         yield from (item for item in items_from_entry(page, utc_now()) if not isinstance(item, Character))
         own = page.address[1] if page.address else slug
         if own != slug:
             yield Absent(source=CARD.name, source_id=slug, fetched_at=utc_now())
-        if "characters" in self.args:
+        if self.wants_characters:
             yield self._request(f"/anime/{quote(own, safe='%')}/characters", self.parse_characters, {"anime_id": own})
 
     def parse_characters(self, response: Response, anime_id: str) -> Iterator[Request]:
@@ -234,15 +235,12 @@ class AnimePlanetSpider(SourceSpider):
         if page_of(response).kind == "character":
             yield from items_from_character(page_of(response), utc_now(), anime_id)
 
-    def _report_drift(self, page: Page) -> None:
-        for (path, change), count in drift(page).items():
-            self.run.drift(path, change, count)
-
     def failed(self, failure: Failure) -> Iterator[Rejected]:
         """Errback: as for every source; a block ends the crawl, so that nothing asks on."""
         yield from super().failed(failure)
-        if isinstance(failure.value, GivenUp) and failure.value.verdict.kind in STOPPING:
-            raise CloseSpider(failure.value.verdict.kind)
+        kind = kind_of(failure)
+        if kind in STOPPING:
+            raise CloseSpider(kind)
 
     def judge(self, response: Response) -> Verdict:
         """A block is not worked around; a page is what was asked for, or a search that says it is gone."""
@@ -255,13 +253,14 @@ class AnimePlanetSpider(SourceSpider):
         if response.status in GONE and split_path(self._below(response.url)) and "Anime-Planet" in page.title:
             return ACCEPT
         if response.status == 404:
-            return Verdict(Action.GIVE_UP, "status_404", "status 404: this is not Anime-Planet", CARD.base_url_setting)
+            return wrong_address(CARD)
         if response.status in REDIRECTS:
-            return _judge_redirect(self._below(response.url), self._below(_location(response)))
+            is_news = _is_news(self._below(response.url), self._below(location_of(response)))
+            return ACCEPT if is_news else moved(response, CARD)
         if response.status != 200:
             return verdict_by_status(response.status)
         wrong = _wrong_shape(response.body, page, self._below(response.url))
-        return Verdict(Action.RETRY, "wrong_shape", wrong, is_upstream_trouble=True) if wrong else ACCEPT
+        return unreadable(ResponseError(wrong)) if wrong else ACCEPT
 
     def _below(self, url: str) -> str:
         """The address as the site's own links have it; one that is elsewhere stays whole."""
@@ -272,19 +271,17 @@ class AnimePlanetSpider(SourceSpider):
 
     def _slug_of_redirect(self, response: Response) -> str | None:
         """The anime that the answer leads to."""
-        address = split_path(self._below(_location(response))) if response.status in REDIRECTS else None
+        address = split_path(self._below(location_of(response))) if response.status in REDIRECTS else None
         return address[1] if address and address[0] == "anime" else None
 
 
 def page_of(response: Response, address: str = "") -> Page:
-    """The response's page, parsed at the first call, that of `judge`, and remembered while the response lives.
+    """The response's page, parsed at the first call, that of `judge`.
 
     Args:
         address: what was asked for, as the site's own links have it; the response's when it is not given.
     """
-    if response not in pages:
-        pages[response] = Page(response.body, address or response.url)
-    return pages[response]
+    return read_once(response, lambda body: Page(body, address or response.url))
 
 
 def last_page(page: Page) -> int:
@@ -298,14 +295,14 @@ def has_next_page(page: Page) -> bool:
     return bool(page.root.xpath("//div[contains(@class,'pagination')]//li[contains(@class,'next')]/a[@href]"))
 
 
-def _end_problem(page: Page, walk: Walk, listed: list[str], last: list[str]) -> tuple[str, str] | None:
+def _what_is_wrong(page: Page, walk: Walk, listed: list[str], last: list[str]) -> tuple[str, str] | None:
     """(kind, message) when the listing cannot be trusted to end, or to have ended, where it says."""
     if walk.page > MOST_PAGES:
-        return "endless_listing", f"the listing goes on after {MOST_PAGES} pages"
+        return "endless_list", f"the listing goes on after {MOST_PAGES} pages"
     if listed and listed == last:
         return "repeated_page", f"listing page {walk.page} is the same as the one before"
     if not has_next_page(page) and last_page(page) > walk.page:
-        return "short_listing", f"the listing ends at page {walk.page} and says that it has {last_page(page)}"
+        return "short_list", f"the listing ends at page {walk.page} and says that it has {last_page(page)}"
     return None
 
 
@@ -319,24 +316,20 @@ def _judge_robots(response: Response) -> Verdict:
     return verdict if verdict.action is Action.RETRY else Verdict(Action.GIVE_UP, "robots_unread", message)
 
 
-def _judge_redirect(url: str, location: str) -> Verdict:
-    """A slug or name that leads to another slug or to a search is news of that title; anything else has moved."""
+def _is_news(url: str, location: str) -> bool:
+    """Whether it is a slug or name that leads to another slug or to a search; anything else has moved."""
     target, asked_for = urlsplit(location), urlsplit(url)
     is_search = target.path in ("/search.php", "/anime/all") and target.query
     is_listing = asked_for.path == "/anime/all" and "page=" in asked_for.query
-    if not target.netloc and not is_listing and (is_search or split_path(target.path)):
-        return ACCEPT
-    message = f"Anime-Planet redirects to {target.hostname or 'another page'}"
-    return Verdict(Action.GIVE_UP, "moved", message, CARD.base_url_setting)
+    leads_on = location != url and not target.netloc and not is_listing
+    return leads_on and bool(is_search or split_path(target.path))
 
 
 def _wrong_shape(body: bytes, page: Page, url: str) -> str | None:
     """What is wrong with a page for the address it was asked at; ``None``: nothing."""
     section, _, part = split_path(url) or ("", "", "")
     query = urlsplit(url).query
-    expected: tuple[str, ...] = (
-        ("list",) if "page=" in query else ("list", "anime", "search")
-    )  # a search leads to its only result
+    expected: tuple[str, ...] = ("list",) if "page=" in query else LISTINGS
     if section:
         expected = (part or {"characters": "character"}.get(section, section), "search")
     if page.kind not in expected or (_is_emptied(page, query) and page.kind == "list"):
@@ -350,29 +343,6 @@ def _is_emptied(page: Page, query: str) -> bool:
     return must_hold and not page.root.css("li[data-type=anime]")
 
 
-def _location(response: Response) -> str:
-    return urljoin(response.url, (response.headers.get("Location") or b"").decode("latin-1"))
-
-
 def _key(card: Card) -> str:
     """What a card is known by: its number, which stays when the slug changes."""
     return card.number or card.slug
-
-
-def _names(card: Card) -> set[str]:
-    return {name.strip().casefold() for name in [card.name or "", *alternative_titles(card.aka)]}
-
-
-def _slugs(text: str) -> list[str]:
-    found = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    wrong = [part for part in found if not re.fullmatch(r"[^\s/?#]+", part)]
-    if wrong or not found:
-        raise ArgumentError("ids: slugs are wanted, as in anime-planet.com/anime/one-piece: cowboy-bebop,one-piece")
-    return found
-
-
-def _titles(text: str) -> list[str]:
-    found = list(dict.fromkeys(" ".join(part.split()) for part in text.split(";") if part.strip()))
-    if not found:
-        raise ArgumentError("titles: at least one is wanted, like One Piece;Naruto")
-    return found

@@ -7,7 +7,6 @@ episodes; an episode that is delayed without a new date gives none.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -133,8 +132,7 @@ def _items(
             raise RecordError(f"an object was expected, there was {shape_of(record)}")
         yield from parse(record, fetched_at)
     except (RecordError, ValidationError) as error:
-        reason = explain(error) if isinstance(error, ValidationError) else str(error)
-        yield _rejected(record, kind, reason, fetched_at)
+        yield _rejected(record, kind, explain(error), fetched_at)
 
 
 def _rejected(record: Any, kind: str, reason: str, fetched_at: datetime) -> Rejected:
@@ -342,19 +340,6 @@ def routes_with_news(records: list[Any]) -> list[str]:
         if row.airType == "raw" and (row.status != "Ongoing" or lowest <= 1):
             routes.append(row.route)
     return list(dict.fromkeys(routes))
-
-
-def is_named(anime: Anime, title: str) -> bool:
-    """Whether one of its names is the title, whatever case, width and punctuation they are written with."""
-    titles = anime.titles
-    names = (titles.en, titles.romaji, titles.native, *anime.alternative_titles)
-    return _letters_of(title) in {_letters_of(name) for name in names if name}
-
-
-def _letters_of(name: str) -> str:
-    """The name's letters and digits, whatever their case and width; all of it when it has none."""
-    text = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(filter(str.isalnum, text)) or text
 
 
 def parse_file(body: bytes, name: str, fetched_at: datetime) -> Iterator[Item | Rejected]:

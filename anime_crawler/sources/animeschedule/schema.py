@@ -11,9 +11,9 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from anime_crawler.base_spiders import Drift, ResponseError, count_unknown, count_vanished, explain, shape_of
+from anime_crawler.base_spiders import Drift, ResponseError, Words, count_unknown, count_vanished, envelope, shape_of
 
 OLDEST = 1900
 """Years before it stand for an unknown date: the zero date is of the year 1, and has been seen with others."""
@@ -46,12 +46,6 @@ Count = Annotated[int, Field(ge=0, le=1_000_000)]
 """A number of episodes, minutes or votes; 0: unknown. The longest anime has 8,000 episodes."""
 Route = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\s/?#]+$")]
 """Slug of an anime in addresses; unique. The longest that we have seen has 90 characters."""
-
-
-class Words(BaseModel):
-    """Base: unknown fields are counted by `drift`, not here."""
-
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True)
 
 
 class ListPage(Words):
@@ -206,12 +200,7 @@ def list_page_from_document(document: Any) -> ListPage:
     Raises:
         ResponseError: the document is something else. The message says what.
     """
-    if not isinstance(document, dict):
-        raise ResponseError(f"an object with anime was expected, there was {shape_of(document)}")
-    try:
-        return ListPage.model_validate(document)
-    except ValidationError as error:
-        raise ResponseError(f"not a page of anime: {explain(error)}") from None
+    return envelope(ListPage, document, "a page of anime")
 
 
 def show_from_document(document: Any) -> dict[str, Any]:

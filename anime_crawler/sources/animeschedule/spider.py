@@ -16,19 +16,26 @@ from twisted.python.failure import Failure
 from anime_crawler.base_spiders import (
     ACCEPT,
     Action,
-    ArgumentError,
-    GivenUp,
     ResponseError,
     SourceSpider,
     Verdict,
+    at_most_one,
+    chosen,
     json_body,
+    kind_of,
+    moved,
+    parts_of,
+    request_of,
+    titles_of,
+    unreadable,
     verdict_by_status,
+    wrong_address,
 )
 from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.animeschedule import CARD
 from anime_crawler.sources.animeschedule.parse import (
     AIR_TYPES,
-    is_named,
     is_nothing_there,
     items_from_rows,
     items_from_shows,
@@ -108,20 +115,16 @@ class AnimeScheduleSpider(SourceSpider):
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
         super().__init__(name, **kwargs)
-        if len(self.args) > 1:
-            raise ArgumentError("only one of mode, ids and titles is wanted")
-        self.mode = self.args.get("mode")
-        if self.mode not in (None, "full", "incremental"):
-            raise ArgumentError(f"mode={self.mode}: full or incremental is wanted")
-        self.ids = _parts(self.args, "ids", ",")
-        self.titles = _parts(self.args, "titles", ";")
+        at_most_one(self.args, "mode", "ids", "titles")
+        self.mode = chosen(self.args, "mode", "full", "incremental")
+        self.ids = parts_of(self.args, "ids", r"[^\s/?#.][^\s/?#]*", "one-piece,naruto")
+        self.titles = titles_of(self.args)
         self._doubted: set[str] = set()
         """Addresses that were answered once as if nothing was there."""
         self._rows = 0
 
     async def start(self) -> AsyncIterator[Any]:
-        assert self.crawler.engine is not None
-        if getattr(self.crawler.engine.scheduler, "resumed", False):
+        if self.is_resumed:
             return
         requests = [self._show_request(route) for route in self.ids]
         requests += [self._search_request(title, 1, 0) for title in self.titles]
@@ -167,10 +170,10 @@ class AnimeScheduleSpider(SourceSpider):
         listed = list_page_from_document(document)
         own_first = _first_route(listed.anime)
         if first and own_first == first:
-            self._stop(response, "repeated_page", f"AnimeSchedule gives the same page for {here.page - 1} and after it")
+            self.stop(response, "repeated_page", f"AnimeSchedule gives the same page for {here.page - 1} and after it")
             return
         yield from items_from_shows(listed.anime, utc_now())
-        self._report_drift(document)
+        self.report_drift(drift(document))
         there = here.after(len(listed.anime), listed.totalAmount)
         self.run.progress(min(here.page * PAGE_SIZE, there.total), there.total)
         if not there.page and here.page < there.last_page:
@@ -181,11 +184,11 @@ class AnimeScheduleSpider(SourceSpider):
 
     def list_page_failed(self, failure: Failure) -> Iterator[Rejected | Checkpoint]:
         """Errback of list pages: a page past the end is the end."""
-        request: Request = failure.request  # type: ignore[attr-defined]
-        walk = Walk.model_validate(request.cb_kwargs["walk"])
-        if _kind(failure) == "nothing_there":
+        kwargs = request_of(failure).cb_kwargs
+        walk = Walk.model_validate(kwargs["walk"])
+        if kind_of(failure) == "nothing_there":
             self.logger.warning("AnimeSchedule has no page %d of %d; the list ends there", walk.page, walk.last_page)
-            yield from self._keep(walk.ended(), request.cb_kwargs["stored"])
+            yield from self._keep(walk.ended(), kwargs["stored"])
         else:
             yield from self.failed(failure)
 
@@ -193,11 +196,6 @@ class AnimeScheduleSpider(SourceSpider):
         state = walk.state()
         if state != stored:
             yield Checkpoint(source=CARD.name, previous=stored, state=state)
-
-    def _stop(self, response: Response, kind: str, message: str) -> None:
-        """End the run incomplete; the page stays pending and is asked for again by the next run."""
-        response.meta["unfinished"] = True
-        self.run.fail(Verdict(Action.GIVE_UP, kind, message))
 
     # Timetables.
 
@@ -224,7 +222,7 @@ class AnimeScheduleSpider(SourceSpider):
         document = json_body(response)
         rows = rows_from_document(document)
         yield from items_from_rows(rows, utc_now(), kind)
-        self._report_drift(document)
+        self.report_drift(drift(document))
         self._rows += len(rows)
         self.run.progress(self._rows, None)
         if kind == "raw":
@@ -233,9 +231,8 @@ class AnimeScheduleSpider(SourceSpider):
 
     def timetable_failed(self, failure: Failure) -> Iterator[Rejected | Checkpoint | Request]:
         """Errback of timetables: a week that AnimeSchedule has nothing for is left out."""
-        request: Request = failure.request  # type: ignore[attr-defined]
-        if _kind(failure) == "absent":
-            yield from self._next_timetable(**request.cb_kwargs)
+        if kind_of(failure) == "not_found":
+            yield from self._next_timetable(**request_of(failure).cb_kwargs)
         else:
             yield from self.failed(failure)
 
@@ -262,14 +259,14 @@ class AnimeScheduleSpider(SourceSpider):
     def parse_show(self, response: Response, route: str) -> Iterator[Item | Rejected]:
         """One anime."""
         document = json_body(response)
-        self._report_drift(document)
+        self.report_drift(drift(document))
         yield from items_from_shows([document], utc_now())
 
     def show_failed(self, failure: Failure) -> Iterator[Absent | Rejected]:
         """Errback of single anime: one that AnimeSchedule does not know is absent."""
-        request: Request = failure.request  # type: ignore[attr-defined]
-        if _kind(failure) == "absent":
-            yield Absent(source=CARD.name, source_id=request.cb_kwargs["route"], fetched_at=utc_now())
+        if kind_of(failure) == "not_found":
+            route = request_of(failure).cb_kwargs["route"]
+            yield Absent(source=CARD.name, source_id=route, fetched_at=utc_now())
         else:
             yield from self.failed(failure)
 
@@ -290,9 +287,9 @@ class AnimeScheduleSpider(SourceSpider):
         """A page of hits: the anime of exactly that name; a hit may as well be of that genre or studio."""
         document = json_body(response)
         listed = list_page_from_document(document)
-        self._report_drift(document)
+        self.report_drift(drift(document))
         for item in items_from_shows(listed.anime, utc_now()):
-            if isinstance(item, Rejected) or (isinstance(item, Anime) and is_named(item, title)):
+            if isinstance(item, Rejected) or (isinstance(item, Anime) and is_called(title, item.names)):
                 found += isinstance(item, Anime)
                 yield item
         if len(listed.anime) == PAGE_SIZE and page * PAGE_SIZE < listed.totalAmount and page < SEARCH_PAGES:
@@ -302,19 +299,15 @@ class AnimeScheduleSpider(SourceSpider):
 
     def search_failed(self, failure: Failure) -> Iterator[Rejected]:
         """Errback of searches: AnimeSchedule fails where there are no hits."""
-        request: Request = failure.request  # type: ignore[attr-defined]
-        if _kind(failure) == "nothing_there":
-            self._tell_found(request.cb_kwargs["title"], request.cb_kwargs["found"])
+        if kind_of(failure) == "nothing_there":
+            kwargs = request_of(failure).cb_kwargs
+            self._tell_found(kwargs["title"], kwargs["found"])
         else:
             yield from self.failed(failure)
 
     def _tell_found(self, title: str, found: int) -> None:
         if not found:
             self.logger.warning("AnimeSchedule has no anime of exactly the name %r", title)
-
-    def _report_drift(self, document: Any) -> None:
-        for (path, change), count in drift(document).items():
-            self.run.drift(path, change, count)
 
     def judge(self, response: Response) -> Verdict:
         """What an answer means: AnimeSchedule says errors in the status, and 500 for what is not there."""
@@ -328,7 +321,7 @@ class AnimeScheduleSpider(SourceSpider):
         if status == 404:
             return _judge_404(response)
         if 300 <= status < 400:
-            return Verdict(Action.GIVE_UP, "moved", _moved_message(response), CARD.base_url_setting)
+            return moved(response, CARD)
         if status == 500 and _may_be_nothing(response):
             return self._judge_nothing(response)
         return verdict_by_status(status)
@@ -344,8 +337,7 @@ def _judge_body(response: Response) -> Verdict:
     try:
         check_document(json_body(response), urlsplit(response.url).path)
     except ResponseError as error:
-        kind = "not_json" if str(error).startswith("not JSON") else "wrong_shape"
-        return Verdict(Action.RETRY, kind, str(error), is_upstream_trouble=True)
+        return unreadable(error)
     return ACCEPT
 
 
@@ -353,9 +345,8 @@ def _judge_404(response: Response) -> Verdict:
     """An anime or week it does not know; anything else, and a web page, is not its API."""
     is_page = response.body.lstrip().startswith(b"<")
     if is_page or not re.search(r"/(anime|timetables)/[^/]+$", urlsplit(response.url).path):
-        message = "status 404: this is not AnimeSchedule's API"
-        return Verdict(Action.GIVE_UP, "status_404", message, CARD.base_url_setting)
-    return Verdict(Action.GIVE_UP, "absent", "AnimeSchedule does not know it")
+        return wrong_address(CARD)
+    return Verdict(Action.GIVE_UP, "not_found", "AnimeSchedule does not know it")
 
 
 def _may_be_nothing(response: Response) -> bool:
@@ -366,31 +357,6 @@ def _may_be_nothing(response: Response) -> bool:
     return is_list and is_nothing_there(response.body)
 
 
-def _moved_message(response: Response) -> str:
-    location = (response.headers.get("Location") or b"").decode("latin-1")
-    return f"AnimeSchedule redirects to {urlsplit(location).hostname}; the token goes to the configured host only"
-
-
-def _kind(failure: Failure) -> str | None:
-    """Why a request was given up; ``None``: for another reason than its answer."""
-    return failure.value.verdict.kind if isinstance(failure.value, GivenUp) else None
-
-
 def _first_route(records: list[Any]) -> str | None:
     route = records[0].get("route") if records and isinstance(records[0], dict) else None
     return route if isinstance(route, str) else None
-
-
-def _parts(arguments: dict[str, str], name: str, separator: str) -> list[str]:
-    """The parts of a list argument in their order, each once.
-
-    Raises:
-        ArgumentError: it is given, but names nothing, or an id is no route.
-    """
-    if name not in arguments:
-        return []
-    parts = list(dict.fromkeys(part.strip() for part in arguments[name].split(separator) if part.strip()))
-    if not parts or (name == "ids" and not all(re.fullmatch(r"[^\s/?#.][^\s/?#]*", part) for part in parts)):
-        example = {"ids": "one-piece,naruto", "titles": '"One Piece;Naruto"'}[name]
-        raise ArgumentError(f"{name}={arguments[name]}: {example} would be right")
-    return parts

@@ -12,10 +12,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, set_aside
+from anime_crawler.base_spiders import RecordError, ResponseError, checked, explain, mapped, set_aside
 from anime_crawler.items import AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
 from anime_crawler.normalize.date import partial_date, season_of
-from anime_crawler.normalize.text import normalize_line, normalize_text, unique
+from anime_crawler.normalize.text import folded, normalize_line, normalize_text, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anisearch.schema import (
     ID,
@@ -103,9 +103,8 @@ def made(make: Callable[[Any, datetime], Item], record: Detail | dict[str, Any],
         return make(record, at)
     except (RecordError, ValidationError) as error:
         values = {"kind": "anime", **record.model_dump()} if isinstance(record, Detail) else record
-        reason = explain(error) if isinstance(error, ValidationError) else str(error)
         request = {"ids": values.get("anime_id", values["id"])}
-        return set_aside(SOURCE, values["kind"], values, reason, at, source_id=values["id"], request=request)
+        return set_aside(SOURCE, values["kind"], values, explain(error), at, source_id=values["id"], request=request)
 
 
 def anime_from_detail(detail: Detail, fetched_at: datetime) -> Anime:
@@ -187,19 +186,15 @@ def is_native(text: str) -> bool:
 
 def split_synonyms(piece: str, titles: list[str | None]) -> list[str]:
     """Synonyms between commas; what spells one of the page's titles, whatever its blanks and signs, stays whole."""
-    known = {_letters(title) for title in titles if title}
+    known = {folded(title) for title in titles if title}
     parts = piece.split(", ")
     found = []
     while parts:
-        ends = (end for end in range(len(parts), 0, -1) if _letters("".join(parts[:end])) in known)
+        ends = (end for end in range(len(parts), 0, -1) if folded("".join(parts[:end])) in known)
         end = next(ends, 1)
         found.append(", ".join(parts[:end]))
         parts = parts[end:]
     return found
-
-
-def _letters(text: str) -> str:
-    return "".join(letter for letter in text.casefold() if letter.isalnum())
 
 
 def _type(text: str | None) -> tuple[Kind | None, int | None, int | None, int | None]:
@@ -277,10 +272,8 @@ def _rating(detail: Detail) -> tuple[float | None, int | None]:
 
 def _ten(text: str | None) -> float | None:
     """AniSearch's 0.1-5 on our 0-10; 0 is no rating."""
-    try:
-        return round(float((text or "0").replace(",", ".")) * 2, 2) or None
-    except ValueError:
-        raise RecordError(f"rating: not a number {text!r}") from None
+    number = checked(float, (text or "0").replace(",", "."), f"rating: not a number {text!r}")
+    return round(number * 2, 2) or None
 
 
 def _picture(url: str | None) -> str | None:

@@ -11,9 +11,8 @@ from typing import Any
 
 import orjson
 from parsel import Selector
-from pydantic import BaseModel, ConfigDict
 
-from anime_crawler.base_spiders import Drift, ResponseError
+from anime_crawler.base_spiders import Drift, ResponseError, Words
 
 OUTER = re.compile(rb"<div[^>]*\bid=[\"']content-outer[\"'][^>]*>")
 """The frame of every page of the site; a page without it comes from somebody in front."""
@@ -29,12 +28,6 @@ ID = re.compile(r"(?:^|/)(anime|manga|movie|character)/(\d{1,7})(?!\d)")
 """What a link leads to, and its id; longer numbers are none, the highest in use are 21,300 and 110,000."""
 TOOLTIP_COVER = re.compile(r"<img\s[^>]*src=[\"']([^\"']+)")
 SLUG = re.compile(r"/anime/\d+(,[\w.~%-]+)")
-
-
-class Words(BaseModel):
-    """Base: what is not modelled is counted by `drift`; a number may come instead of a text."""
-
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True)
 
 
 class Block(Words):

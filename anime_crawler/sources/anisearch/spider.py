@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import date, timedelta
 from typing import Any, Literal
-from urllib.parse import quote_plus, urljoin, urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 from pydantic import BaseModel, ConfigDict
 from scrapy import Request
@@ -17,15 +17,25 @@ from anime_crawler.base_spiders import (
     ACCEPT,
     RENDER,
     Action,
-    ArgumentError,
     GivenUp,
+    ResponseError,
     SourceSpider,
     Verdict,
+    at_most_one,
+    chosen,
+    is_on,
+    location_of,
+    moved,
+    parts_of,
+    request_of,
     set_aside,
+    titles_of,
+    unreadable,
     verdict_by_status,
+    wrong_address,
 )
 from anime_crawler.items import Absent, AiringStatus, Anime, Checkpoint, Item, Rejected, utc_now
-from anime_crawler.normalize.text import normalize_line
+from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.anisearch import CARD
 from anime_crawler.sources.anisearch.parse import SOURCE, anime_from_detail, items_from_root, made
 from anime_crawler.sources.anisearch.schema import (
@@ -48,6 +58,8 @@ PAGES_MOST = 1_000
 """Index pages of a walk: five times as many as there are (207 in 2026). A list that lies about its end ends here."""
 LOOK_AGAIN = timedelta(days=7)
 """Age from which what was not finished yet is looked at again; modb-app does so weekly."""
+OWN_ID = r"[1-9][0-9]{0,6}"
+"""Form of an id. AniSearch has come to 20,000, and `Walk` keeps a bit for each up to the highest."""
 HITS_MOST = 5
 """Search results looked at where none has the very title; each costs three seconds."""
 ODD_PAGES = 3
@@ -136,19 +148,15 @@ class AniSearchSpider(SourceSpider):
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
         super().__init__(name, **kwargs)
-        self.mode = self.args.get("mode")
-        if self.mode not in (None, "full", "incremental"):
-            raise ArgumentError(f"mode={self.mode}: full or incremental is wanted")
-        self.ids = _ids(self.args["ids"]) if "ids" in self.args else ()
-        self.titles = _titles(self.args["titles"]) if "titles" in self.args else ()
-        if len({"mode", "ids", "titles"} & self.args.keys()) > 1:
-            raise ArgumentError("one of mode, ids and titles is wanted, or none")
-        self.parts = [part for part in ("characters", "episodes") if _is_on(part, self.args)]
+        at_most_one(self.args, "mode", "ids", "titles")
+        self.mode = chosen(self.args, "mode", "full", "incremental")
+        self.ids = tuple(map(int, parts_of(self.args, "ids", OWN_ID, "3633,4942")))
+        self.titles = tuple(titles_of(self.args))
+        self.parts = [part for part in ("characters", "episodes") if is_on(self.args, part)]
         self._odd_pages = 0
 
     async def start(self) -> AsyncIterator[Any]:
-        assert self.crawler.engine is not None
-        if getattr(self.crawler.engine.scheduler, "resumed", False):
+        if self.is_resumed:
             return
         if self.ids or self.titles:
             walk, stored = Walk(mode="asked", todo=self.ids, titles=self.titles, is_last=True), None
@@ -200,9 +208,9 @@ class AniSearchSpider(SourceSpider):
         here, index = Walk.model_validate(walk), index_from_root(root_of(response.body))
         there = here.after_index(index)
         if not index.rows:
-            self._stop(response, "wrong_shape", "a page of AniSearch's index lists nothing")
+            self.stop(response, "wrong_shape", "a page of AniSearch's index lists nothing")
         elif here.mode == "full" and not there.todo and index.last_page and here.page < index.last_page:
-            self._stop(response, "repeated_page", "AniSearch's index repeats its pages before its end")
+            self.stop(response, "repeated_page", "AniSearch's index repeats its pages before its end")
         else:
             self.run.progress(there.done, there.total)
             yield from self._go_on(there, stored)
@@ -213,8 +221,7 @@ class AniSearchSpider(SourceSpider):
         """What AniSearch finds for a title: the anime of that very title, else the first few."""
         here = Walk.model_validate(walk)
         found = [(row.blocks[0].title or "", int(row.id)) for row in index_from_root(root_of(response.body)).rows]
-        wanted = here.titles[0].casefold()
-        exact = [own for title, own in found if (normalize_line(title) or "").casefold() == wanted]
+        exact = [own for title, own in found if is_called(here.titles[0], [title])]
         hits = exact or [own for _, own in found[:HITS_MOST]]
         if not hits:
             self.logger.warning("AniSearch finds no anime for the title %r", here.titles[0])
@@ -233,8 +240,7 @@ class AniSearchSpider(SourceSpider):
         detail = detail_from_root(root)
         item = made(anime_from_detail, detail, utc_now())
         yield item
-        for (path, change), count in drift(root).items():
-            self.run.drift(path, change, count)
+        self.report_drift(drift(root))
         parts = [part for part in self.parts if part != "characters" or detail.has_characters]
         there = here.after_anime(not isinstance(item, Anime) or item.status in UNFINISHED)
         self.run.progress(there.done, there.total)
@@ -259,21 +265,22 @@ class AniSearchSpider(SourceSpider):
 
     def page_failed(self, failure: Failure) -> Iterator[Item | Rejected | Checkpoint | Request]:
         """Errback of all pages: goes on without an anime that is gone or cannot be read, else ends the run here."""
-        request: Request = failure.request  # type: ignore[attr-defined]
-        error, walk = failure.value, Walk.model_validate(request.cb_kwargs["walk"])
+        request, error = request_of(failure), failure.value
+        kind = error.verdict.kind if isinstance(error, GivenUp) else None
+        walk = Walk.model_validate(request.cb_kwargs["walk"])
         is_anime = bool(walk.todo and not walk.titles) or "parts" in request.cb_kwargs
-        if isinstance(error, GivenUp) and error.verdict.kind == "redirected" and error.response is not None:
-            yield from self._redirected(request, error, walk)
-        elif isinstance(error, GivenUp) and error.verdict.kind == "absent":
+        if isinstance(error, GivenUp) and kind == "redirected" and error.response is not None:
+            yield from self._redirected(request, error.response, walk)
+        elif kind == "not_found":
             yield from self._without(request, walk)
-        elif isinstance(error, GivenUp) and error.verdict.kind in ASIDE and is_anime and self._is_odd():
+        elif isinstance(error, GivenUp) and kind in ASIDE and is_anime and self._is_accident():
             yield self._unreadable(request, error)
             yield from self._without(request, walk, is_unfinished=True)
         else:
             yield from self.failed(failure)
 
-    def _is_odd(self) -> bool:
-        """Count a page that cannot be read; false when there were too many in a row."""
+    def _is_accident(self) -> bool:
+        """Whether a page that cannot be read is odd alone; counts it, and is false after too many in a row."""
         self._odd_pages += 1
         return self._odd_pages < ODD_PAGES
 
@@ -296,9 +303,9 @@ class AniSearchSpider(SourceSpider):
         record, ids = {"url": request.url, "body": body}, own[2] if own else None
         return set_aside(SOURCE, "anime", record, reason, utc_now(), source_id=ids, request={"ids": ids})
 
-    def _redirected(self, request: Request, error: GivenUp, walk: Walk) -> Iterator[Item | Checkpoint | Request]:
+    def _redirected(self, request: Request, answer: Response, walk: Walk) -> Iterator[Item | Checkpoint | Request]:
         """Follow an anime to its address with a slug, once; a search that leads to an anime has found it."""
-        path = urlsplit(_location(error.response)).path
+        path = urlsplit(location_of(answer)).path
         own, slug = ID.search(path), SLUG.search(path)
         assert own is not None  # the judge has seen to it
         if walk.titles:
@@ -309,16 +316,7 @@ class AniSearchSpider(SourceSpider):
             url = f"{self.base_url}/anime/{own[2]}{slug[1]}"
             yield request.replace(url=url, meta={"redirected": True})
         else:
-            self._stop_at(request, Verdict(Action.GIVE_UP, "moved", "AniSearch redirects without end"))
-
-    def _stop(self, response: Response, kind: str, message: str) -> None:
-        """End the run incomplete; the page stays pending and is asked for again by the next run."""
-        assert response.request is not None
-        self._stop_at(response.request, Verdict(Action.GIVE_UP, kind, message))
-
-    def _stop_at(self, request: Request, verdict: Verdict) -> None:
-        request.meta["unfinished"] = True
-        self.run.fail(verdict)
+            self.stop(request, "moved", "AniSearch redirects without end")
 
     def judge(self, response: Response) -> Verdict:
         """A page is AniSearch's when it has the site's frame; others come from who stands in front of it."""
@@ -335,26 +333,20 @@ class AniSearchSpider(SourceSpider):
         if response.status != 200:
             return verdict_by_status(response.status)
         wrong = _wrong_shape(response, frame[0] if frame else b"")
-        return Verdict(Action.RETRY, "wrong_shape", wrong, is_upstream_trouble=True) if wrong else ACCEPT
+        return unreadable(ResponseError(wrong)) if wrong else ACCEPT
 
 
 def _judge_redirect(response: Response) -> Verdict:
-    target = urlsplit(_location(response))
+    target = urlsplit(location_of(response))
     if target.netloc == urlsplit(response.url).netloc and ID.search(target.path):
         return Verdict(Action.GIVE_UP, "redirected", "the anime has another address")
-    message = f"AniSearch redirects to {target.hostname}"
-    return Verdict(Action.GIVE_UP, "moved", message, CARD.base_url_setting)
-
-
-def _location(response: Response | None) -> str:
-    assert response is not None
-    return urljoin(response.url, (response.headers.get("Location") or b"").decode("latin-1"))
+    return moved(response, CARD)
 
 
 def _judge_missing(path: str) -> Verdict:
     if ID.search(path):
-        return Verdict(Action.GIVE_UP, "absent", "AniSearch does not know it")
-    return Verdict(Action.GIVE_UP, "status_404", "status 404: this is not AniSearch", CARD.base_url_setting)
+        return Verdict(Action.GIVE_UP, "not_found", "AniSearch does not know it")
+    return wrong_address(CARD)
 
 
 def _wrong_shape(response: Response, frame: bytes) -> str | None:
@@ -372,24 +364,3 @@ def _wrong_shape(response: Response, frame: bytes) -> str | None:
     if not about and b"responsive-table" not in response.body and "&text=" not in response.url:
         return "a page of the index has no table"
     return None
-
-
-def _is_on(name: str, arguments: dict[str, str]) -> bool:
-    value = arguments.get(name, "0")
-    if value not in ("0", "1"):
-        raise ArgumentError(f"{name}={value}: 1 or 0 is wanted")
-    return value == "1"
-
-
-def _ids(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(re.fullmatch(r"[1-9][0-9]{0,6}", part) for part in parts):
-        raise ArgumentError("ids: numbers like 3633,4942 are wanted")
-    return tuple(dict.fromkeys(map(int, parts)))
-
-
-def _titles(text: str) -> tuple[str, ...]:
-    titles = tuple(filter(None, map(normalize_line, text.split(";"))))
-    if not titles:
-        raise ArgumentError("titles: at least one is wanted, like One Piece;Naruto")
-    return titles

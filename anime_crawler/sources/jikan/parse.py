@@ -9,10 +9,31 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, parse_json, set_aside, shape_of
-from anime_crawler.items import Airing, AiringStatus, Anime, Character, Episode, Item, Kind, Rejected, Season, Snapshot
-from anime_crawler.normalize.date import SEASONS as QUARTERS
-from anime_crawler.normalize.text import normalize_line, normalize_text, unique
+from anime_crawler.base_spiders import (
+    RecordError,
+    ResponseError,
+    episodes_aired,
+    explain,
+    mapped,
+    parse_json,
+    set_aside,
+    shape_of,
+)
+from anime_crawler.items import (
+    ADULT_MATURITIES,
+    Airing,
+    AiringStatus,
+    Anime,
+    Character,
+    Episode,
+    Item,
+    Kind,
+    Rejected,
+    Season,
+    Snapshot,
+)
+from anime_crawler.normalize.date import season_of
+from anime_crawler.normalize.text import is_called, normalize_line, normalize_text, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.jikan import schema
 
@@ -26,7 +47,6 @@ STATUSES = {
 KINDS = {kind.value: kind for kind in Kind}  # its words are ours but for capitals and blanks: ``TV Special``
 SEASONS = {season.value: season for season in Season}
 MATURITIES = {"G": "g", "PG": "pg", "PG-13": "pg_13", "R": "r", "R+": "r_plus", "Rx": "rx"}  # of ``R+ - Mild Nudity``
-ADULT_MATURITIES = frozenset({"r_plus", "rx"})
 HENTAI = 12  # MyAnimeList's number of the genre
 MAIN_NAMES = {"Default": "romaji", "English": "en", "Japanese": "native"}
 TO_COME = frozenset({AiringStatus.ANNOUNCED, AiringStatus.ONGOING})
@@ -72,8 +92,7 @@ def _each(
             raise RecordError(f"an object was expected, there was {shape_of(record)}")
         yield from read(record)
     except (RecordError, ValidationError) as error:
-        reason = explain(error) if isinstance(error, ValidationError) else str(error)
-        yield rejected(kind, record, reason, fetched_at, anime_id)
+        yield rejected(kind, record, explain(error), fetched_at, anime_id)
 
 
 def rejected(kind: str, record: Any, reason: str, fetched_at: datetime, anime_id: str | None = None) -> Rejected:
@@ -96,6 +115,7 @@ def anime_from_title(title: schema.Title, fetched_at: datetime, updated_at: date
     """
     status = mapped(STATUSES, _word(title.status), "status")
     aired_from, aired_to = _aired(title.aired, status)
+    month_began = aired_from and aired_from[: schema.WHOLE_MONTH]  # the day does not count in Jikan's own seasons
     description = _description(title.synopsis)
     maturity = _maturity(title.rating)
     return Anime.model_validate(
@@ -109,7 +129,7 @@ def anime_from_title(title: schema.Title, fetched_at: datetime, updated_at: date
             "description": description,
             "description_raw": title.synopsis if title.synopsis != description else None,
             "year": title.year or (int(aired_from[:4]) if aired_from else None),
-            "season": mapped(SEASONS, title.season, "season") or _season(aired_from),
+            "season": mapped(SEASONS, title.season, "season") or season_of(month_began),
             "status": status,
             "kind": mapped(KINDS, _word(title.type), "kind"),
             "poster": _picture(title.images),
@@ -124,7 +144,7 @@ def anime_from_title(title: schema.Title, fetched_at: datetime, updated_at: date
             "maturity": maturity,
             "is_adult": _is_adult(maturity, title),
             "episodes_total": title.episodes or None,
-            "episodes_aired": _episodes_aired(title.episodes, status),
+            "episodes_aired": episodes_aired(title.episodes, status),
             "next_episode_at": _next_episode(title.broadcast, status, aired_to, fetched_at),
             "duration_min": schema.minutes_of(title.duration),
             "aired_from": aired_from,
@@ -263,12 +283,6 @@ def _aired(aired: schema.Aired | None, status: AiringStatus | None) -> tuple[str
     return begun, schema.known_part(aired.to, last, prop.to if prop else None, "aired.to")
 
 
-def _season(aired_from: str | None) -> str | None:
-    """By the month alone, as Jikan's own seasons."""
-    known = aired_from and len(aired_from) >= schema.WHOLE_MONTH
-    return QUARTERS[(int(aired_from[5:7]) - 1) // 3] if aired_from and known else None
-
-
 def _titles(title: schema.Title) -> dict[str, Any]:
     """Main titles by language; the others are alternatives, whichever language they are in."""
     names = [(name.type, normalize_line(name.title)) for name in title.titles or ()]
@@ -313,13 +327,6 @@ def _is_adult(maturity: str | None, title: schema.Title) -> bool | None:
     return maturity in ADULT_MATURITIES if maturity else None
 
 
-def _episodes_aired(total: int | None, status: AiringStatus | None) -> int | None:
-    """All of a released title, none of an announced one; Jikan does not count those of one under way."""
-    if status is AiringStatus.ANNOUNCED:
-        return 0
-    return total or None if status is AiringStatus.RELEASED else None
-
-
 def _external_ids(title: schema.Title) -> dict[str, str]:
     """MyAnimeList's id is Shikimori's for all it has imported from there."""
     own = str(title.mal_id)
@@ -339,13 +346,8 @@ def _relations(title: schema.Title) -> Iterator[dict[str, Any]]:
 def best_matches(records: list[Any], wanted: str, fetched_at: datetime) -> list[int]:
     """Ids of what a search found: the titles that are called so in whichever language, else the first; maybe none."""
     anime = [item for item in items_from_titles(records, fetched_at) if isinstance(item, Anime)]
-    exact = [a for a in anime if _plain(wanted) in map(_plain, (*dict(a.titles).values(), *a.alternative_titles))]
+    exact = [item for item in anime if is_called(wanted, item.names)]
     return [int(item.source_id) for item in exact or anime[:1]]
-
-
-def _plain(title: str | None) -> str:
-    """Small letters and digits, for comparing."""
-    return "".join(filter(str.isalnum, (title or "").casefold()))
 
 
 def parse_file(body: bytes, name: str, fetched_at: datetime) -> Iterator[Item | Rejected]:

@@ -9,19 +9,18 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from anime_crawler.base_spiders import (
     Drift,
     RecordError,
-    ResponseError,
+    checked,
     count_unknown,
     count_vanished,
-    explain,
+    envelope,
     mapped,
-    shape_of,
 )
 from anime_crawler.normalize.date import full_date
 
@@ -258,19 +257,13 @@ class Single(Words):
     data: dict[str, Any]
 
 
-Envelope = TypeVar("Envelope", ListPage, Single)
-
-
 def day_of(moment: str | None, path: str) -> str | None:
     """First ten characters of what is written as a moment; its zone is right or wrong by accident.
 
     Raises:
         RecordError: they are no date.
     """
-    try:
-        return full_date((moment or "")[:WHOLE_DAY])
-    except ValueError:
-        raise RecordError(f"{path}: not a date") from None
+    return checked(full_date, (moment or "")[:WHOLE_DAY], f"{path}: not a date")
 
 
 def moment_of(header: bytes | None) -> datetime | None:
@@ -321,7 +314,7 @@ def page_from_document(document: Any) -> ListPage:
     Raises:
         ResponseError: the document is something else. The message says what.
     """
-    return _envelope(ListPage, document, "a list of records")
+    return envelope(ListPage, document, "an answer with a list of records")
 
 
 def record_from_document(document: Any) -> dict[str, Any]:
@@ -330,16 +323,7 @@ def record_from_document(document: Any) -> dict[str, Any]:
     Raises:
         ResponseError: the document is something else. The message says what.
     """
-    return _envelope(Single, document, "one record").data
-
-
-def _envelope(model: type[Envelope], document: Any, what: str) -> Envelope:
-    if not isinstance(document, dict):
-        raise ResponseError(f"an object with data was expected, there was {shape_of(document)}")
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        raise ResponseError(f"not an answer with {what}: {explain(error)}") from None
+    return envelope(Single, document, "an answer with one record").data
 
 
 def error_from_document(document: Any) -> tuple[str, str] | None:

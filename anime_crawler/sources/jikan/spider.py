@@ -16,13 +16,22 @@ from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import (
     ACCEPT,
+    NUMBER,
     Action,
     ArgumentError,
     GivenUp,
     ResponseError,
     SourceSpider,
     Verdict,
+    chosen,
+    is_on,
     json_body,
+    kind_of,
+    moved,
+    parts_of,
+    request_of,
+    titles_of,
+    unreadable,
     verdict_by_status,
 )
 from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, utc_now
@@ -127,17 +136,17 @@ class JikanSpider(SourceSpider):
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
         super().__init__(name, **kwargs)
-        self.mode = self.args.get("mode", "season" if "season" in self.args else None)
-        self.ids = [int(part) for part in _parts(self.args, "ids", ",", r"[1-9]\d{0,8}")]
-        self.titles = _parts(self.args, "titles", ";", r".+")
-        self.extras = [extra for extra in EXTRAS if extra in self.args]
+        mode = chosen(self.args, "mode", "full", "incremental", "season", "snapshot")
+        self.mode = mode or ("season" if "season" in self.args else None)
+        self.ids = list(map(int, parts_of(self.args, "ids", NUMBER, "1,20")))
+        self.titles = titles_of(self.args)
+        self.extras = [extra for extra in EXTRAS if is_on(self.args, extra)]
         _check(self.args, self.mode)
 
     async def start(self) -> AsyncIterator[Any]:
-        assert self.crawler.engine is not None
         if self.base_url == CARD.base_url:
             self.logger.warning("%s was to end on 2026-10-01; JIKAN_BASE_URL names another server", CARD.base_url)
-        if not getattr(self.crawler.engine.scheduler, "resumed", False):
+        if not self.is_resumed:
             for request in await self._first_requests():
                 yield request
 
@@ -206,8 +215,7 @@ class JikanSpider(SourceSpider):
         is_repeated = bool(ids) and ids == last
         wrong = _what_is_wrong(walk, listed, is_repeated=is_repeated) if mode == "full" else None
         if wrong:
-            response.meta["unfinished"] = True
-            self.run.fail(wrong)
+            self.stop(response, *wrong, CARD.base_url_setting)
             return
         yield from self._understood(response, listed)
         is_last = is_repeated or self._is_end(mode, walk.page, listed) or _is_known(mode, progress, listed)
@@ -251,35 +259,30 @@ class JikanSpider(SourceSpider):
 
     def _understood(self, response: Response, listed: schema.ListPage, snapshot: str | None = None) -> Found:
         """Items of a page of titles, then the requests for what belongs to them."""
-        self._report_drift(response)
-        found = []
-        for item in parse.items_from_titles(
-            listed.data, utc_now(), schema.moment_of(response.headers.get("Last-Modified")), snapshot
-        ):
+        self.report_drift(schema.drift(json_body(response)))
+        updated_at, found = schema.moment_of(response.headers.get("Last-Modified")), []
+        for item in parse.items_from_titles(listed.data, utc_now(), updated_at, snapshot):
             found += [int(item.source_id)] if isinstance(item, Anime) else []
             yield item
         yield from (self._extra_request(mal_id, extra) for mal_id in found for extra in self.extras)
 
     def parse_episodes(self, response: Response, mal_id: int, number: int, last: int) -> Found:
         """A page of episodes above number `last`, then the next; what the page says of a next one is not true."""
-        self._report_drift(response)
+        self.report_drift(schema.drift(json_body(response)))
         rows = schema.page_from_document(json_body(response)).data
         new = [row for row in rows if max(schema.numbers_of([row]), default=last + 1) > last]
         yield from parse.items_from_episodes(new, str(mal_id), utc_now())
         highest = max(schema.numbers_of(new), default=last)
-        if len(rows) >= 100 and highest > last and number < MOST_PAGES["episodes"]:
+        is_full = len(rows) >= 100  # Jikan's size of these pages
+        if is_full and highest > last and number < MOST_PAGES["episodes"]:
             path, kwargs = f"episodes?page={number + 1}", {"number": number + 1, "last": highest}
             yield self._request_of(mal_id, path, self.parse_episodes, **kwargs)
 
     def parse_characters(self, response: Response, mal_id: int) -> Found:
         """The characters of a title."""
-        self._report_drift(response)
+        self.report_drift(schema.drift(json_body(response)))
         rows = schema.page_from_document(json_body(response)).data
         yield from parse.items_from_characters(rows, str(mal_id), utc_now())
-
-    def _report_drift(self, response: Response) -> None:
-        for (path, change), count in schema.drift(json_body(response)).items():
-            self.run.drift(path, change, count)
 
     def list_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
         """Errback of lists, which the run cannot do without."""
@@ -288,17 +291,17 @@ class JikanSpider(SourceSpider):
 
     def title_failed(self, failure: Failure) -> Iterator[Request | Absent | Rejected]:
         """Errback of what is about one title: one that is unknown, or cannot be read, costs only itself."""
-        request: Request = failure.request  # type: ignore[attr-defined]
-        verdict = failure.value.verdict if isinstance(failure.value, GivenUp) else None
-        mal_id, again = request.cb_kwargs["mal_id"], _second_try(failure)
+        request, kind, again = request_of(failure), kind_of(failure), _second_try(failure)
+        mal_id, is_title = request.cb_kwargs["mal_id"], request.callback == self.parse_title
         if again:
             yield again
-        elif verdict and verdict.kind == "unreadable_title":
-            kind = "anime" if request.callback == self.parse_title else "page"
-            yield parse.rejected(kind, {"mal_id": mal_id}, verdict.message, utc_now())
-        elif not verdict or verdict.kind != "unknown_title":
+        elif kind == "unreadable_title":
+            assert isinstance(failure.value, GivenUp)
+            what = "anime" if is_title else "page"
+            yield parse.rejected(what, {"mal_id": mal_id}, failure.value.verdict.message, utc_now())
+        elif kind != "not_found":
             yield from self.failed(failure)
-        elif request.callback == self.parse_title:
+        elif is_title:
             yield Absent(source=CARD.name, source_id=str(mal_id), fetched_at=utc_now())
 
     def judge(self, response: Response) -> Verdict:
@@ -306,19 +309,18 @@ class JikanSpider(SourceSpider):
         if response.status == 429:
             return verdict_by_status(response.status)
         if 300 <= response.status < 400:
-            host = urlsplit((response.headers.get("Location") or b"").decode("latin-1")).hostname
-            return _give_up("moved", f"the server redirects to {host}; only the configured one is asked")
+            return moved(response, CARD)
         try:
             document = json_body(response)
             error = schema.error_from_document(document)
             if response.status < 300:
                 is_title = re.search(r"/(?:anime|episodes)/\d+(?:/full)?$", urlsplit(response.url).path)
-                schema.record_from_document(document) if is_title else schema.page_from_document(document)
+                check = schema.record_from_document if is_title else schema.page_from_document
+                check(document)
                 return ACCEPT
         except ResponseError as wrong:
             if response.status < 300:
-                kind = "not_json" if str(wrong).startswith("not JSON") else "wrong_shape"
-                return Verdict(Action.RETRY, kind, str(wrong), is_upstream_trouble=True)
+                return unreadable(wrong)
             error = None
         return _judge_error(response.status, *(error or ("", "")))
 
@@ -327,9 +329,10 @@ def _judge_error(status: int, type_: str, message: str) -> Verdict:
     """The verdict of an error; type and message are empty where there is no JSON."""
     said = f"status {status}: {message}" if message else f"status {status}"
     if status == 404 and type_ == "BadResponseException":
-        return Verdict(Action.GIVE_UP, "unknown_title", "MyAnimeList has no such title, or not any more")
+        return Verdict(Action.GIVE_UP, "not_found", "MyAnimeList has no such title, or not any more")
     if status == 404:
-        return _give_up("status_404", f"{said}; no such route on this server")
+        message = f"{said}; no such route on this server"
+        return Verdict(Action.GIVE_UP, "status_404", message, CARD.base_url_setting)
     if status == 403:
         return Verdict(Action.GIVE_UP, "blocked", "the server refuses us (403); it is not asked again in this run")
     if status in (400, 405):
@@ -337,22 +340,18 @@ def _judge_error(status: int, type_: str, message: str) -> Verdict:
     if status == 500 and type_ in ("ParserException", "Exception"):
         return Verdict(Action.GIVE_UP, "unreadable_title", f"Jikan cannot read MyAnimeList's page: {message}")
     verdict = replace(verdict_by_status(status), message=said)
-    return replace(verdict, setting="JIKAN_BASE_URL") if status >= 500 else verdict
+    return replace(verdict, setting=CARD.base_url_setting) if status >= 500 else verdict
 
 
-def _what_is_wrong(walk: Walk, listed: schema.ListPage, *, is_repeated: bool) -> Verdict | None:
-    """Why a walk through everything cannot go on."""
+def _what_is_wrong(walk: Walk, listed: schema.ListPage, *, is_repeated: bool) -> tuple[str, str] | None:
+    """(kind, message) when a walk through everything cannot go on."""
     if is_repeated and (walk.page - 1) * PAGE_SIZE < (listed.total or walk.page * PAGE_SIZE):
-        return _give_up("repeated_page", "the server gives the same page for two page numbers")
+        return "repeated_page", "the server gives the same page for two page numbers"
     if walk.read >= MOST_PAGES["full"]:
-        return _give_up("endless_list", f"the list of everything does not end within {walk.read} pages")
+        return "endless_list", f"the list of everything does not end within {walk.read} pages"
     if walk.page == 1 and not listed.data:
-        return _give_up("empty_list", "the server lists no anime at all; one of your own must be indexed first")
+        return "empty_list", "the server lists no anime at all; one of your own must be indexed first"
     return None
-
-
-def _give_up(kind: str, message: str) -> Verdict:
-    return Verdict(Action.GIVE_UP, kind, message, "JIKAN_BASE_URL")
 
 
 def _is_known(mode: Mode, here: Progress, listed: schema.ListPage) -> bool:
@@ -370,30 +369,18 @@ def _is_known(mode: Mode, here: Progress, listed: schema.ListPage) -> bool:
 
 def _second_try(failure: Failure) -> Request | None:
     """The same request once more, where Jikan could not read a page; ``None``: it was that, or it is something else."""
-    request: Request = failure.request  # type: ignore[attr-defined]
-    error = failure.value
-    if isinstance(error, GivenUp) and error.verdict.kind == "unreadable_title" and not request.meta.get("is_second"):
+    request = request_of(failure)
+    if kind_of(failure) == "unreadable_title" and not request.meta.get("is_second"):
         return request.replace(meta={"is_second": True}, dont_filter=True)
     return None
 
 
 def _check(arguments: dict[str, str], mode: str | None) -> None:
     """Raises: ArgumentError."""
-    modes, season = ("full", "incremental", "season", "snapshot"), arguments.get("season")
-    if mode not in (None, *modes):
-        raise ArgumentError(f"mode={mode}: one of {', '.join(modes)} is wanted")
+    season = arguments.get("season")
     if mode and arguments.keys() & {"ids", "titles"}:
         raise ArgumentError("ids and titles go with neither mode nor season, only with episodes and characters")
     if (mode == "season") != (season is not None) or not re.fullmatch(SEASON, season or "2026-fall"):
         raise ArgumentError(f"season={season}: mode=season wants one as 2026-fall, and nothing else takes one")
-    extras = {arguments[extra] for extra in EXTRAS if extra in arguments}
-    if extras - {"1"} or (mode == "snapshot" and extras):
-        raise ArgumentError("episodes and characters are 1 or not named, and go with everything but mode=snapshot")
-
-
-def _parts(arguments: dict[str, str], name: str, separator: str, form: str) -> list[str]:
-    """The parts of an argument, each once; none when it is not given. Raises: ArgumentError."""
-    parts = [part.strip() for part in arguments.get(name, "").split(separator) if part.strip()]
-    if name in arguments and not (parts and all(re.fullmatch(form, part, re.ASCII) for part in parts)):
-        raise ArgumentError(f"{name}={arguments[name][:40]}: {JikanSpider.arguments[name]}")
-    return list(dict.fromkeys(parts))
+    if mode == "snapshot" and arguments.keys() & set(EXTRAS):
+        raise ArgumentError("episodes and characters go with everything but mode=snapshot")

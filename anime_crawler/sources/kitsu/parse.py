@@ -9,9 +9,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, parse_json, set_aside, shape_of
+from anime_crawler.base_spiders import (
+    RecordError,
+    ResponseError,
+    checked,
+    episodes_aired,
+    explain,
+    mapped,
+    parse_json,
+    set_aside,
+    shape_of,
+)
 from anime_crawler.items import AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
-from anime_crawler.normalize.date import full_date
+from anime_crawler.normalize.date import SEASONS, full_date
 from anime_crawler.normalize.text import normalize_line, normalize_text, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.kitsu.schema import (
@@ -40,7 +50,6 @@ from anime_crawler.sources.kitsu.schema import (
 
 SOURCE = "kitsu"
 SITE = "https://kitsu.app"
-
 
 STATUSES = {
     "tba": AiringStatus.ANNOUNCED,
@@ -125,8 +134,7 @@ def _item(row: Any, included: Included, owner: str, fetched_at: datetime) -> Ite
             raise RecordError(f"type: unknown value {kind[:40]!r}")
         return READERS[kind](row, included, owner, fetched_at)
     except (RecordError, ValidationError) as error:
-        reason = explain(error) if isinstance(error, ValidationError) else str(error)
-        return rejected(row, reason, included, owner, fetched_at)
+        return rejected(row, explain(error), included, owner, fetched_at)
 
 
 def rejected(row: Any, reason: str, included: Included, owner: str, fetched_at: datetime) -> Rejected:
@@ -178,7 +186,7 @@ def anime_from_row(row: AnimeRow, included: Included, fetched_at: datetime) -> A
             "maturity": maturity,
             "is_adult": True if a.nsfw else maturity == "rx" if maturity else None,
             "episodes_total": a.episodeCount or None,
-            "episodes_aired": _episodes_aired(a.episodeCount, status),
+            "episodes_aired": episodes_aired(a.episodeCount, status),
             "next_episode_at": _next_episode(a.nextRelease, fetched_at),
             "duration_min": a.episodeLength or None,
             "aired_from": aired_from,
@@ -256,10 +264,7 @@ def _aired(a: AnimeAttributes, name: str, this_year: int) -> str | None:
     Raises:
         RecordError: it is no date.
     """
-    try:
-        date = full_date(getattr(a, name))
-    except ValueError:
-        raise RecordError(f"{name}: not a date") from None
+    date = checked(full_date, getattr(a, name), f"{name}: not a date")
     if date is None or not OLDEST_YEAR <= int(date[:4]) <= this_year + FURTHEST_YEARS:
         return None
     if a.status not in ("current", "finished"):
@@ -281,7 +286,7 @@ def _season(aired_from: str | None) -> str | None:
     """Kitsu's own rule: December to February is winter. ``None`` unless the day is known."""
     if aired_from is None or len(aired_from) < 10:
         return None
-    return ("winter", "spring", "summer", "fall")[int(aired_from[5:7]) % 12 // 3]
+    return SEASONS[int(aired_from[5:7]) % 12 // 3]
 
 
 def _status(
@@ -309,16 +314,7 @@ def status_on(day: str, aired_from: str | None, aired_to: str | None) -> AiringS
 
 
 def _score(text: str | None) -> float | None:
-    try:
-        return round(float(text or 0) / 10, 4) or None
-    except ValueError:
-        raise RecordError("averageRating: not a number") from None
-
-
-def _episodes_aired(total: int | None, status: AiringStatus | None) -> int | None:
-    if status is AiringStatus.RELEASED:
-        return total or None
-    return 0 if status is AiringStatus.ANNOUNCED else None
+    return round(checked(float, text or 0, "averageRating: not a number") / 10, 4) or None
 
 
 def _next_episode(at: datetime | None, fetched_at: datetime) -> datetime | None:

@@ -10,15 +10,15 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field
 
 from anime_crawler.base_spiders import (
     Drift,
     RecordError,
-    ResponseError,
+    Words,
     count_unknown,
     count_vanished,
-    explain,
+    envelope,
     shape_of,
 )
 
@@ -28,12 +28,6 @@ Id = Annotated[str, Field(pattern=r"^[1-9]\d*$")]
 OWNER = re.compile(r"/anime/([1-9]\d*)/(?:episodes|characters)\b")
 Names = dict[str, str | None]
 """Language -> title or name: ``en``, ``en_jp`` (romaji), ``ja_jp``, … Values may be null."""
-
-
-class Words(BaseModel):
-    """Base: unknown fields are counted by `drift`, not here; an id may come as a number instead of a string."""
-
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True)
 
 
 Row = TypeVar("Row", bound=Words)
@@ -201,12 +195,7 @@ def document_from_json(document: Any) -> Document:
     Raises:
         ResponseError: the document is something else. The message says what.
     """
-    if not isinstance(document, dict):
-        raise ResponseError(f"an object with data was expected, there was {shape_of(document)}")
-    try:
-        return Document.model_validate(document)
-    except ValidationError as error:
-        raise ResponseError(f"not a JSON:API document: {explain(error)}") from None
+    return envelope(Document, document, "a JSON:API document")
 
 
 Included = dict[tuple[str, str], dict[str, Any]]

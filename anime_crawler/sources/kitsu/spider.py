@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict
 from scrapy import Request
@@ -15,16 +13,26 @@ from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import (
     ACCEPT,
+    NUMBER,
     Action,
-    ArgumentError,
-    GivenUp,
     ResponseError,
     SourceSpider,
     Verdict,
+    at_most_one,
+    chosen,
+    is_on,
     json_body,
+    kind_of,
+    moved,
+    parts_of,
+    request_of,
+    titles_of,
+    unreadable,
     verdict_by_status,
+    wrong_address,
 )
 from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.kitsu import CARD, schema
 from anime_crawler.sources.kitsu.parse import items_from_document
 from anime_crawler.sources.kitsu.schema import Document, document_from_json, row_id
@@ -153,18 +161,15 @@ class KitsuSpider(SourceSpider):
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
         super().__init__(name, **kwargs)
-        if self.args.get("mode", "full") not in ("full", "incremental"):
-            raise ArgumentError(f"mode={self.args['mode']}: full or incremental is wanted")
-        if len(self.args.keys() & {"mode", "ids", "titles"}) > 1:
-            raise ArgumentError("one of mode, ids and titles is wanted, or none; episodes and characters go with each")
-        self.details = [what for what in DETAILS if _is_wanted(what, self.args.get(what, "0"))]
-        self.ids = _listed("ids", self.args["ids"], ",", r"[1-9][0-9]{0,8}") if "ids" in self.args else []
-        self.titles = _listed("titles", self.args["titles"], ";", ".+") if "titles" in self.args else []
+        at_most_one(self.args, "mode", "ids", "titles")
+        self.mode = chosen(self.args, "mode", "full", "incremental")
+        self.details = [what for what in DETAILS if is_on(self.args, what)]
+        self.ids = parts_of(self.args, "ids", NUMBER, "1,20")
+        self.titles = titles_of(self.args)
         self._answered = 0
 
     async def start(self) -> AsyncIterator[Any]:
-        assert self.crawler.engine is not None
-        if getattr(self.crawler.engine.scheduler, "resumed", False):
+        if self.is_resumed:
             return
         if self.ids or self.titles:
             for first in range(0, len(self.ids), PAGE_SIZE):
@@ -179,7 +184,7 @@ class KitsuSpider(SourceSpider):
 
     def _begin(self, stored: State) -> Walk:
         walk = Walk.model_validate(stored) if stored else None
-        is_wanted = self.args.get("mode") == "full" and not (walk and walk.full_since == self.run.id)
+        is_wanted = self.mode == "full" and not (walk and walk.full_since == self.run.id)
         if walk is None or (is_wanted and (walk.complete or not walk.full)):
             return Walk(full=True, full_since=self.run.id)
         return walk.again() if walk.complete and walk.full_since != self.run.id else walk
@@ -237,7 +242,7 @@ class KitsuSpider(SourceSpider):
         there = here.after(rows, is_last=not rows or document.links.next is None)
         begins = row_id(rows[0]) if rows else None
         if (first and begins and begins <= first) or (not new and there == here):
-            self._stop(response, "repeated_page", "Kitsu gives the same page for two places of its list")
+            self.stop(response, "repeated_page", "Kitsu gives the same page for two places of its list")
             return
         yield from self._items(document, new, response.url)
         self.run.progress(offset + len(rows), document.meta.count)
@@ -252,9 +257,9 @@ class KitsuSpider(SourceSpider):
 
     def walk_page_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
         """Errback of the walk: a page that is too much for Kitsu is asked for with half the rows."""
-        request: Request = failure.request  # type: ignore[attr-defined]
-        error, kwargs = failure.value, request.cb_kwargs
-        if isinstance(error, GivenUp) and error.verdict.kind in TOO_MUCH and request.meta["size"] == PAGE_SIZE:
+        request = request_of(failure)
+        if kind_of(failure) in TOO_MUCH and request.meta["size"] == PAGE_SIZE:
+            kwargs = request.cb_kwargs
             walk = Walk.model_validate(kwargs["walk"])
             yield self._walk_request(walk, kwargs["stored"], kwargs["first"], size=SMALL_PAGE)
         else:
@@ -282,7 +287,7 @@ class KitsuSpider(SourceSpider):
     def parse_search(self, response: Response, title: str, page: int) -> Iterator[Item | Rejected | Request]:
         """The titles that are called so; search itself finds something for everything."""
         document = self._document(response)
-        same = [row for row in document.rows if _folded(title) in map(_folded, schema.row_titles(row))]
+        same = [row for row in document.rows if is_called(title, schema.row_titles(row))]
         if same:
             yield from self._items(document, same, response.url)
         elif document.rows and document.links.next and page < SEARCH_PAGES:
@@ -300,7 +305,7 @@ class KitsuSpider(SourceSpider):
         begins = row_id(document.rows[0]) if document.rows else None
         has_next = bool(document.rows) and document.links.next is not None
         if has_next and ((first and begins == first) or page >= MOST_PAGES):
-            self._stop(response, "endless_list", f"the {what} of title {anime_id} have no end")
+            self.stop(response, "endless_list", f"the {what} of title {anime_id} have no end")
             return
         yield from items_from_document(document, response.url, utc_now())
         if has_next:
@@ -308,9 +313,9 @@ class KitsuSpider(SourceSpider):
 
     def detail_page_failed(self, failure: Failure) -> Iterator[Absent | Rejected]:
         """Errback of episodes and characters: the title may have been taken out since it was listed."""
-        request: Request = failure.request  # type: ignore[attr-defined]
-        if isinstance(failure.value, GivenUp) and failure.value.verdict.kind == "not_found":
-            yield Absent(source=CARD.name, source_id=request.cb_kwargs["anime_id"], fetched_at=utc_now())
+        if kind_of(failure) == "not_found":
+            anime_id = request_of(failure).cb_kwargs["anime_id"]
+            yield Absent(source=CARD.name, source_id=anime_id, fetched_at=utc_now())
         else:
             yield from self.failed(failure)
 
@@ -318,8 +323,7 @@ class KitsuSpider(SourceSpider):
 
     def _document(self, response: Response) -> Document:
         document = json_body(response)
-        for (path, change), count in schema.drift(document).items():
-            self.run.drift(path, change, count)
+        self.report_drift(schema.drift(document))
         return document_from_json(document)
 
     def _items(self, document: Document, rows: list[Any], url: str) -> Iterator[Item | Rejected | Request]:
@@ -329,18 +333,12 @@ class KitsuSpider(SourceSpider):
             if isinstance(item, Anime):
                 yield from (self._detail_request(item.source_id, what) for what in self.details)
 
-    def _stop(self, response: Response, kind: str, message: str) -> None:
-        """End the run incomplete; the page stays pending and is asked for again by the next run."""
-        response.meta["unfinished"] = True
-        self.run.fail(Verdict(Action.GIVE_UP, kind, message))
-
     def judge(self, response: Response) -> Verdict:
         """JSON:API's status says what is wrong; a page of HTML is the proxy in front."""
         if response.status == 429:
             return verdict_by_status(response.status)
         if 300 <= response.status < 400:
-            host = urlsplit((response.headers.get("Location") or b"").decode("latin-1")).hostname
-            return Verdict(Action.GIVE_UP, "moved", f"Kitsu has moved to {host}", "KITSU_BASE_URL")
+            return moved(response, CARD)
         try:
             document = json_body(response)
             wrong = schema.errors_of(document)
@@ -364,34 +362,12 @@ def _judge_error(response: Response, message: str) -> Verdict:
 
 def _judge_unreadable(status: int, error: ResponseError) -> Verdict:
     if status == 200:
-        kind = "not_json" if str(error).startswith("not JSON") else "wrong_shape"
-        return Verdict(Action.RETRY, kind, str(error), is_upstream_trouble=True)
+        return unreadable(error)
     if status == 403:
         return Verdict(Action.GIVE_UP, "blocked", "the proxy in front of Kitsu refuses us; try again another day")
-    if status == 404:
-        return Verdict(Action.GIVE_UP, "status_404", "status 404: this is not Kitsu's API", "KITSU_BASE_URL")
-    return verdict_by_status(status)
+    return wrong_address(CARD) if status == 404 else verdict_by_status(status)
 
 
 def _page(offset: int, size: int = PAGE_SIZE) -> dict[str, str]:
     """Named in every request: without one, Kitsu counts pages in another way."""
     return {"page[limit]": str(size), "page[offset]": str(offset)}
-
-
-def _folded(title: str) -> str:
-    """A title for comparison: without case, width, blanks and punctuation, unless there is nothing else."""
-    text = unicodedata.normalize("NFKC", title).casefold()
-    return "".join(filter(str.isalnum, text)) or text.strip()
-
-
-def _is_wanted(what: str, value: str) -> bool:
-    if value not in ("0", "1"):
-        raise ArgumentError(f"{what}={value}: 1 or 0 is wanted")
-    return value == "1"
-
-
-def _listed(name: str, text: str, separator: str, form: str) -> list[str]:
-    parts = [part.strip() for part in text.split(separator) if part.strip()]
-    if not parts or not all(re.fullmatch(form, part) for part in parts):
-        raise ArgumentError(f"{name}={text[:80]}: wanted are ids like 1,20, or titles like One Piece;Naruto")
-    return list(dict.fromkeys(parts))

@@ -17,8 +17,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, parse_json, set_aside, shape_of
-from anime_crawler.items import AiringStatus, Anime, Item, Kind, Rejected, Release, TranslationKind
+from anime_crawler.base_spiders import (
+    RecordError,
+    ResponseError,
+    checked,
+    explain,
+    mapped,
+    parse_json,
+    set_aside,
+    shape_of,
+)
+from anime_crawler.items import ADULT_MATURITIES, AiringStatus, Anime, Item, Kind, Rejected, Release, TranslationKind
 from anime_crawler.normalize.bbcode import normalize_description
 from anime_crawler.normalize.date import full_date, season_of
 from anime_crawler.normalize.ids import normalize_shikimori_id
@@ -42,7 +51,6 @@ KINDS = {
     "pv": Kind.PV,
     "cm": Kind.CM,
 }
-ADULT = frozenset({"r_plus", "rx"})
 
 PLAYER_LINK = re.compile(
     r"(?:https?:)?//([A-Za-z0-9.-]+)(/(video|serial|season|seria)/\d+/(?:[0-9A-Za-z]+|\.\.\.)/\d{3,4}p)(?:[?#].*)?"
@@ -69,8 +77,8 @@ def items_from_results(
     for record in results:
         try:
             understood.append(_read(record, fetched_at))
-        except RecordError as error:
-            rejected.append(_rejected("material", record, str(error), fetched_at))
+        except (RecordError, ValidationError) as error:
+            rejected.append(_rejected("material", record, explain(error), fetched_at))
     newest = {release.anime_id: release.source_id for _, _, release in sorted(understood, key=_recency)}
     for record, material, release in understood:
         if newest[release.anime_id] == release.source_id:
@@ -88,11 +96,8 @@ def items_from_results(
 def _read(record: Any, fetched_at: datetime) -> tuple[Any, Material, Release]:
     if not isinstance(record, dict):
         raise RecordError(f"a material was expected, there was {shape_of(record)}")
-    try:
-        material = Material.model_validate(record)
-        return record, material, release_from_material(material, fetched_at)
-    except ValidationError as error:
-        raise RecordError(explain(error)) from None
+    material = Material.model_validate(record)
+    return record, material, release_from_material(material, fetched_at)
 
 
 def _recency(understood: tuple[Any, Material, Release]) -> tuple[datetime, datetime, str]:
@@ -181,7 +186,7 @@ def _anime_fields(material: Material, data: MaterialData, release: Release, fetc
         "score": data.shikimori_rating or None,
         "votes": data.shikimori_votes or None,
         "maturity": maturity,
-        "is_adult": maturity in ADULT if maturity else None,
+        "is_adult": maturity in ADULT_MATURITIES if maturity else None,
         "episodes_total": data.episodes_total or None,
         "episodes_aired": _aired(data, status),
         "next_episode_at": _next_episode(data.next_episode_at, status, fetched_at),
@@ -344,10 +349,7 @@ def _shikimori_id(material: Material) -> str | None:
 
 
 def _date(text: str | None, name: str) -> str | None:
-    try:
-        return full_date(text)
-    except ValueError:
-        raise RecordError(f"material_data.{name}: not a date") from None
+    return checked(full_date, text, f"material_data.{name}: not a date")
 
 
 def _maturity(rating: str | None) -> str | None:

@@ -10,19 +10,13 @@ from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field
 
-from anime_crawler.base_spiders import Drift, ResponseError, count_unknown, count_vanished, explain, shape_of
+from anime_crawler.base_spiders import Drift, ResponseError, Words, count_unknown, count_vanished, envelope
 from anime_crawler.normalize.date import utc_stamp
 
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 """A number of episodes, minutes or votes. The longest anime has 8,000 episodes; votes go to hundreds of thousands."""
-
-
-class Words(BaseModel):
-    """Base: unknown fields are counted by `drift`, not here; an id may come as a number instead of a string."""
-
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True)
 
 
 class ListPage(Words):
@@ -130,16 +124,13 @@ def page_from_document(document: Any) -> ListPage:
     Raises:
         ResponseError: the document is something else. The message says what.
     """
-    if not isinstance(document, dict):
-        raise ResponseError(f"an object with results was expected, there was {shape_of(document)}")
-    try:
-        return ListPage.model_validate(document)
-    except ValidationError as error:
-        raise ResponseError(f"not a list page: {explain(error)}") from None
+    return envelope(ListPage, document, "a list page")
 
 
 class ForeignPageError(ResponseError):
     """The next page is said to be on another host; the token goes to the configured one only."""
+
+    kind = "foreign_next_page"
 
 
 def cursor_from_next_page(next_page: str, base_url: str) -> str:

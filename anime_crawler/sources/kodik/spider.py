@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict
 from scrapy import Request
@@ -17,15 +17,21 @@ from anime_crawler.base_spiders import (
     ACCEPT,
     Action,
     ArgumentError,
-    GivenUp,
     ResponseError,
     SourceSpider,
     Verdict,
+    chosen,
     json_body,
+    kind_of,
+    moved,
+    parts_of,
+    request_of,
+    unreadable,
     verdict_by_status,
+    wrong_address,
 )
 from anime_crawler.items import Checkpoint, Item, Rejected, utc_now
-from anime_crawler.normalize.ids import normalize_shikimori_id
+from anime_crawler.normalize.ids import PREFIXED, normalize_shikimori_id
 from anime_crawler.sources.kodik import CARD
 from anime_crawler.sources.kodik.parse import items_from_results
 from anime_crawler.sources.kodik.schema import (
@@ -147,32 +153,26 @@ class KodikSpider(SourceSpider):
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
         super().__init__(name, **kwargs)
-        self.mode = self.args.get("mode")
-        if self.mode not in (None, "full", "incremental"):
-            raise ArgumentError(f"mode={self.mode}: full or incremental is wanted")
+        self.mode = chosen(self.args, "mode", "full", "incremental")
         self.max_pages = _positive(self.args["max_pages"]) if "max_pages" in self.args else None
-        self.shikimori_ids = _ids(self.args.get("shikimori_ids", ""))
-        if "shikimori_ids" in self.args and (not self.shikimori_ids or self.mode or self.max_pages):
-            raise ArgumentError("shikimori_ids wants ids like 1,20, and goes with neither mode nor max_pages")
+        ids = parts_of(self.args, "shikimori_ids", PREFIXED.pattern, "1,20")
+        self.shikimori_ids = list(dict.fromkeys(map(normalize_shikimori_id, ids)))
+        if self.shikimori_ids and (self.mode or self.max_pages):
+            raise ArgumentError("shikimori_ids goes with neither mode nor max_pages")
         self._visited: set[str] = set()
         self._described: dict[str, bytes] = {}  # 30,000 anime, more than there are, take 5 MB
         self._fell_back = False
 
     async def start(self) -> AsyncIterator[Any]:
         if self.shikimori_ids:
-            for anime_id in () if self._is_resumed() else self.shikimori_ids:
+            for anime_id in () if self.is_resumed else self.shikimori_ids:
                 yield self._search_request(anime_id)
             return
         stored = await self.run.checkpoint()
         walk = self._begin(stored)
         self.run.full_listing = walk.full
-        if not self._is_resumed():
+        if not self.is_resumed:
             yield self._list_request(walk, stored, 1, is_head=True)
-
-    def _is_resumed(self) -> bool:
-        """Whether the frontier still holds requests of the interrupted run."""
-        assert self.crawler.engine is not None
-        return bool(getattr(self.crawler.engine.scheduler, "resumed", False))
 
     def _begin(self, stored: dict[str, Any] | None) -> Walk:
         walk = Walk.model_validate(stored) if stored else None
@@ -220,18 +220,18 @@ class KodikSpider(SourceSpider):
         listed, here = page_from_document(document), Walk.model_validate(walk)
         digest = blake2b("\n".join(versions_of(listed.results)).encode(), digest_size=16).hexdigest()
         if digest == last_ids:
-            self._stop(response, "repeated_page", "Kodik gave the same page for two cursors")
+            self.stop(response, "repeated_page", "Kodik gave the same page for two cursors")
             return
         yield from items_from_results(listed.results, now, self._described)
-        self._report_drift(document)
+        self.report_drift(drift(document))
         try:
             cursor = self._next_cursor(listed, here)
         except ResponseError as error:
-            kind = "foreign_next_page" if isinstance(error, ForeignPageError) else "wrong_shape"
-            self._stop(response, kind, str(error))
+            setting = CARD.base_url_setting if isinstance(error, ForeignPageError) else None
+            self.stop(response, error.kind, str(error), setting)
             return
         if cursor is not None and cursor in self._visited:
-            self._stop(response, "repeated_cursor", "Kodik's next_page leads back to a page that was read already")
+            self.stop(response, "repeated_cursor", "Kodik's next_page leads back to a page that was read already")
             return
         there = here.after(listed, cursor, now)
         self.run.progress(there.seen, listed.total if there.full else None)
@@ -255,19 +255,9 @@ class KodikSpider(SourceSpider):
             last_ids = "" if is_head else digest
             yield self._list_request(walk, state, page + 1, last_ids=last_ids, is_head=is_head)
 
-    def _report_drift(self, document: dict[str, Any]) -> None:
-        for (path, change), count in drift(document).items():
-            self.run.drift(path, change, count)
-
-    def _stop(self, response: Response, kind: str, message: str) -> None:
-        """End the run incomplete; the page stays pending and is asked for again by the next run."""
-        response.meta["unfinished"] = True
-        setting = "KODIK_BASE_URL" if kind == "foreign_next_page" else None
-        self.run.fail(Verdict(Action.GIVE_UP, kind, message, setting))
-
     def list_page_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
         """Errback of list pages: a refused cursor is replaced by a look from the newest down, once."""
-        request: Request = failure.request  # type: ignore[attr-defined]
+        request = request_of(failure)
         walk = Walk.model_validate(request.cb_kwargs["walk"])
         if self._is_cursor_refused(failure, walk):
             self._fell_back = True
@@ -278,10 +268,9 @@ class KodikSpider(SourceSpider):
             yield from self.failed(failure)
 
     def _is_cursor_refused(self, failure: Failure, walk: Walk) -> bool:
-        if self._fell_back or walk.cursor is None or walk.watermark is None or not isinstance(failure.value, GivenUp):
-            return False
-        kind = failure.value.verdict.kind
-        return kind == "refused" or kind.startswith("status_4")
+        kind = kind_of(failure) or ""
+        can_fall_back = not self._fell_back and walk.cursor is not None and walk.watermark is not None
+        return can_fall_back and (kind == "refused" or kind.startswith("status_4"))
 
     def parse_search(self, response: Response) -> Iterator[Item | Rejected]:
         """All materials of one anime."""
@@ -289,7 +278,7 @@ class KodikSpider(SourceSpider):
         results = page_from_document(document).results
         if len(results) >= PAGE_SIZE:
             self.logger.warning("a search gave %d materials, Kodik's most; there may be more", len(results))
-        self._report_drift(document)
+        self.report_drift(drift(document))
         yield from items_from_results(results, utc_now())
 
     def judge(self, response: Response) -> Verdict:
@@ -297,7 +286,7 @@ class KodikSpider(SourceSpider):
         if response.status == 429:
             return verdict_by_status(response.status)
         if 300 <= response.status < 400:
-            return Verdict(Action.GIVE_UP, "moved", _moved_message(response), "KODIK_BASE_URL")
+            return moved(response, CARD)
         try:
             document = json_body(response)
             if isinstance(document, dict) and "error" in document:
@@ -307,11 +296,8 @@ class KodikSpider(SourceSpider):
                 return ACCEPT
         except ResponseError as error:
             if response.status == 200:
-                return _trouble(error)
-        if response.status == 404:
-            message = "status 404: this is not Kodik's API"
-            return Verdict(Action.GIVE_UP, "status_404", message, "KODIK_BASE_URL")
-        return verdict_by_status(response.status)
+                return unreadable(error)
+        return wrong_address(CARD) if response.status == 404 else verdict_by_status(response.status)
 
 
 def _listed_since(walk: Walk, listed: ListPage) -> int | None:
@@ -332,24 +318,7 @@ def _judge_error(text: str) -> Verdict:
     return Verdict(Action.GIVE_UP, "refused", f"Kodik says: {text[:200]}")
 
 
-def _trouble(error: ResponseError) -> Verdict:
-    kind = "not_json" if str(error).startswith("not JSON") else "wrong_shape"
-    return Verdict(Action.RETRY, kind, str(error), is_upstream_trouble=True)
-
-
-def _moved_message(response: Response) -> str:
-    location = (response.headers.get("Location") or b"").decode("latin-1")
-    return f"Kodik redirects to {urlsplit(location).hostname}; the token goes to the configured host only"
-
-
 def _positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise ArgumentError(f"max_pages={text}: a whole number from 1 is wanted")
     return int(text)
-
-
-def _ids(text: str) -> list[str]:
-    try:
-        return list(dict.fromkeys(normalize_shikimori_id(part) for part in text.split(",") if part.strip()))
-    except ValueError as error:
-        raise ArgumentError(f"shikimori_ids: {error}") from None

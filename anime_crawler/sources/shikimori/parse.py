@@ -10,8 +10,17 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, parse_json, set_aside, shape_of
-from anime_crawler.items import AiringStatus, Anime, Item, Kind, Rejected
+from anime_crawler.base_spiders import (
+    RecordError,
+    ResponseError,
+    checked,
+    explain,
+    mapped,
+    parse_json,
+    set_aside,
+    shape_of,
+)
+from anime_crawler.items import ADULT_MATURITIES, AiringStatus, Anime, Item, Kind, Rejected
 from anime_crawler.normalize.bbcode import normalize_description
 from anime_crawler.normalize.date import full_date, partial_date, season_of
 from anime_crawler.normalize.text import normalize_line, unique
@@ -39,7 +48,6 @@ KINDS = {kind.value: kind for kind in Kind}
 """Shikimori's words for kinds are ours."""
 GENRE_FIELDS = {"genre": "genres", "anime": "genres", "theme": "themes", "demographic": "demographics"}
 """A kind of genre that we do not know becomes a tag."""
-ADULT_RATINGS = frozenset({"r_plus", "rx"})
 ADULT_GENRES = frozenset({"hentai", "хентай"})
 FORMER_HOST = re.compile(r"(?:[a-z]+\.)?(?:shikimori\.(?:org|one|me|io)|shiki\.one)")
 OLDEST_NEXT_EPISODE = timedelta(days=1)
@@ -65,8 +73,7 @@ def _item(record: Any, fetched_at: datetime) -> Anime | Rejected:
     try:
         return _anime(record, fetched_at)
     except (RecordError, ValidationError) as error:
-        reason = explain(error) if isinstance(error, ValidationError) else str(error)
-        return rejected(record, reason, fetched_at)
+        return rejected(record, explain(error), fetched_at)
 
 
 def _anime(record: Any, fetched_at: datetime) -> Anime:
@@ -196,7 +203,7 @@ def _genres(genres: list[Genre]) -> dict[str, tuple[str, ...]]:
 def _is_adult(maturity: str | None, genres: dict[str, tuple[str, ...]]) -> bool | None:
     if any(name.casefold() in ADULT_GENRES for names in genres.values() for name in names):
         return True
-    return maturity in ADULT_RATINGS if maturity else None
+    return maturity in ADULT_MATURITIES if maturity else None
 
 
 def _aired(total: int | None, aired: int | None, status: AiringStatus | None) -> int | None:
@@ -226,10 +233,7 @@ def _partial(date: IncompleteDate | None, path: str) -> str | None:
 
 def _unfilled(text: str | None, path: str) -> str | None:
     """REST's date without the parts that it may have invented: 1 January says only the year, 1901 nothing."""
-    try:
-        date = full_date(text)
-    except ValueError:
-        raise RecordError(f"{path}: not a date") from None
+    date = checked(full_date, text, f"{path}: not a date")
     if date is None or int(date[:4]) == UNKNOWN_YEAR:
         return None
     if date.endswith("-01-01"):
@@ -238,10 +242,7 @@ def _unfilled(text: str | None, path: str) -> str | None:
 
 
 def _score(text: str | None) -> float | None:
-    try:
-        return float(text or 0) or None
-    except ValueError:
-        raise RecordError("score: not a number") from None
+    return checked(float, text or 0, "score: not a number") or None
 
 
 def site_url(url: str | None) -> str | None:

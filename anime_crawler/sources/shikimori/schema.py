@@ -8,18 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field
 
-from anime_crawler.base_spiders import Drift, ResponseError, count_unknown, count_vanished, explain, shape_of
+from anime_crawler.base_spiders import Drift, Words, count_unknown, count_vanished, envelope
 
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 """A number of episodes or minutes."""
-
-
-class Words(BaseModel):
-    """Base: unknown fields are counted by `drift`, not here; ids are strings in GraphQL and numbers in REST."""
-
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True)
 
 
 class IncompleteDate(Words):
@@ -150,12 +144,7 @@ def answer_from_document(document: Any) -> Answer:
     Raises:
         ResponseError: the document is something else. The message says what.
     """
-    if not isinstance(document, dict):
-        raise ResponseError(f"an object with data was expected, there was {shape_of(document)}")
-    try:
-        return Answer.model_validate(document)
-    except ValidationError as error:
-        raise ResponseError(f"not a GraphQL answer: {explain(error)}") from None
+    return envelope(Answer, document, "a GraphQL answer")
 
 
 def messages(document: Any) -> list[str]:

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from scrapy import Request
@@ -17,17 +16,23 @@ from twisted.python.failure import Failure
 from anime_crawler.base_spiders import (
     ACCEPT,
     Action,
-    ArgumentError,
-    GivenUp,
     ResponseError,
     SourceSpider,
     Verdict,
+    at_most_one,
+    chosen,
     json_body,
+    kind_of,
+    moved,
+    parts_of,
+    request_of,
+    unreadable,
     verdict_by_status,
+    wrong_address,
 )
 from anime_crawler.items import Absent, Anime, Checkpoint, Rejected, utc_now
 from anime_crawler.normalize.date import utc_stamp
-from anime_crawler.normalize.ids import normalize_shikimori_id
+from anime_crawler.normalize.ids import PREFIXED, normalize_shikimori_id
 from anime_crawler.sources.shikimori import CARD
 from anime_crawler.sources.shikimori.parse import items_from_animes, rejected
 from anime_crawler.sources.shikimori.schema import answer_from_document, drift, is_exception, messages
@@ -79,9 +84,10 @@ class ShikimoriSpider(SourceSpider):
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
         super().__init__(name, **kwargs)
-        if self.args.get("mode", "incremental") != "incremental" or len(self.args) > 1:
-            raise ArgumentError("either ids=1,5,6 or mode=incremental is wanted, or neither")
-        self.ids = _ids(self.args["ids"]) if "ids" in self.args else []
+        chosen(self.args, "mode", "incremental")
+        at_most_one(self.args, "mode", "ids")
+        ids = parts_of(self.args, "ids", PREFIXED.pattern, "1,5,z20")
+        self.ids = list(dict.fromkeys(map(normalize_shikimori_id, ids)))
         self._in_flight: set[str] = set()
         self._settled: deque[str] = deque(maxlen=5 * BATCH)
         """Ids answered last: their items may not be stored yet, so that the catalogue still wants them."""
@@ -93,8 +99,7 @@ class ShikimoriSpider(SourceSpider):
         self._asked = 0
 
     async def start(self) -> AsyncIterator[Any]:
-        assert self.crawler.engine is not None
-        if getattr(self.crawler.engine.scheduler, "resumed", False):
+        if self.is_resumed:
             return
         if self.ids:
             for first in range(0, len(self.ids), BATCH):
@@ -172,7 +177,7 @@ class ShikimoriSpider(SourceSpider):
         """A batch: what it says of each title, and which ones Shikimori does not know."""
         now, document = utc_now(), json_body(response)
         animes = answer_from_document(document).data.animes
-        self._report_drift(animes)
+        self.report_drift(drift(animes))
         wrong, told = messages(document), set()
         for item in items_from_animes(animes, now):
             if item.source_id in ids and item.source_id not in told:
@@ -192,13 +197,13 @@ class ShikimoriSpider(SourceSpider):
 
     def titles_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
         """Errback of batches."""
-        request: Request = failure.request  # type: ignore[attr-defined]
-        kwargs, error = request.cb_kwargs, failure.value
-        if isinstance(error, GivenUp) and error.verdict.kind == "unresolvable":
+        request, kind = request_of(failure), kind_of(failure)
+        kwargs = request.cb_kwargs
+        if kind == "unresolvable":
             yield from self._narrow(kwargs["ids"], kwargs["level"], kwargs["is_split"], request.meta)
             return
         self._in_flight.difference_update(kwargs["ids"])
-        if isinstance(error, GivenUp) and request.meta.get("derived") and not self._is_last_try:
+        if kind and request.meta.get("derived") and not self._is_last_try:
             self._put_off.update(kwargs["ids"])
             self._rests_until = time.monotonic() + REST_S
             return
@@ -243,7 +248,7 @@ class ShikimoriSpider(SourceSpider):
             ids = [str(a["id"]) for a in animes if isinstance(a, dict) and str(a.get("id", "")).isdigit()]
             yield from [self._titles_request(ids, is_split=True)] if ids else []
         else:
-            self._report_drift(animes)
+            self.report_drift(drift(animes))
             yield from items_from_animes(animes, utc_now())
         updates = sorted(filter(None, map(_updated_at, animes)))
         top = top or (updates[-1] if updates else None)
@@ -255,34 +260,26 @@ class ShikimoriSpider(SourceSpider):
 
     def changes_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
         """Errback of pages: a page with a bad title is asked for with less, at last for its ids alone."""
-        request: Request = failure.request  # type: ignore[attr-defined]
-        kwargs, error = request.cb_kwargs, failure.value
+        kwargs = request_of(failure).cb_kwargs
         less = {"full": "lean", "lean": "bare"}.get(kwargs["level"])
-        if less and isinstance(error, GivenUp) and error.verdict.kind == "unresolvable":
+        if less and kind_of(failure) == "unresolvable":
             yield self._changes_request(kwargs["page"], kwargs["top"], kwargs["stored"], less)
         else:
             yield from self.failed(failure)
-
-    def _report_drift(self, animes: list[Any]) -> None:
-        for (path, change), count in drift(animes).items():
-            self.run.drift(path, change, count)
 
     def judge(self, response: Response) -> Verdict:
         """GraphQL says 200 for a wrong query and 500 for one bad title; a page of HTML is the guard in front."""
         if response.status == 429:
             return verdict_by_status(response.status)
         if 300 <= response.status < 400:
-            return Verdict(Action.GIVE_UP, "moved", _moved_message(response), "SHIKIMORI_BASE_URL")
+            return moved(response, CARD)
         try:
             document = json_body(response)
         except ResponseError as error:
             return _judge_no_json(response, error)
         if is_exception(document):
             return Verdict(Action.GIVE_UP, "unresolvable", "; ".join(messages(document)))
-        if response.status == 404:
-            message = "status 404: this is not Shikimori's API"
-            return Verdict(Action.GIVE_UP, "status_404", message, "SHIKIMORI_BASE_URL")
-        return _judge_document(document) if response.status == 200 else verdict_by_status(response.status)
+        return _judge_document(document) if response.status == 200 else _judge_status(response.status)
 
 
 def _judge_document(document: Any) -> Verdict:
@@ -292,7 +289,7 @@ def _judge_document(document: Any) -> Verdict:
         wrong = messages(document)
         if wrong:
             return Verdict(Action.GIVE_UP, "query_refused", f"Shikimori refuses the query: {'; '.join(wrong)}")
-        return Verdict(Action.RETRY, "wrong_shape", str(error), is_upstream_trouble=True)
+        return unreadable(error)
     return ACCEPT
 
 
@@ -301,28 +298,12 @@ def _judge_no_json(response: Response, error: ResponseError) -> Verdict:
     if response.status in (200, 403) and (b"ddos-guard" in response.body[:5000].lower() or b"ddos-guard" in server):
         message = "DDoS-Guard answers with a page instead of the API; it wants us to wait"
         return Verdict(Action.RETRY, "challenge", message, is_upstream_trouble=True)
-    if response.status == 200:
-        return Verdict(Action.RETRY, "not_json", str(error), is_upstream_trouble=True)
-    if response.status == 404:
-        message = "status 404: this is not Shikimori's API"
-        return Verdict(Action.GIVE_UP, "status_404", message, "SHIKIMORI_BASE_URL")
-    return verdict_by_status(response.status)
+    return unreadable(error) if response.status == 200 else _judge_status(response.status)
 
 
-def _moved_message(response: Response) -> str:
-    location = (response.headers.get("Location") or b"").decode("latin-1")
-    return f"Shikimori has moved to {urlsplit(location).hostname}; a redirected query would arrive without its body"
+def _judge_status(status: int) -> Verdict:
+    return wrong_address(CARD) if status == 404 else verdict_by_status(status)
 
 
 def _updated_at(anime: Any) -> str | None:
     return utc_stamp(anime.get("updatedAt")) if isinstance(anime, dict) else None
-
-
-def _ids(text: str) -> list[str]:
-    try:
-        found = list(dict.fromkeys(normalize_shikimori_id(part) for part in text.split(",") if part.strip()))
-    except ValueError as error:
-        raise ArgumentError(f"ids: {error}") from None
-    if not found:
-        raise ArgumentError("ids: at least one id is wanted, like 1,5,z20")
-    return found
