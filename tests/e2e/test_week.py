@@ -28,14 +28,14 @@ MOST = {
     "jikan": 5,  # what is on the air, what is announced, what ended, what began, what is new: a page of each
     "anilist": 2,  # a page of what changed, and one of next week's airings
     "kitsu": 3,  # the end of the list, what is unfinished, and what was so a day ago
-    "animeschedule": 20,  # three timetables of four weeks, and some anime that begin, end or are late
+    "animeschedule": 15,  # three timetables of four weeks, and an anime or two that begin, end or are late
     "anisearch": 4,  # the index from its newest down to what is known, and each new anime
     "anime_planet": 3,  # the listing's first page, and each new anime
     "anidb": 3,  # the dump, and each new anime of which another source gives its id
 }
 """Requests in a day of a world of 150 titles, of which 5 % are unfinished. A further source states its own number."""
-WEEKLY = {"anisearch": 20, "anidb": 20}
-"""More on the seventh day: each unfinished anime is looked at again after a week."""
+WEEKLY = {"anisearch": 10, "anidb": 10}
+"""More on the seventh day: each unfinished anime, of which there are some eight, is looked at again after a week."""
 SEES_WHAT_AIRS = ("animeschedule",)
 """Its timetables tell of no other new titles; they come with the next mode=full."""
 
