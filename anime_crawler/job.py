@@ -26,12 +26,14 @@ from anime_crawler.catalogue.details import Asker, wanted_details
 from anime_crawler.catalogue.wanted import wanted
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import Progress, RunReport
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.frontier.patient import PatientStore
+from anime_crawler.frontier.worker import Worker
+from anime_crawler.politeness.budget import BudgetStorage
 
 logger = logging.getLogger(__name__)
 
 BUDGETS = Path("var/politeness.sqlite")
-"""Requests sent, shared by every process that works in this directory."""
+"""Requests sent, shared by every process that works in this directory; with REDIS_URL they are in Redis."""
 
 
 class Exit(IntEnum):
@@ -50,7 +52,7 @@ class Job:
     """State that the parts of one run share. Everything durable is in the catalogue; this dies with the process."""
 
     def __init__(
-        self, config: Config, catalogue: Catalogue, budgets: Budgets, run_id: int, run_key: str, is_new: bool
+        self, config: Config, catalogue: Catalogue, budgets: BudgetStorage, run_id: int, run_key: str, is_new: bool
     ) -> None:
         self.config = config
         self.catalogue = catalogue
@@ -67,6 +69,28 @@ class Job:
         self.crawlers: list[Crawler] = []
         self._stops: list[asyncio.Future[None]] = []
         self.running: set[str] = set()
+        self.worker: Worker | None = None
+        """This process among others that share the crawl (REDIS_URL); ``None``: it is alone."""
+        self._has_refused = False
+
+    def lease_valid(self) -> bool:
+        """Whether what this process is at is still its own, as far as it knows without asking."""
+        return self.worker is None or self.worker.lease_valid()
+
+    async def may_store(self) -> bool:
+        """Whether what is in flight is still this process's; see `Worker.may_store`."""
+        return self.worker is None or await self.worker.may_store()
+
+    async def worker_is_ready(self) -> bool:
+        """See `Worker.ready`."""
+        return self.worker is None or await self.worker.ready()
+
+    def refuse_request(self, spider: str, where: str) -> None:
+        """What stood in the frontier where a request should be is none."""
+        self._has_refused = True
+        message = f"something in Redis is no request; it was not used, and is kept in {where}"
+        self.report.problem(spider, "refused_request", message)
+        logger.error("%s: %s", spider, message)
 
     def attach(self, spider: SourceSpider) -> None:
         """Give the spider its run and its upstream's address."""
@@ -103,7 +127,7 @@ class Job:
             return Exit.UPSTREAM
         if backend_pending:
             return Exit.BACKEND
-        return Exit.SET_ASIDE if dead_letters else Exit.DONE
+        return Exit.SET_ASIDE if dead_letters or self._has_refused else Exit.DONE
 
 
 async def stop_crawler(crawler: Crawler) -> None:
@@ -141,6 +165,18 @@ class SpiderRun:
         return await self._job.catalogue.read(lambda conn: runs.load_checkpoint(conn, self._spider.card.name))
 
     async def wanted(self, limit: int, exclude: frozenset[str]) -> list[str]:
+        if self._claims is None:
+            return await self._wanted(limit, exclude)
+        taken = self._claims.claimed_elsewhere() if await self._job.worker_is_ready() else None
+        if taken is None:
+            return []
+        claimed = self._claims.claim(await self._wanted(limit, exclude.union(taken)))
+        if len(claimed) < limit and self.more_may_come():  # a later batch will be full: fewer requests
+            self._claims.give_back(claimed)
+            return []
+        return claimed
+
+    async def _wanted(self, limit: int, exclude: frozenset[str]) -> list[str]:
         card, now, read = self._spider.card, datetime.now(UTC), self._job.catalogue.read
         if card.name == self._spider.settings["IDENTITY_SOURCE"]:
             return await read(lambda conn: wanted(conn, self.id, now, limit, exclude))
@@ -149,7 +185,21 @@ class SpiderRun:
         return await read(lambda conn: wanted_details(conn, asker, self.id, now, limit, exclude))
 
     def more_may_come(self) -> bool:
-        return not self._job.stopping and bool(self._job.running - {self._spider.name})
+        if self._job.stopping:
+            return False
+        if self._job.running - {self._spider.name}:
+            return True
+        # What other workers ask for is theirs until it is stored, and ours again should they die.
+        return self._claims is not None and self._claims.claimed_elsewhere() != []
+
+    @property
+    def _claims(self) -> PatientStore | None:
+        """Where the companions of several workers tell each other which ids they ask for."""
+        worker = self._job.worker
+        if worker is None or worker.crew.spider == self._spider.name:
+            return None
+        store: PatientStore = self._spider.crawler.engine.scheduler.queue.store  # type: ignore[union-attr]
+        return store
 
     def progress(self, done: int, total: int | None) -> None:
         self._job.report.progress[self._spider.card.name] = Progress(done, total)

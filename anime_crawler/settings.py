@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import pkgutil
 
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 from anime_crawler import __version__, sources
+from anime_crawler.frontier.redis import PREFIX as FRONTIER
 
 BOT_NAME = "anime_crawler"
 # One entry per source package, not the parent: a bad import in one source then costs that source only.
@@ -30,6 +34,20 @@ REMOTE_CONTROL_ENABLED = False  # Scrapy 2.19 opens an "execute Python" port on 
 
 # --- frontier and politeness --------------------------------------------------------------------
 SCHEDULER = "anime_crawler.frontier.scheduler.FrontierScheduler"
+# With REDIS_URL the scheduler is frontier.shared.SharedScheduler; these are scrapy-redis' settings for it.
+SCHEDULER_QUEUE_CLASS = "anime_crawler.frontier.shared.LeaseQueue"
+SCHEDULER_QUEUE_KEY = f"{FRONTIER}%(spider)s"
+DUPEFILTER_CLASS = "anime_crawler.frontier.shared.SeenFilter"
+SCHEDULER_PERSIST = True  # a worker that leaves takes nothing away from the others
+REDIS_PARAMS = {
+    "socket_timeout": 2,  # seconds; a Redis nearby answers within a millisecond, and the event loop waits for it
+    "socket_connect_timeout": 2,
+    "retry": Retry(NoBackoff(), 0),  # a call whose answer was lost must not be made twice behind our back
+    "retry_on_timeout": False,
+    "client_name": "anime_crawler",
+}
+WORKER_LEASE_S = 30  # how long after its last sign of life a worker's requests are its own: four signs
+WORKER_PATIENCE_S = 600  # how long a worker waits for a Redis that is away before its run ends with exit code 3
 CONCURRENT_REQUESTS = 4  # bounds the loss of a kill, the time to stop, and memory
 CONCURRENT_REQUESTS_PER_DOMAIN = 4
 DOWNLOAD_DELAY = 0.001  # never 0: Scrapy does not hold a slot's concurrency then

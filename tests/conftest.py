@@ -94,16 +94,21 @@ def postgres_url(new_postgres_url: Callable[[], str]) -> str:
     return new_postgres_url()
 
 
-@pytest.fixture
-def redis_url() -> str:
-    """Address of an empty database of the session's private Redis server; each test process has its own."""
+@pytest.fixture(scope="session")
+def redis_database() -> str:
+    """Address of a database of the session's private Redis server; each test process has its own."""
     directory = Path(os.environ[SERVICES])
     with FileLock(directory / "redis.lock"):
         server = start_redis(directory / "redis.json")
-    url = server.url(int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
-    with redis.Redis.from_url(url) as client:
+    return server.url(int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
+
+
+@pytest.fixture
+def redis_url(redis_database: str) -> str:
+    """The same, empty."""
+    with redis.Redis.from_url(redis_database) as client:
         client.flushdb()
-    return url
+    return redis_database
 
 
 @pytest.fixture(scope="session")

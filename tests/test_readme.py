@@ -77,7 +77,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def settings(clone: Path) -> Iterator[dict[str, str]]:
+def settings(clone: Path, redis_database: str) -> Iterator[dict[str, str]]:
     """The environment of a user whose upstreams and backend are a sandbox."""
     with running_sandbox(titles=20, limits="off") as sandbox:
         yield clean_environment(
@@ -90,6 +90,7 @@ def settings(clone: Path) -> Iterator[dict[str, str]]:
                 "DATABASE_URL": "sqlite:///var/anime.db",
                 "KODIK_LIMITS": "off",
                 "SHIKIMORI_LIMITS": "off",
+                "TEST_REDIS": redis_database,
                 "PYTHONPATH": str(clone),  # its package, not the checkout's: `record` writes into it
             }
         )
@@ -97,6 +98,7 @@ def settings(clone: Path) -> Iterator[dict[str, str]]:
 
 def run(block: str, clone: Path, environment: dict[str, str]) -> str:
     """What the block prints; it must end with 0."""
+    block = block.replace("redis://localhost:6379/1", environment.get("TEST_REDIS", ""))
     done = subprocess.run(
         ["bash", "-c", PRELUDE + block], cwd=clone, env=environment, capture_output=True, text=True, timeout=240
     )

@@ -9,8 +9,9 @@ from functools import partial
 import orjson
 from sqlalchemy import Connection
 
+from anime_crawler.backend.claims import Claims
 from anime_crawler.backend.payloads import AnimePost, EpisodeEntry, Refused
-from anime_crawler.catalogue import dead_letters, outbox
+from anime_crawler.catalogue import claims, dead_letters, outbox
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.sql import iso
 from anime_crawler.extensions.report import RunReport
@@ -22,10 +23,15 @@ def now() -> str:
 
 
 class Books:
-    """Writes to the catalogue on behalf of the importer; each call is committed when it returns."""
+    """Writes to the catalogue on behalf of the importer; each call is committed when it returns.
 
-    def __init__(self, catalogue: Catalogue, run_id: int, report: RunReport) -> None:
+    Raises:
+        ClaimsLostError: from every method; nothing was written.
+    """
+
+    def __init__(self, catalogue: Catalogue, run_id: int, report: RunReport, ours: Claims) -> None:
         self.catalogue = catalogue
+        self._ours = ours
         self.report = report
         self._run_id = run_id
 
@@ -70,10 +76,11 @@ class Books:
 
     async def _write(self, fn: Callable[[Connection], object]) -> None:
         # Lost in a power cut, it is found out again: the same POST is repeated and changes nothing
-        await self.catalogue.write(fn, durable=False)
+        await self.catalogue.write(self._ours.guarded(fn), durable=False)
 
 
 def _finish(conn: Connection, title_id: str, version: int, obsolete: Sequence[tuple[str, str, str]]) -> None:
     outbox.mark_delivered(conn, [(title_id, version)])
+    claims.release(conn, [title_id])
     for kind, key, checksum in obsolete:
         outbox.clear_dead_letter(conn, kind, key, checksum)

@@ -8,10 +8,12 @@ Lane ── anime, one at a time ──▶ WorkQueue ──▶ CONCURRENCY Worke
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from anime_crawler.backend.books import Books
+from anime_crawler.backend.claims import Claims, ClaimsLostError
 from anime_crawler.backend.client import BackendClient
 from anime_crawler.backend.episodes import EpisodeDelivery
 from anime_crawler.backend.errors import DeliveryStoppedError
@@ -27,8 +29,10 @@ from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.budget import BudgetStorage
 from anime_crawler.politeness.limits import Limits
+
+logger = logging.getLogger(__name__)
 
 STOP_GRACE_S = 1.5
 """Time for POSTs in flight to end when the run is stopped; what is cut off then is in doubt, and sent again later."""
@@ -87,12 +91,12 @@ class Importer:
         run_id: int,
         report: RunReport,
         source_priority: Sequence[str],
-        budgets: Budgets,
+        budgets: BudgetStorage,
     ) -> None:
         self._catalogue = catalogue
         self._config = config
         self._report = report
-        self._books = Books(catalogue, run_id, report)
+        self._run_id = run_id
         self._source_priority = source_priority
         self._budgets = budgets
 
@@ -112,6 +116,16 @@ class Importer:
         Raises:
             CatalogueError: a receipt could not be written; nothing was sent after that.
         """
+        while True:
+            stopped = await self._run_once(more_may_come, ready_only, stopping)
+            if not isinstance(stopped, ClaimsLostError):
+                return await self._result(stopped)
+            logger.warning("the delivery begins anew: this process was %s", stopped.reason)
+
+    async def _run_once(
+        self, more_may_come: Callable[[], bool], ready_only: Callable[[], bool], stopping: Callable[[], bool]
+    ) -> DeliveryStoppedError | None:
+        """Why it was stopped; ``None``: it was not."""
         config = self._config
         assert config.backend_base_url and config.internal_token  # Config has checked it
         gate = Gate(config, self._report, more_may_come, stopping)
@@ -121,9 +135,17 @@ class Importer:
         async with BackendClient(
             config.backend_base_url, token, config.concurrency, config.http_timeout_seconds
         ) as client:
-            sender = Sender(client, gate, config, self._report, self._budgets)
-            await self._deliver(sender, more_may_come, ready_only)
-        return await self._result(gate.stopped)
+            claims = Claims(self._catalogue, max(client.timeouts_s.values()))
+            await claims.begin()
+            sender = Sender(client, gate, config, self._report, self._budgets, claims)
+            try:
+                await self._deliver(sender, more_may_come, ready_only)
+                claims.check()
+            except ClaimsLostError as error:
+                return error
+            finally:
+                await claims.end()
+        return gate.stopped
 
     async def plan(self) -> PlannedPosts:
         """What `run` would send now if every POST succeeded."""
@@ -144,14 +166,18 @@ class Importer:
 
     async def _deliver(self, sender: Sender, more_may_come: Callable[[], bool], ready_only: Callable[[], bool]) -> None:
         queue = WorkQueue(most_titles=2 * self._config.concurrency + TITLES_PER_LOAD)
-        ledger = Ledger(self._catalogue)
-        lane = Lane(sender, queue, self._books, self._config, self._source_priority)
+        claims = sender.claims
+        ledger = Ledger(self._catalogue, claims)
+        books = Books(self._catalogue, self._run_id, self._report, claims)
+        lane = Lane(sender, queue, books, self._config, self._source_priority)
         self._report.progress["backend"] = lane.progress
-        episodes = EpisodeDelivery(sender, queue, self._books)
-        failures = PlayerFailures(sender, queue, self._books, ledger)
-        shop = Workshop(sender, queue, self._books, ledger, episodes, failures, lane.finish)
+        episodes = EpisodeDelivery(sender, queue, books)
+        failures = PlayerFailures(sender, queue, books, ledger)
+        shop = Workshop(sender, queue, books, ledger, episodes, failures, lane.finish)
         tasks = {asyncio.ensure_future(Worker(shop).work()) for _ in range(self._config.concurrency)}
         tasks.add(asyncio.ensure_future(self._find_work(lane, more_may_come, ready_only)))
+        if claims.are_shared:
+            tasks.add(asyncio.ensure_future(claims.keep()))
         try:
             await _until_one_ends(tasks, sender.gate)
         finally:

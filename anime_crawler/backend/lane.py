@@ -17,6 +17,7 @@ from anime_crawler.backend.payloads import AnimePost, Refused, posts_for
 from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.work import TitleWork, WorkQueue
 from anime_crawler.catalogue import outbox
+from anime_crawler.catalogue.claims import LANE
 from anime_crawler.catalogue.outbox import TitleState
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import Progress
@@ -42,13 +43,14 @@ class Lane:
         self, sender: Sender, queue: WorkQueue, books: Books, config: Config, source_priority: Sequence[str]
     ) -> None:
         self._sender = sender
+        self._claims = sender.claims
         self._queue = queue
         self._books = books
         self._config = config
         self._source_priority = source_priority
         self._again: deque[str] = deque()
         self._failures: dict[str, tuple[int, float]] = {}  # title -> rounds failed, not before (monotonic)
-        self._conflicts: set[str] = set()
+        self._waits_for_others = False
         self.progress = Progress(0, None)
         self.wake = asyncio.Event()
         """Set when it is worth while to look for titles, or for the end, at once."""
@@ -56,28 +58,31 @@ class Lane:
     async def run_pass(self, ready_only: bool) -> int:
         """Take up every title that can be; how many that were."""
         taken = after_seq = 0
+        self._waits_for_others = await self._claims.others() > 0
         pending = await self._books.catalogue.read(outbox.count_pending)
         self.progress.total = self.progress.done + pending
         while True:
             batch = await self._titles(after_seq, ready_only)
             taken += await self._take_up([title_id for title_id, _ in batch])
-            if len(batch) < TITLES_PER_QUERY:
+            if len(batch) < TITLES_PER_QUERY or self._waits_for_others:
                 return taken
             after_seq = batch[-1][1]
 
     @property
     def is_idle(self) -> bool:
-        """Nothing under way and nothing that may yet be tried again."""
+        """Nothing under way, here or at others who may die, and nothing that may yet be tried again."""
         may_return = any(rounds < ROUNDS for rounds, _ in self._failures.values())
-        return not (self._queue.titles or self._again or may_return)
+        return not (self._queue.titles or self._again or may_return or self._waits_for_others)
 
     async def finish(self, work: TitleWork) -> None:
         """The title has no POST under way any more: it is delivered, begins anew, or is tried again later."""
         title_id = work.title_id
         if work.forget:
             await self._books.forget(work.forget)
+            await self._claims.release(title_id)
             self._again.append(title_id)
         elif work.has_failed:
+            await self._claims.release(title_id)
             self._failures[title_id] = self._failed_once_more(work)
         else:
             await self._books.finished(title_id, work.state.version, work.posts.obsolete)
@@ -105,11 +110,21 @@ class Lane:
         free = deque(title_id for title_id in title_ids if self._is_free(title_id))
         taken = 0
         while free or self._again:
+            while self._queue.is_full:
+                await self._sender.rest(POLL_S / 10)
             source = self._again or free
-            some = [source.popleft() for _ in range(min(len(source), TITLES_PER_LOAD))]
-            for state in await self._load([title_id for title_id in some if title_id not in self._queue.titles]):
+            some = [source[i] for i in range(min(len(source), TITLES_PER_LOAD))]
+            ours = await self._claims.take([title_id for title_id in some if title_id not in self._queue.titles])
+            if ours is None:
+                # Another one sends anime. Who is next is seen anew afterwards: it may die and leave earlier ones.
+                self._waits_for_others = True
+                return taken
+            for _ in some:
+                source.popleft()
+            for state in await self._load(ours):
                 await self._start(state)
                 taken += 1
+            await self._claims.release(LANE)
         return taken
 
     async def _load(self, title_ids: list[str]) -> list[TitleState]:
@@ -122,8 +137,6 @@ class Lane:
         return rounds < ROUNDS and time.monotonic() >= not_before
 
     async def _start(self, state: TitleState) -> None:
-        while self._queue.is_full:
-            await self._sender.rest(POLL_S / 10)
         work = TitleWork(state, posts_for(state, self._config, self._source_priority))
         self._queue.titles[state.title_id] = work
         await self._books.set_aside(state.title_id, work.posts.refused)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
+from anime_crawler.backend.claims import Claims
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.outbox import SentPlayer, record_players
 
@@ -13,8 +14,9 @@ from anime_crawler.catalogue.outbox import SentPlayer, record_players
 class Ledger:
     """Gathers rows while a commit is under way and writes them with the next: one statement for all workers."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, ours: Claims) -> None:
         self._catalogue = catalogue
+        self._ours = ours
         self._rows: list[SentPlayer] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._writer: asyncio.Task[None] | None = None
@@ -49,7 +51,8 @@ class Ledger:
 
     async def _commit(self, rows: list[SentPlayer]) -> Exception | None:
         try:
-            await self._catalogue.write(partial(record_players, players=rows), durable=False)
+            record = self._ours.guarded(partial(record_players, players=rows))
+            await self._catalogue.write(record, durable=False)
         except Exception as error:  # whatever it is, it belongs to those who wait
             return error
         return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
 
+from anime_crawler.backend.claims import Claims
 from anime_crawler.backend.client import Answer, BackendClient, Kind, retry_after_s
 from anime_crawler.backend.errors import (
     STOP_SETTINGS,
@@ -25,7 +26,7 @@ from anime_crawler.backend.gate import POLL_S, Gate
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.failure import Failure, log_failure
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.budget import BudgetStorage
 from anime_crawler.politeness.limits import Limits, with_rate
 
 logger = logging.getLogger(__name__)
@@ -52,11 +53,21 @@ class Sender:
     """Use as ``async with sender:`` around what belongs to one POST; inside, `send` it once.
 
     Args:
-        budgets: where POSTs are counted when BACKEND_LIMITS or RATE_LIMIT_RPS state a limit.
+        budgets: where POSTs are counted when BACKEND_LIMITS or RATE_LIMIT_RPS state a limit, and pauses kept that the
+            backend asked for: all importers obey them.
     """
 
-    def __init__(self, client: BackendClient, gate: Gate, config: Config, report: RunReport, budgets: Budgets) -> None:
+    def __init__(
+        self,
+        client: BackendClient,
+        gate: Gate,
+        config: Config,
+        report: RunReport,
+        budgets: BudgetStorage,
+        claims: Claims,
+    ) -> None:
         self._client = client
+        self.claims = claims
         self.gate = gate
         self._config = config
         self._report = report
@@ -74,8 +85,7 @@ class Sender:
         await self._free.acquire()
         try:
             await self.gate.enter()
-            if self._limits.windows:
-                await self._wait_for_budget()
+            await self._wait_for_budget()
         except BaseException:
             self._free.release()
             raise
@@ -90,9 +100,11 @@ class Sender:
             self._free.release()
 
     async def _wait_for_budget(self) -> None:
-        while wait := self._budgets.reserve("backend", self._limits):
+        place = ""
+        while wait := self._budgets.reserve("backend", self._limits, place):
+            place = wait.place
             self._report.waiting["backend"] = wait.reason
-            await self.rest(wait.seconds)
+            await self.rest(wait.pause_s)
         self._report.waiting.pop("backend", None)
 
     def new_trace_id(self) -> str:
@@ -117,7 +129,11 @@ class Sender:
             key: for the log.
             attempt: how often it was sent before.
             digest: of its content, as idempotency key.
+
+        Raises:
+            ClaimsLostError: it was not sent; or it was, and others deal with it now as with one in doubt.
         """
+        self.claims.check()
         self._report.count("backend", "posts")
         self._report.count("backend", "requests")
         if attempt:
@@ -129,6 +145,7 @@ class Sender:
         except NoAnswerError as error:
             answer, outcome, reason = None, error.outcome, str(error)
         self._tell_gate(outcome, key, reason, answer)
+        self.claims.check()
         reply = Reply(outcome, trace_id, reason, self._delay_s(kind, outcome, attempt))
         if outcome is not Outcome.DELIVERED:
             self._log(kind, key, attempt, trace_id, reply, answer)

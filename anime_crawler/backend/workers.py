@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from anime_crawler.backend.books import Books, now
+from anime_crawler.backend.claims import ClaimsLostError
 from anime_crawler.backend.client import Kind
 from anime_crawler.backend.episodes import EpisodeDelivery
 from anime_crawler.backend.errors import DeliveryStoppedError, Outcome
@@ -66,6 +67,8 @@ class Worker:
         try:
             while True:
                 await self._step()
+        except ClaimsLostError:
+            self._receipt = None  # the title is another one's now, and what it knows of the player is newer
         except DeliveryStoppedError:
             return
         finally:

@@ -69,7 +69,8 @@ class Catalogue:
         with errors_explained(engine.url):
             conn = engine.connect()
             if dry_run:
-                conn.execution_options(writes=True).begin()
+                # It lasts as long as the run: on PostgreSQL, where it need not, it keeps no other writer waiting.
+                conn.execution_options(writes=conn.dialect.name == "sqlite").begin()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         catalogue = cls(conn, asyncio.get_running_loop(), dry_run)
         catalogue._thread.start()

@@ -18,6 +18,13 @@ from anime_crawler.catalogue.migrations import migrate
 BUSY_TIMEOUT_S = 30
 """How long one process waits for another's write. The longest transaction, a page of items, takes milliseconds."""
 
+WRITER_LOCK = 0x616E696D6501
+"""PostgreSQL's name for "one process writes", as one does in SQLite."""
+
+IDLE_WRITER_S = 20
+"""A writer that is paused, or whose machine is gone, in the midst of a transaction is ended by the server after this
+time: nobody else could write. The longest pause of a living one, a busy interpreter, is some hundred milliseconds."""
+
 DAMAGED = ("malformed", "not a database", "file is encrypted")
 """How SQLite words a damaged file."""
 
@@ -59,6 +66,8 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
     if where.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)
+    else:
+        event.listen(engine, "begin", _begin_postgres)
     with errors_explained(where), engine.connect() as conn:
         migrate(conn)
     return engine
@@ -149,3 +158,14 @@ def _begin(conn: Connection) -> None:
         conn.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
         conn.info["synchronous"] = synchronous
     conn.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
+
+
+def _begin_postgres(conn: Connection) -> None:
+    """One writer at a time: then no two can wait for each other, and what was read holds until it is written."""
+    options = conn.get_execution_options()
+    if options.get("writes"):
+        commit = "on" if options.get("durable", True) else "off"  # off: a power cut may take the last 0.6 s
+        conn.exec_driver_sql(
+            f"SELECT set_config('idle_in_transaction_session_timeout', '{IDLE_WRITER_S}s', true), "
+            f"set_config('synchronous_commit', '{commit}', true), pg_advisory_xact_lock({WRITER_LOCK})"
+        )

@@ -12,8 +12,9 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, Select, Table, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, delete, func, or_, select, text, update
 
+from anime_crawler.catalogue import claims
 from anime_crawler.catalogue.sql import Upsert, as_json, fetch, packed, packed_ids, rows_of, upsert_rows
 from anime_crawler.catalogue.tables import (
     anime,
@@ -76,13 +77,16 @@ _PENDING = title.c.version > title.c.delivered_version
 
 
 def titles_to_deliver(conn: Connection, limit: int, after_seq: int = 0, *, ready_only: bool) -> list[tuple[str, int]]:
-    """(title id, seq) of titles with something to deliver, in the order of their first sight.
+    """(title id, seq) of titles with something to deliver, in the order of their first sight;
+    without those that another importer is at work on.
 
     Args:
         ready_only: end before the first title that still waits for the identity source's answer. The backend makes
             addresses in the order of arrival, so no title may overtake another, whenever the process was killed.
     """
     query = select(title).where(_PENDING, title.c.seq > after_seq).order_by(title.c.seq).limit(limit)
+    if claims.are_shared(conn):
+        query = query.where(text(f"title_id NOT IN ({claims.OTHERS})"))
     found = []
     for row in conn.execute(query):
         if ready_only and (row.metadata_in is None or row.changed_in > row.metadata_in):
@@ -227,9 +231,8 @@ def mark_delivered(conn: Connection, titles: Iterable[tuple[str, int]]) -> None:
     Args:
         titles: (title id, version that was delivered), at least one.
     """
-    statement = (
-        update(title).where(title.c.title_id == bindparam("id")).values(delivered_version=bindparam("delivered"))
-    )
+    is_news = (title.c.title_id == bindparam("id")) & (title.c.delivered_version < bindparam("delivered"))
+    statement = update(title).where(is_news).values(delivered_version=bindparam("delivered"))
     conn.execute(statement, [{"id": title_id, "delivered": version} for title_id, version in titles])
 
 

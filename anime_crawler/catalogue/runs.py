@@ -13,7 +13,9 @@ from anime_crawler.catalogue.tables import checkpoint, dead_letter, release, run
 from anime_crawler.items import Checkpoint, utc_now
 
 
-def begin_run(conn: Connection, spider: str, arguments: Mapping[str, str], mode: str) -> tuple[int, bool]:
+def begin_run(
+    conn: Connection, spider: str, arguments: Mapping[str, str], mode: str, *, joins: bool = False
+) -> tuple[int, bool]:
     """A new run, or the interrupted one that had the same arguments, when nothing was crawled since.
 
     Run numbers say what came after what: a run that went on under a lower number than another's would hide changes.
@@ -22,12 +24,14 @@ def begin_run(conn: Connection, spider: str, arguments: Mapping[str, str], mode:
         spider: name of the main spider, or the command.
         arguments: the spider's arguments, ``-a name=value``.
         mode: what the spider does, for people.
+        joins: other workers are at it, so that it is to be continued whatever was crawled since.
 
     Returns:
         Its number, and whether it is new.
     """
     text = _text(arguments)
-    newest = select(func.max(run.c.id)).where((run.c.spider == spider) | (run.c.spider != "deliver")).scalar_subquery()
+    others = run.c.spider == spider if joins else (run.c.spider == spider) | (run.c.spider != "deliver")
+    newest = select(func.max(run.c.id)).where(others).scalar_subquery()
     same = (run.c.spider == spider) & (run.c.arguments == text) & (run.c.state == "running")
     continued = conn.execute(
         update(run).where(same, run.c.id == newest).values(starts=run.c.starts + 1).returning(run.c.id)

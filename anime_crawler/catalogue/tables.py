@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text, text
 
 metadata = MetaData()
 
@@ -269,6 +269,14 @@ delivered_player = Table(
     Column("trace_id", Text, nullable=False),
     PrimaryKeyConstraint("title_id", "number", "url"),
     sqlite_with_rowid=False,
+)
+
+claim = Table(
+    "claim",
+    metadata,
+    Column("title_id", Text, primary_key=True, comment="empty: the right to send anime, which one importer has"),
+    Column("owner", Integer, nullable=False, comment="PostgreSQL's process id of the importer's session"),
+    Column("until", Float, nullable=False, comment="Unix time by the database's clock"),
 )
 
 dead_letter = Table(

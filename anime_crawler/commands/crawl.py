@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,12 +31,14 @@ from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.heartbeat import Heartbeat
 from anime_crawler.extensions.progress import ProgressDisplay
 from anime_crawler.extensions.summary import print_summary, write_report
-from anime_crawler.frontier.store import FrontierError, JobDirHeld
+from anime_crawler.frontier.store import FrontierError
 from anime_crawler.job import BUDGETS, Exit, Job, drift_counts
 from anime_crawler.pipelines.feed import end_if_feed_failed
 from anime_crawler.politeness import secrets
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.budget import BudgetError
+from anime_crawler.politeness.budget_storages import open_budgets
 from anime_crawler.politeness.chromium import browser_settings
+from anime_crawler.shared_run import crew_of, group_of, leave, turn_to_deliver, use_redis, working
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +54,14 @@ class Command(ScrapyCrawl):
             self.exitcode = self._run_spider(args[0], opts.spargs)
         except KeyboardInterrupt:
             self.exitcode = Exit.INTERRUPTED
+        except BudgetError as error:
+            self.exitcode = complain(error, error.exit_code)
         except (ConfigError, ArgumentError, CatalogueError) as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
-        except (LockHeld, JobDirHeld) as error:
+        except LockHeld as error:
             self.exitcode = complain(error, Exit.LOCKED)
         except FrontierError as error:
-            self.exitcode = complain(error, Exit.CONFIGURATION)
+            self.exitcode = complain(error, error.exit_code)
 
     def _run_spider(self, name: str, arguments: dict[str, str]) -> int:
         assert self.crawler_process is not None and self.settings is not None
@@ -72,9 +76,13 @@ class Command(ScrapyCrawl):
         secrets.install(config)
         quiet_libraries(self.settings["LOG_LEVEL"])
         spare_the_garbage_collector()
+        # What a dry run sees is rolled back, so that it has nothing to share.
+        group = None if self.settings.getbool("DRY_RUN") else group_of(config, name, arguments)
         with ExitStack() as locks:
-            for lock in [*(f"crawl-{n}" for n in names), "deliver"]:
-                locks.enter_context(catalogue_lock(config.database_url, lock))
+            for lock in names:
+                locks.enter_context(catalogue_lock(config.database_url, f"crawl-{lock}", group))
+            if not group:
+                locks.enter_context(catalogue_lock(config.database_url, "deliver"))
             main = MainJob(self, config, spiders, arguments, browser)
             return run_in_reactor(self.crawler_process, main.run)
 
@@ -108,22 +116,27 @@ class MainJob:
         self.arguments = arguments
         self.browser = browser
         self.dry_run = command.settings.getbool("DRY_RUN")
+        self.is_shared = bool(config.redis_url) and not self.dry_run
 
     async def run(self) -> int:
         """The exit code, once everything has ended."""
         catalogue = await Catalogue.open(self.config.database_url, dry_run=self.dry_run)
         try:
-            job = await self._begin(catalogue)
+            crew = crew_of(self.config, self.settings, self.spiders[0].name) if self.is_shared else None
+            job = await self._begin(catalogue, joins=bool(crew and crew.others()))
             with watch_signals(job), Heartbeat(job.report):
-                return await self._crawl_and_deliver(job)
+                async with working(crew, job, self.settings) if crew else nullcontext():
+                    return await self._crawl_and_deliver(job)
         finally:
             await catalogue.close()
 
-    async def _begin(self, catalogue: Catalogue) -> Job:
+    async def _begin(self, catalogue: Catalogue, joins: bool) -> Job:
         name, mode = self.spiders[0].name, self.arguments.get("mode", "")
-        run_id, is_new = await catalogue.write(lambda conn: runs.begin_run(conn, name, self.arguments, mode))
+        run_id, is_new = await catalogue.write(
+            lambda conn: runs.begin_run(conn, name, self.arguments, mode, joins=joins)
+        )
         run_key = await catalogue.read(lambda conn: runs.run_key(conn, run_id))
-        return Job(self.config, catalogue, Budgets(BUDGETS), run_id, run_key, is_new)
+        return Job(self.config, catalogue, open_budgets(self.config, BUDGETS), run_id, run_key, is_new)
 
     async def _crawl_and_deliver(self, job: Job) -> int:
         with ProgressDisplay(job, self.spiders):
@@ -142,6 +155,9 @@ class MainJob:
             return await delivery, False
         except CatalogueError:
             raise
+        except BudgetError as error:
+            job.fatal(str(error), error.exit_code)
+            return None, True
         except Exception as error:
             logger.exception("the delivery broke off")
             job.report.problem("backend", "bug", f"the delivery broke off: {error!r}; see the log")
@@ -159,6 +175,8 @@ class MainJob:
         arguments = self.arguments if name == self.spiders[0].name else {}
         began = time.monotonic()
         try:
+            if job.stopping:  # it would not hear of that any more
+                return
             await crawler.crawl_async(**arguments)
             end_if_feed_failed(crawler)
             if crawler.stats.get_value("spider_exceptions/count") or crawler.stats.get_value("log_count/CRITICAL"):
@@ -179,6 +197,8 @@ class MainJob:
             settings.set("FEEDS", {}, priority="cmdline")  # two crawlers would overwrite each other's file
             if jobdir := settings.get("JOBDIR"):
                 settings.set("JOBDIR", str(Path(jobdir) / spider.name), priority="cmdline")
+        if self.is_shared:
+            use_redis(settings, self.config)
         crawler = Crawler(spider, settings)
         crawler.job = job  # type: ignore[attr-defined]
         return crawler
@@ -186,6 +206,12 @@ class MainJob:
     async def _deliver(self, job: Job) -> DeliveryResult | None:
         if not self.config.backend_base_url or self.dry_run:
             return None
+        if not job.worker:
+            return await self._deliver_all(job)
+        async with turn_to_deliver(self.config, job) as is_ours:
+            return await self._deliver_all(job) if is_ours else None
+
+    async def _deliver_all(self, job: Job) -> DeliveryResult:
         importer = self._importer(job)
         companions = {spider.name for spider in self.spiders[1:]}
         return await importer.run(
@@ -200,18 +226,21 @@ class MainJob:
 
     async def _finish(self, job: Job, result: DeliveryResult | None, is_broken: bool) -> int:
         """Write the run's end and its report; print what a person wants to know."""
+        worker = {"worker": job.worker.crew.me} if job.worker else {}
+        is_last = leave(job) if job.worker else True
+        is_over = is_last and job.is_complete
         if job.failed:
             print_summary(job.report, None, None)
             return job.fatal_code or Exit.CONFIGURATION
         if self.dry_run and self.config.backend_base_url:
             plan = await self._importer(job).plan()
             print("DRY RUN, nothing was sent or kept. A real run would send:", plan, sep="\n")
-        if job.is_complete:
+        if is_over:
             await job.catalogue.write(lambda conn: dead_letters.clear_answered(conn, job.run_id))
         letters = await job.catalogue.read(dead_letters.count_open)
         code = int(job.exit_code(letters, is_broken or bool(result and result.pending)))
-        report = {"run": job.run_id, "exit_code": code, "dead_letters": letters, **job.report.as_dict()}
-        await job.catalogue.write(lambda conn: self._record_end(conn, job, code, report))
+        report = {"run": job.run_id, "exit_code": code, "dead_letters": letters, **worker, **job.report.as_dict()}
+        await job.catalogue.write(lambda conn: self._record_end(conn, job, code, report, is_last))
         try:
             write_report(report)
         except OSError as error:
@@ -222,9 +251,10 @@ class MainJob:
             logger.info("run report: %s", json.dumps(report, ensure_ascii=False))
         return code
 
-    def _record_end(self, conn: Any, job: Job, code: int, report: dict[str, Any]) -> None:
+    def _record_end(self, conn: Any, job: Job, code: int, report: dict[str, Any], is_last: bool) -> None:
         add_drift(conn, job.run_id, drift_counts(job.report))
-        runs.finish_run(conn, job.run_id, code, report, finished=job.is_complete)
+        if is_last:
+            runs.finish_run(conn, job.run_id, code, report, finished=job.is_complete)
 
 
 def quiet_libraries(level: str) -> None:

@@ -14,7 +14,7 @@ from scrapy.utils.log import configure_logging
 from anime_crawler.backend.importer import DeliveryResult, Importer
 from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
-from anime_crawler.catalogue.lock import LockHeld, catalogue_lock
+from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.catalogue.titles import raise_all_versions
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
@@ -22,7 +22,8 @@ from anime_crawler.extensions.report import RunReport
 from anime_crawler.extensions.summary import print_summary, write_report
 from anime_crawler.job import BUDGETS, Exit
 from anime_crawler.politeness import secrets
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.budget import BudgetError
+from anime_crawler.politeness.budget_storages import open_budgets
 
 
 class Command(ScrapyCommand):
@@ -53,8 +54,10 @@ class Command(ScrapyCommand):
                 )
             secrets.install(config)
             configure_logging(self.settings)
-            with catalogue_lock(config.database_url, "deliver"):
+            with delivery_lock(config.database_url):
                 self.exitcode = uvloop.run(deliver(config, self.settings, opts.recheck))
+        except BudgetError as error:
+            self.exitcode = complain(error, error.exit_code)
         except (ConfigError, CatalogueError) as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
         except LockHeld as error:
@@ -70,7 +73,7 @@ async def deliver(config: Config, settings: BaseSettings, recheck: bool) -> int:
         run_id, _ = await catalogue.write(lambda conn: runs.begin_run(conn, "deliver", {}, "deliver"))
         if recheck:
             await catalogue.write(raise_all_versions)
-        budgets = Budgets(BUDGETS)
+        budgets = open_budgets(config, BUDGETS)
         importer = Importer(catalogue, config, run_id, report, settings.getlist("SOURCE_PRIORITY"), budgets)
         if dry_run:
             print("DRY RUN, nothing was sent. A real run would send:", await importer.plan(), sep="\n")

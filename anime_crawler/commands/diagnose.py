@@ -6,7 +6,6 @@ import argparse
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,12 +15,13 @@ from scrapy.exceptions import UsageError
 from scrapy.settings import BaseSettings
 
 from anime_crawler import __version__
-from anime_crawler.base_spiders import SourceCard
+from anime_crawler.base_spiders import SourceCard, SourceSpider
 from anime_crawler.commands import complain, config_from, source_spiders
 from anime_crawler.commands.probes import Finding, check_backend, check_catalogue, check_source, cleaner
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.job import Exit
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.job import BUDGETS, Exit
+from anime_crawler.politeness.budget import BudgetError
+from anime_crawler.politeness.budget_storages import open_budgets
 
 
 class Command(ScrapyCommand):
@@ -64,18 +64,23 @@ class Command(ScrapyCommand):
 
 def check_all(config: Config, settings: BaseSettings, names: Iterable[str]) -> list[Finding]:
     """One finding per service: the catalogue, each source of `names`, the backend; safe to print."""
-    user_agent, budgets, spiders = (
-        settings["USER_AGENT"],
-        Budgets(Path("var/politeness.sqlite")),
-        source_spiders(settings),
-    )
-    findings = [
-        check_catalogue(config),
-        *(check_source(spiders[name], config, user_agent, budgets) for name in names),
-        check_backend(config),
-    ]
+    spiders = source_spiders(settings)
+    sources = check_sources([spiders[name] for name in names], config, settings["USER_AGENT"])
+    findings = [check_catalogue(config), *sources, check_backend(config)]
     clean = cleaner(config)
     return [replace(f, you_see=clean(f.you_see), what_happened=clean(f.what_happened)) for f in findings]
+
+
+def check_sources(spiders: Iterable[type[SourceSpider]], config: Config, user_agent: str) -> list[Finding]:
+    """One finding per source, and one for Redis where the budgets are there: without them nothing is asked."""
+    address = config.shown("redis_url") or str(BUDGETS)
+    try:
+        budgets = open_budgets(config, BUDGETS)
+    except BudgetError as error:
+        do = "start it, or set REDIS_URL" if config.redis_url else "see what is said of the file"
+        return [Finding("budgets", address, str(error), "no source was asked", do, Exit(error.exit_code))]
+    shared = [Finding("budgets", address, "opened", "fine")] if config.redis_url else []
+    return shared + [check_source(spider, config, user_agent, budgets) for spider in spiders]
 
 
 def in_use(config: Config, settings: BaseSettings) -> list[str]:

@@ -17,7 +17,7 @@ from anime_crawler.base_spiders import Action, SourceCard, SourceSpider
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.config import Config
 from anime_crawler.job import Exit
-from anime_crawler.politeness.budget import Budgets, Wait
+from anime_crawler.politeness.budget import BudgetStorage, Wait
 from anime_crawler.politeness.limits import limits_of
 from anime_crawler.politeness.secrets import MaskingFactory, secrets_of
 
@@ -111,7 +111,7 @@ def missing_secret(card: SourceCard, config: Config) -> str | None:
     return None
 
 
-def check_source(spider: type[SourceSpider], config: Config, user_agent: str, budgets: Budgets) -> Finding:
+def check_source(spider: type[SourceSpider], config: Config, user_agent: str, budgets: BudgetStorage) -> Finding:
     """Ask the source's probe within its limits; its spider judges the answer, as it does in a crawl."""
     card = spider.card
     address = address_of(card, config)
@@ -140,12 +140,14 @@ def check_source(spider: type[SourceSpider], config: Config, user_agent: str, bu
     return Finding(card.title, address, answer.seen, f"{verdict.kind}: {verdict.message}", do, Exit.UPSTREAM)
 
 
-def wait_for_budget(card: SourceCard, config: Config, budgets: Budgets) -> Wait | None:
+def wait_for_budget(card: SourceCard, config: Config, budgets: BudgetStorage) -> Wait | None:
     """``None``: one request is paid for, after a wait if need be. Else why it would take too long."""
-    while wait := budgets.reserve(card.name, limits_of(config, card)):
+    place = ""
+    while wait := budgets.reserve(card.name, limits_of(config, card), place):
         if wait.seconds > LONGEST_WAIT_S:
             return wait
-        time.sleep(wait.seconds)
+        place = wait.place
+        time.sleep(wait.pause_s)
     return None
 
 

@@ -18,8 +18,9 @@ from anime_crawler.base_spiders import SourceCard, SourceSpider
 from anime_crawler.commands import complain, config_from, source_spiders
 from anime_crawler.commands.probes import Answer, NoAnswerError, call, missing_secret, source_request, wait_for_budget
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.job import Exit
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.job import BUDGETS, Exit
+from anime_crawler.politeness.budget import BudgetError
+from anime_crawler.politeness.budget_storages import open_budgets
 
 
 class Command(ScrapyCommand):
@@ -46,6 +47,8 @@ class Command(ScrapyCommand):
         try:
             config = config_from(self.settings)
             self.exitcode = record(spiders[args[0]], opts.case, config, self.settings["USER_AGENT"])
+        except BudgetError as error:
+            self.exitcode = complain(error, error.exit_code)
         except ConfigError as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
         except NoAnswerError as error:
@@ -66,7 +69,7 @@ def record(spider: type[SourceSpider], case: str, config: Config, user_agent: st
     folder = Path(str(files(spider.__module__.rpartition(".")[0]))) / "samples" / case
     if folder.exists():
         raise ConfigError(f"there is a sample {case} of {card.title} already: {folder}")
-    wait = wait_for_budget(card, config, Budgets(Path("var/politeness.sqlite")))
+    wait = wait_for_budget(card, config, open_budgets(config, BUDGETS))
     if wait:
         raise NoAnswerError(f"{card.title} was not asked because of {wait.reason}; run again in {wait.seconds:.0f} s")
     method, url, arguments = source_request(card, config, user_agent)

@@ -20,7 +20,8 @@ from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.metrics import metrics_text
 from anime_crawler.job import BUDGETS
-from anime_crawler.politeness.budget import Budgets, Wait
+from anime_crawler.politeness.budget import BudgetError, BudgetStorage, Wait
+from anime_crawler.politeness.budget_storages import open_budgets
 from anime_crawler.politeness.limits import limits_of
 
 
@@ -44,6 +45,9 @@ class Command(ScrapyCommand):
         try:
             config = config_from(self.settings)
             status = asyncio.run(self._status(config))
+        except BudgetError as error:
+            self.exitcode = complain(error, error.exit_code)
+            return
         except (ConfigError, CatalogueError) as error:
             self.exitcode = complain(error, 2)
             return
@@ -63,10 +67,10 @@ class Command(ScrapyCommand):
         return {**status, **self._politeness(config)}
 
     def _politeness(self, config: Config) -> dict[str, Any]:
-        """Requests in each window of each upstream's limits, by all processes of this machine, and who rests."""
+        """Requests in each window of each upstream's limits, by all who share the budgets, and who rests."""
         assert self.settings is not None
         loader = SpiderLoader.from_settings(self.settings)
-        budgets = Budgets(BUDGETS)
+        budgets = open_budgets(config, BUDGETS)
         cards = [cast("type[SourceSpider]", loader.load(name)).card for name in loader.list()]
         return {
             "budgets": {card.name: budgets.used(card.name, limits_of(config, card)) for card in cards},
@@ -74,7 +78,7 @@ class Command(ScrapyCommand):
         }
 
 
-def _pause(budgets: Budgets, config: Config, card: SourceCard) -> Wait | None:
+def _pause(budgets: BudgetStorage, config: Config, card: SourceCard) -> Wait | None:
     """Why the upstream is not asked for hours: a penalty, a ban, or a quota that is used up."""
     return budgets.resting(card.name) or budgets.exhausted(card.name, limits_of(config, card))
 
@@ -99,7 +103,7 @@ def show(status: dict[str, Any], has_backend: bool) -> None:
         ("Resting: not asked until then", status["resting"]),
         ("Budgets used", [_budget(name, used) for name, used in status["budgets"].items()]),
     ):
-        console.print(_table(heading, rows) if rows else f"{heading}: none")
+        console.print(table(heading, rows) if rows else f"{heading}: none")
 
 
 def _run(row: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +120,8 @@ def _watermark(row: dict[str, Any]) -> dict[str, Any]:
     return {"spider": row["spider"], "up to": state.get("watermark"), "complete": state.get("complete")}
 
 
-def _table(heading: str, rows: list[dict[str, Any]]) -> Table:
+def table(heading: str, rows: list[dict[str, Any]]) -> Table:
+    """Rows with the keys of the first as columns."""
     table = Table(*rows[0], title=heading, title_justify="left")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))

@@ -53,7 +53,8 @@ def _requests(report: RunReport) -> Table:
 
 
 def write_report(run: dict[str, Any]) -> None:
-    """Keep the run report as ``var/reports/run-<number>.json``; the catalogue has it too."""
-    path = Path("var/reports") / f"run-{run['run']}.json"
+    """Keep the run report as ``var/reports/run-<number>.json``, that of one of several workers with its name too."""
+    worker = f"-{run['worker']}" if "worker" in run else ""
+    path = Path("var/reports") / f"run-{run['run']}{worker}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(run, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

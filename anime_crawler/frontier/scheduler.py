@@ -24,21 +24,18 @@ from anime_crawler.frontier.store import FrontierError, Lease, Store
 
 logger = logging.getLogger(__name__)
 
-FATAL_EXIT_CODE = 2  # a job directory that cannot be used is a matter of configuration
-
 
 class FrontierScheduler(BaseScheduler):
     """``SCHEDULER``. Keeps requests in ``JOBDIR``, else in memory.
 
-    What `meta` says: ``derived`` requests can be had again from the catalogue and live in memory only; ``unfinished``
-    ones, when the engine removes them, stay pending for the next process of the run.
+    What `meta` says: ``derived`` requests, with the anime ids that they ask for, can be had again from the catalogue
+    and live in memory only; ``unfinished`` ones, when the engine removes them, stay pending for the next process of
+    the run.
     """
 
     def __init__(self, crawler: Crawler) -> None:
-        directory = job_dir(crawler.settings)
         self._crawler = crawler
         self._job: Any = getattr(crawler, "job", None)
-        self._durable: Store = SqliteStore(Path(directory) if directory else None)
         self._derived: Store = SqliteStore()
         self._held: dict[int, tuple[Store, Lease, Request]] = {}
         # One more than are downloaded at once: the next page is fetched while this one is stored. A kill costs what is
@@ -55,6 +52,7 @@ class FrontierScheduler(BaseScheduler):
     def open(self, spider: Spider) -> None:
         """Raises: FrontierError, JobDirHeld."""
         self._spider = spider
+        self._durable = self._durable_store()
         self._hook_removal()
         # Of one run and one address: requests for an address that was wrong would be refused for ever after a fix.
         generation = f"{self._job.run_key} {getattr(spider, 'base_url', '')}" if self._job else "0"
@@ -62,6 +60,10 @@ class FrontierScheduler(BaseScheduler):
         self._derived.open(generation)
         self._crawler.signals.connect(self._keep, signals.spider_error)
         self._crawler.signals.connect(self._keep, signals.item_error)
+
+    def _durable_store(self) -> Store:
+        directory = job_dir(self._crawler.settings)
+        return SqliteStore(Path(directory) if directory else None)
 
     def close(self, reason: str) -> None:
         try:
@@ -72,10 +74,12 @@ class FrontierScheduler(BaseScheduler):
             self._derived.close()
 
     def has_pending_requests(self) -> bool:
-        return not self._failed and self._durable.pending() + self._derived.pending() > 0
+        if self._failed:
+            return False
+        return self._durable.pending() + self._derived.pending() + self._durable.leased_elsewhere() > 0
 
     def enqueue_request(self, request: Request) -> bool:
-        store = self._derived if request.meta.get("derived") else self._durable
+        store = self._derived if self._is_derived(request) else self._durable
         fingerprint = None if request.dont_filter else self._crawler.request_fingerprinter.fingerprint(request)
         slot = self._crawler.engine.downloader.get_slot_key(request)
         try:
@@ -83,6 +87,9 @@ class FrontierScheduler(BaseScheduler):
         except FrontierError as error:
             self._fail(error)
             return False
+
+    def _is_derived(self, request: Request) -> bool:
+        return bool(request.meta.get("derived"))
 
     def next_request(self) -> Request | None:
         if self._failed or len(self._held) >= self._most_held:
@@ -95,12 +102,19 @@ class FrontierScheduler(BaseScheduler):
             return None
 
     def _lease(self, store: Store, active: dict[str, int]) -> Request | None:
-        lease = store.pop(active)
-        if lease is None:
-            return None
-        request = request_from_json(lease.data, self._spider)
-        self._held[id(request)] = (store, lease, request)  # the request too, so that its id is not used again
-        return request
+        while lease := store.pop(active):
+            try:
+                request = request_from_json(lease.data, self._spider)
+            except FrontierError as error:
+                self._unreadable(store, lease, error)
+                continue
+            self._held[id(request)] = (store, lease, request)  # the request too, so that its id is not used again
+            return request
+        return None
+
+    def _unreadable(self, store: Store, lease: Lease, error: FrontierError) -> None:
+        """A job directory is ours alone: what is wrong in it is damage."""
+        raise error
 
     def _hook_removal(self) -> None:
         slot: Any = getattr(self._crawler.engine, "_slot", None)
@@ -121,12 +135,13 @@ class FrontierScheduler(BaseScheduler):
 
     def _removed(self, request: Request) -> None:
         store, lease, _ = self._held.pop(id(request), (None, None, None))
-        if store is None or lease is None or request.meta.get("unfinished"):
-            return
-        if self._failed or (self._job and self._job.failed):
+        if store is None or lease is None or self._failed or (self._job and self._job.failed):
             return
         try:
-            store.ack(lease)
+            if not request.meta.get("unfinished"):
+                store.ack(lease)
+            elif not (self._job and self._job.stopping):  # else it is pending again when this process has left
+                store.keep(lease)
         except FrontierError as error:
             self._fail(error)
 
@@ -141,7 +156,7 @@ class FrontierScheduler(BaseScheduler):
             return
         self._failed = True
         if self._job:
-            self._job.fatal(str(error), FATAL_EXIT_CODE)
+            self._job.fatal(str(error), error.exit_code)
             return
         logger.error(str(error))
         self._closing = asyncio.ensure_future(self._crawler.engine.close_spider_async(reason="frontier_failed"))

@@ -82,8 +82,14 @@ class SqliteStore:
         with self._explained():
             self._db.execute("DELETE FROM request WHERE id = ?", (lease.id,))
 
+    def keep(self, lease: Lease) -> None:
+        """It is leased until another owner opens the store."""
+
     def pending(self) -> int:
         return self._pending.total()
+
+    def leased_elsewhere(self) -> int:
+        return 0  # it has one owner at a time
 
     def unfinished(self) -> int:
         with self._explained():

@@ -10,16 +10,32 @@ from typing import Protocol
 class FrontierError(Exception):
     """The frontier cannot be opened, read or written; the message says which file it is and what to do."""
 
+    exit_code = 2  # a job directory that cannot be used is a matter of configuration
+
 
 class JobDirHeld(FrontierError):  # noqa: N818  it is no fault: the other run is well
-    """Another process uses the job directory."""
+    """Another process uses the job directory, or another run the Redis."""
+
+    exit_code = 5
+
+
+class FrontierAway(FrontierError):  # noqa: N818  named for what its caller does: wait, then try again
+    """Redis cannot be used just now; nothing is lost, and later the same call may succeed."""
+
+    exit_code = 3
+
+
+class LeaseLost(FrontierError):  # noqa: N818  it is no fault of this process: it was away for too long
+    """Others have taken over what this worker had leased: it may neither ack nor add nor store."""
+
+    exit_code = 3
 
 
 @dataclass(frozen=True)
 class Lease:
     """One request handed out, until it is acked or its owner is gone."""
 
-    id: int
+    id: int | str
     data: bytes
 
 
@@ -27,7 +43,7 @@ class Store(Protocol):
     """Every method is durable against the death of the process when it returns. All raise `FrontierError`."""
 
     def open(self, generation: str) -> int:
-        """Become the owner; leases of dead owners become pending.
+        """Become an owner; leases of dead owners become pending.
 
         What belongs to another generation is removed first. Where nothing is pending the fingerprints are removed
         too, or a walk that must begin anew would find its first request already seen.
@@ -53,11 +69,17 @@ class Store(Protocol):
     def ack(self, lease: Lease) -> None:
         """The request is done for good."""
 
+    def keep(self, lease: Lease) -> None:
+        """The request was given up by this process of the run; it is pending for the next."""
+
     def pending(self) -> int:
         """How many requests `pop` can still give."""
 
+    def leased_elsewhere(self) -> int:
+        """How many requests other owners work at: more may come of them."""
+
     def unfinished(self) -> int:
-        """How many requests are pending or leased."""
+        """How many requests are pending, leased or kept."""
 
     def clear(self) -> None:
         """Forget everything."""

@@ -45,8 +45,8 @@ class CataloguePipeline:
 
     async def process_item(self, item: Any) -> Any:
         if not await self._stored(item):
-            # Quietly: the job has said once why it ends, and acks nothing any more.
-            raise DropItem("not stored: the catalogue failed", log_level="DEBUG")
+            # Quietly: the job has said once why, and acks nothing of it.
+            raise DropItem("not stored: the catalogue failed, or other workers took over", log_level="DEBUG")
         if isinstance(item, Checkpoint | Absent | Rejected):
             if isinstance(item, Rejected):
                 log_failure(logger, _failure(item))
@@ -78,7 +78,7 @@ class CataloguePipeline:
             await asyncio.sleep(0)
 
     async def _store(self, items: Sequence[Storable]) -> bool:
-        if self._job.failed:
+        if self._job.failed or not await self._job.may_store():
             return False
         config = self._job.config
         store = partial(

@@ -21,6 +21,8 @@ from anime_crawler.politeness.robots import ROBOTS
 from anime_crawler.politeness.upstream import PART, POLL_S
 from anime_crawler.politeness.visit import Visit
 
+FATAL_EXIT_CODE = 2  # a Chromium that does not start is a matter of configuration
+
 
 class BrowserDownloadHandler(SecretDownloadHandler):
     """Gives pages as they are once their scripts have run; everything else as it came."""
@@ -86,7 +88,7 @@ class BrowserDownloadHandler(SecretDownloadHandler):
             return self._upstream.stopped(request)
         if "BrowserType.launch" in error.message:
             message = f"Chromium cannot be started; see CHROMIUM_PATH. {error.message.splitlines()[0]}"
-            return self._upstream.fatal(request, message)
+            return self._upstream.fatal(request, message, FATAL_EXIT_CODE)
         return NotShown(error.message.splitlines()[0])
 
     async def _part(self, request: Request) -> Response:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from anime_crawler.config import ConfigError
 from anime_crawler.politeness.clock import SharedClock, SystemClock
@@ -21,6 +21,7 @@ LONGEST_WAIT_S = 3600.0  # an hour's window is waited for; a day's quota ends th
 BREAKER_THRESHOLD = 5  # failures in a row: fewer happen when one worker of the upstream restarts
 FIRST_REST_S = 30.0  # long enough for a restart of the upstream
 LONGEST_REST_S = 300.0  # with doubling: 5 requests and 4 probes in the first ten minutes of an outage
+ASK_AGAIN_S = 1.0  # who stands in line moves up when those ahead give up or die
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS sent (upstream TEXT NOT NULL, at REAL NOT NULL);
@@ -37,7 +38,10 @@ SCHEMA = """
 
 
 class BudgetError(ConfigError):
-    """The file of budgets cannot be opened, read or written. Without it no limit would hold, so nothing is sent."""
+    """The budgets cannot be opened, read or written. Without them no limit would hold, so nothing is sent."""
+
+    exit_code = 2
+    """A file that cannot be written is a matter of configuration."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,60 @@ class Wait:
 
     seconds: float
     """After this time ask again; others may have been faster."""
-    cause: Literal["limit", "penalty", "breaker"]
+    cause: Literal["limit", "penalty", "breaker", "outage"]
     reason: str
     """For people: ``limit 30/min``."""
+    place: str = ""
+    """Where those who wait stand in line: the place in it. Ask again with it every `ASK_AGAIN_S`, or lose it."""
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds until the next time of asking."""
+        return min(self.seconds, ASK_AGAIN_S) if self.place else self.seconds
+
+
+class BudgetStorage(Protocol):
+    """Who may send what, when; shared by all who use the same storage. Every call is one step.
+
+    Raises:
+        BudgetError: from every method.
+    """
+
+    def reserve(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
+        """``None``: send now, it is counted. Else nothing is counted, and how long to wait before asking again.
+
+        Nothing is reserved ahead, so that a process that dies while waiting takes nothing with it.
+
+        Args:
+            place: of the `Wait` that the last time of asking gave.
+        """
+        ...
+
+    def penalize(self, upstream: str, seconds: float, why: str) -> None:
+        """Let nobody ask the upstream for this long; a longer penalty that holds already stays."""
+        ...
+
+    def troubled(self, upstream: str) -> None:
+        """The upstream failed us once more; the breaker opens at the fifth time in a row."""
+        ...
+
+    def well(self, upstream: str) -> None:
+        """The upstream answered as it should: the breaker closes."""
+        ...
+
+    def used(self, upstream: str, limits: Limits) -> dict[str, int]:
+        """Requests sent in each window that ends now, by window: ``{"5/s": 0, "90/min": 12}``."""
+        ...
+
+    def resting(self, upstream: str) -> Wait | None:
+        """The penalty or ban that holds now, if any."""
+        ...
+
+    def exhausted(self, upstream: str, limits: Limits) -> Wait | None:
+        """The window that has no room for longer than a run waits, a day's quota, if any."""
+        ...
+
+    def close(self) -> None: ...
 
 
 @dataclass
@@ -67,11 +122,7 @@ class _State:
 
 
 class Budgets:
-    """Who may send what, when. Every call is one short transaction.
-
-    Raises:
-        BudgetError: from every method.
-    """
+    """The form for one machine (see `BudgetStorage`). Every call is one short transaction; nobody stands in line."""
 
     def __init__(self, path: Path | str, clock: SystemClock | None = None) -> None:
         self._path = path
@@ -87,11 +138,7 @@ class Budgets:
     def close(self) -> None:
         self._db.close()
 
-    def reserve(self, upstream: str, limits: Limits) -> Wait | None:
-        """``None``: send now, it is counted. Else nothing is counted, and how long to wait before asking again.
-
-        Nothing is reserved ahead, so that a process that dies while waiting takes nothing with it.
-        """
+    def reserve(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
         if not limits.windows and self._is_untroubled(upstream):
             return None
         with self._transaction() as now:
@@ -102,7 +149,6 @@ class Budgets:
             return wait
 
     def penalize(self, upstream: str, seconds: float, why: str) -> None:
-        """Let nobody ask the upstream for this long; a longer penalty that holds already stays."""
         with self._transaction() as now:
             state = self._state(upstream)
             if now + seconds > state.blocked_until:
@@ -110,7 +156,6 @@ class Budgets:
                 self._save(upstream, state)
 
     def troubled(self, upstream: str) -> None:
-        """The upstream failed us once more; the breaker opens at the fifth time in a row."""
         with self._transaction() as now:
             state = self._state(upstream)
             state.troubles += 1
@@ -119,7 +164,6 @@ class Budgets:
             self._save(upstream, state)
 
     def well(self, upstream: str) -> None:
-        """The upstream answered as it should: the breaker closes."""
         with self._explained():
             state = self._state(upstream)
             if state.troubles:
@@ -127,17 +171,14 @@ class Budgets:
                 self._save(upstream, state)
 
     def used(self, upstream: str, limits: Limits) -> dict[str, int]:
-        """Requests sent in each window that ends now, by window: ``{"5/s": 0, "90/min": 12}``."""
         with self._transaction() as now:
             return {str(window): self._count_since(upstream, now - window.seconds) for window in limits.windows}
 
     def resting(self, upstream: str) -> Wait | None:
-        """The penalty or ban that holds now, if any."""
         with self._transaction() as now:
             return _penalty(self._state(upstream), now)
 
     def exhausted(self, upstream: str, limits: Limits) -> Wait | None:
-        """The window that has no room for longer than a run waits, a day's quota, if any."""
         with self._transaction() as now:
             wait = self._full(upstream, limits, now)
         return wait if wait and wait.seconds > LONGEST_WAIT_S else None
@@ -215,10 +256,10 @@ class Budgets:
 def stretched_s(window: Window) -> float:
     """Seconds after which a window is taken to have room again: requests sent apart may arrive closer together.
 
-    Seen at a loopback server on a busy machine: up to 0.1 s in a window of one second; half a second is ample for
-    longer windows.
+    Seen at a loopback server on a busy machine: up to 0.1 s, whatever the window. Where it costs nothing, as in a
+    minute, half a second is left; 95 % of a window of three seconds and more can be used.
     """
-    return window.seconds + min(0.15 * window.seconds, 0.5)
+    return window.seconds + min(0.15 * window.seconds, max(0.15, 0.05 * window.seconds), 0.5)
 
 
 def _penalty(state: _State, now: float) -> Wait | None:

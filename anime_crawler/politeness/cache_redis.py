@@ -13,13 +13,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from redis import exceptions
-from redis.asyncio import Redis
 
 from anime_crawler.politeness.cache_entry import STORED_AT, Key, stored_at
 from anime_crawler.politeness.cache_storage import LEASE_S, CacheError, SourceStats
+from anime_crawler.politeness.redis_client import async_redis_client
 
 PREFIX = "anime_crawler:"  # then the key's family, HTTP or RESULT: both end in "_cache"
-TIMEOUT_S = 2.0  # for each call; a local Redis answers within a millisecond
 AT_A_TIME = 500  # keys in one round trip
 
 # Owned leases only: one that expired may be somebody else's by now.
@@ -36,9 +35,7 @@ class RedisStorage:
     """One connection pool; nothing is sent before the first call."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Any = Redis.from_url(
-            url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, client_name="anime_crawler"
-        )
+        self._redis: Any = async_redis_client(url)
 
     async def get(self, key: Key) -> bytes | None:
         with _explained():

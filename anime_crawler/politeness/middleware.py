@@ -71,14 +71,15 @@ class PolitenessMiddleware:
         await self._upstream.pause(request, min(seconds, longest), f"pause before attempt {attempt_of(request)}")
 
     async def _wait_for_turn(self, request: Request) -> None:
-        while wait := self._upstream.reserve(request):
-            seconds = wait.seconds
+        place = ""
+        while wait := self._upstream.reserve(request, place):
+            place, seconds = wait.place, wait.pause_s
             # No pause that is asked for is longer: a longer penalty is a ban.
-            if seconds > (LONGEST_PENALTY_S if wait.cause == "penalty" else LONGEST_WAIT_S):
+            if wait.seconds > (LONGEST_PENALTY_S if wait.cause == "penalty" else LONGEST_WAIT_S):
                 raise self._upstream.resting(request, wait)
             if wait.cause == "breaker":
                 seconds = min(seconds, self._time_left(request))
-            await self._upstream.pause(request, seconds, wait.reason)
+            await self._upstream.pause(request, seconds, wait.reason, wait.seconds)
             if wait.cause == "breaker":
                 request.meta["spent_s"] = request.meta.get("spent_s", 0.0) + seconds
 

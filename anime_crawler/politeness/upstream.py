@@ -15,7 +15,7 @@ from scrapy.http import Response
 
 from anime_crawler.base_spiders import ACCEPT, OUT_OF_QUOTA, Action, GivenUp, SourceSpider, Verdict
 from anime_crawler.config import Config
-from anime_crawler.politeness.budget import BudgetError, Budgets, Wait
+from anime_crawler.politeness.budget import BudgetError, BudgetStorage, Wait
 from anime_crawler.politeness.limits import limits_of
 
 T = TypeVar("T")
@@ -25,7 +25,6 @@ LONGEST_PENALTY_S = (
     900.0  # an upstream that asks for more is taken to err, and is asked again after a quarter of an hour
 )
 DEADLINE_S = 90.0  # time that one request may fail for, over all its attempts; limits that are waited for do not count
-FATAL_EXIT_CODE = 2  # a budget file that cannot be written is a matter of configuration
 PART = "part_of_page"
 """Request meta: a script, or what a script asks for, of a page that is shown in a browser."""
 
@@ -41,7 +40,7 @@ class Upstream:
         job: Any = crawler.job  # type: ignore[attr-defined]
         self._crawler = crawler
         self._job = job
-        self._budgets: Budgets = job.budgets
+        self._budgets: BudgetStorage = job.budgets
         self.config: Config = job.config
         self.card = crawler.spidercls.card  # type: ignore[attr-defined]
         self.name: str = self.card.name
@@ -85,19 +84,22 @@ class Upstream:
         kind = OUT_OF_QUOTA if wait.cause == "limit" else "resting"
         return GivenUp(Verdict(Action.GIVE_UP, kind, message), attempt_of(request) - 1)
 
-    def fatal(self, request: Request, message: str) -> GivenUp:
+    def fatal(self, request: Request, message: str, exit_code: int) -> GivenUp:
         """End the run, for a person must act; gives the error for the request, which stays pending."""
-        self._job.fatal(message, FATAL_EXIT_CODE)
+        self._job.fatal(message, exit_code)
         return self.stopped(request)
 
-    async def pause(self, request: Request, seconds: float, reason: str) -> None:
+    async def pause(self, request: Request, seconds: float, reason: str, told_s: float | None = None) -> None:
         """Wait, telling people why and until when.
+
+        Args:
+            told_s: how long it will take in all, where that is longer.
 
         Raises:
             GivenUp: the run is being stopped.
         """
         end = time.monotonic() + seconds
-        until = datetime.fromtimestamp(time.time() + seconds).strftime("%H:%M:%S")
+        until = datetime.fromtimestamp(time.time() + (told_s or seconds)).strftime("%H:%M:%S")
         while (left := end - time.monotonic()) > 0:
             if self.is_stopping():
                 self._job.report.waiting.pop(self.name, None)
@@ -114,9 +116,9 @@ class Upstream:
         """Whether the run report says that something went wrong with it."""
         return any(problem["service"] == self.name for problem in self._job.report.problems)
 
-    def reserve(self, request: Request) -> Wait | None:
-        """See `Budgets.reserve`."""
-        return self._safely(request, lambda: self._budgets.reserve(self.name, self._limits))
+    def reserve(self, request: Request, place: str) -> Wait | None:
+        """See `BudgetStorage.reserve`."""
+        return self._safely(request, lambda: self._budgets.reserve(self.name, self._limits, place))
 
     def penalize(self, request: Request, seconds: float, why: str) -> None:
         """Stop asking the upstream for this long, in all processes; a quarter of an hour at most."""
@@ -139,7 +141,7 @@ class Upstream:
         try:
             return call()
         except BudgetError as error:
-            raise self.fatal(request, str(error)) from error
+            raise self.fatal(request, str(error), error.exit_code) from error
 
 
 def origin(url: str) -> tuple[str, str | None, int | None, bool]:

@@ -54,3 +54,15 @@ def test_a_folder_that_cannot_be_written_is_no_held_lock_either(tmp_path):
     url = f"sqlite:///{tmp_path}/file/a.db"
     with pytest.raises(CatalogueError, match="DATABASE_URL: cannot write"), catalogue_lock(url, "deliver"):
         pass
+
+
+def test_workers_of_one_crawl_hold_a_lock_together_and_keep_all_others_out(url):
+    """A run that shares it with nobody, and workers of another crawl."""
+    with catalogue_lock(url, "crawl-a", "one"), catalogue_lock(url, "crawl-a", "one"):
+        for stranger in (None, "two"):
+            with pytest.raises(LockHeld, match="crawl-a"), catalogue_lock(url, "crawl-a", stranger):
+                pass
+    with catalogue_lock(url, "crawl-a"), pytest.raises(LockHeld), catalogue_lock(url, "crawl-a", "one"):
+        pass
+    with catalogue_lock(url, "crawl-a", "two"):
+        pass

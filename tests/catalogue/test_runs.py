@@ -29,6 +29,13 @@ def test_a_run_is_not_continued_when_another_crawled_since_but_a_delivery_does_n
     assert tables.run(runs.begin_run, "kodik", {}, "full") == (4, True)
 
 
+def test_a_worker_joins_the_run_that_is_under_way_whatever_was_crawled_since(tables):
+    """Its number is that of the workers who are at it."""
+    tables.run(runs.begin_run, "kodik", {}, "full")
+    tables.run(runs.begin_run, "jikan", {}, "full")
+    assert tables.run(runs.begin_run, "kodik", {}, "full", joins=True) == (1, False)
+
+
 def test_two_runs_never_have_the_same_key(tables):
     """Not even when the catalogue was deleted and its numbers begin anew, but a job directory was kept."""
     run_id, _ = tables.run(runs.begin_run, "kodik", {}, "full")

@@ -73,7 +73,7 @@ class Project:
     def export(self, kind: str) -> bytes:
         """What `scrapy export --format jsonl` gives for a kind, without the process."""
         file = io.BytesIO()
-        with connect(f"sqlite:///{self.directory / 'var' / 'anime.db'}") as conn:
+        with connect(self.environment.get("DATABASE_URL", f"sqlite:///{self.directory / 'var' / 'anime.db'}")) as conn:
             export.write_jsonl(export.rows(conn, kind), (), file)
         return file.getvalue()
 

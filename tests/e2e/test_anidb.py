@@ -201,7 +201,7 @@ def test_a_ban_is_remembered_with_its_end_and_nobody_asks_before(project: Projec
     assert (done.returncode, project.problems()) == (3, {("anidb", "blocked")}), done.stderr[-3000:]
     assert (project.requests_to("anidb"), len(stored(project))) == (4, len(known(project)))
     with closing(sqlite3.connect(project.directory / "var" / "http_cache.sqlite")) as conn:
-        assert conn.execute("SELECT count(*) FROM entry").fetchone() == (3,)
+        assert conn.execute("SELECT count(*) FROM kept").fetchone() == (3,)
 
     again = project.run(*CRAWL)
     assert (again.returncode, project.problems()) == (3, {("anidb", "resting")}), again.stderr[-3000:]

@@ -1,4 +1,4 @@
-"""What every store of the frontier must do; a new form of it is added to STORES."""
+"""What every store of the frontier must do, and what is peculiar to the SQLite form."""
 
 from __future__ import annotations
 
@@ -8,25 +8,54 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis import Redis
 
+from anime_crawler.frontier.crew import Crew
+from anime_crawler.frontier.redis import RedisStore
 from anime_crawler.frontier.sqlite import FILE, SqliteStore
 from anime_crawler.frontier.store import FrontierError, JobDirHeld, Store
-
-STORES = {"sqlite": SqliteStore}
-"""Name -> callable that gives a further owner of what is kept for a directory."""
 
 IDLE: dict[str, int] = {}
 
 
-@pytest.fixture(params=STORES)
-def new_owner(request, tmp_path):
+class RedisOwner(RedisStore):
+    """A worker that has joined the crew of a place, until it is closed."""
+
+    def __init__(self, url: str, place: Path) -> None:
+        self.client = Redis.from_url(url)
+        self.crew = Crew(self.client, str(place), lease_s=30)
+        super().__init__(self.client, f"test:{place}", self.crew)
+
+    def open(self, generation: str) -> int:
+        self.crew.join(generation, {})
+        return super().open(generation)
+
+    def close(self) -> None:
+        if self.crew.me:
+            super().close()
+            self.crew.leave(is_troubled=False)
+            self.crew.me = ""
+        self.client.close()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def owner_at(request):
+    """Gives a further owner, not yet opened, of what is kept at a place."""
+    if request.param == "sqlite":
+        return SqliteStore
+    url = request.getfixturevalue("redis_url")
+    return lambda place: RedisOwner(url, place)
+
+
+@pytest.fixture
+def new_owner(owner_at, tmp_path):
     """Gives another, not yet opened owner of the same requests; all are closed at the end."""
     owners = []
 
     def make() -> Store:
-        owners.append(STORES[request.param](tmp_path / "job"))
+        owners.append(owner_at(tmp_path / "job"))
         return owners[-1]
 
     yield make
@@ -135,22 +164,23 @@ def test_clear_forgets_everything(store):
     assert store.push(b"fp", "host", 0, b"a") is True
 
 
-def test_a_second_owner_is_refused_while_the_first_lives(new_owner, store):
-    """By name of the directory; afterwards it may."""
-    second = new_owner()
-    with pytest.raises(JobDirHeld, match="job"):
-        second.open("run 1")
+def test_what_was_given_up_is_pending_for_the_next_process_only(new_owner, store):
+    """It counts as unfinished until then; nobody else works at it."""
+    store.push(b"fp", "host", 0, b"a")
+    store.keep(store.pop(IDLE))
+    assert (take(store), store.pending(), store.leased_elsewhere(), store.unfinished()) == (None, 0, 0, 1)
     store.close()
-    assert second.open("run 1") == 0
+    heir = new_owner()
+    assert heir.open("run 1") == 1
+    assert take(heir) == "a"
 
 
-@pytest.mark.parametrize("make", STORES.values(), ids=STORES)
-@settings(max_examples=60, deadline=None)
-@given(steps=st.lists(st.sampled_from(["push", "push", "pop", "ack", "restart"]), max_size=60))
-def test_nothing_is_lost_and_nothing_done_comes_back(make, steps):
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.sampled_from(["push", "push", "pop", "ack", "keep", "restart"]), max_size=60))
+def test_nothing_is_lost_and_nothing_done_comes_back(owner_at, steps):
     """Any order of steps: what was pushed and not acked can be had, once; what was acked cannot."""
     with tempfile.TemporaryDirectory() as directory:
-        store = make(Path(directory))
+        store = owner_at(Path(directory))
         store.open("run")
         pushed, leased, done = 0, [], set()
         for step in [*steps, "restart"]:
@@ -163,9 +193,11 @@ def test_nothing_is_lost_and_nothing_done_comes_back(make, steps):
                 lease = leased.pop(0)
                 store.ack(lease)
                 done.add(int(lease.data))
+            elif step == "keep" and leased:
+                store.keep(leased.pop(0))
             elif step == "restart":
                 store.close()
-                leased, store = [], make(Path(directory))
+                leased, store = [], owner_at(Path(directory))
                 assert store.open("run") == pushed - len(done)
         rest = Counter(iter(lambda: take(store), None))
         store.close()
@@ -173,6 +205,17 @@ def test_nothing_is_lost_and_nothing_done_comes_back(make, steps):
 
 
 # --- the SQLite form --------------------------------------------------------------------------------
+
+
+def test_a_second_owner_is_refused_while_the_first_lives(tmp_path):
+    """By name of the directory; afterwards it may."""
+    first, second = SqliteStore(tmp_path / "job"), SqliteStore(tmp_path / "job")
+    first.open("run 1")
+    with pytest.raises(JobDirHeld, match="job"):
+        second.open("run 1")
+    first.close()
+    assert second.open("run 1") == 0
+    second.close()
 
 
 def test_without_a_job_directory_requests_are_kept_in_memory():

@@ -50,8 +50,7 @@ if TYPE_CHECKING:
 DUMP_PATH = "/api/anime-titles.xml.gz"
 BAN = timedelta(hours=24)
 """Bans last 6 to 24 hours, seldom longer, and begin anew with each request."""
-PAUSE_S = 900.0
-"""After an overload, or a block in front of AniDB; a lower bound."""
+PAUSE_S = 900.0  # after an overload, or a block in front of AniDB; a lower bound
 MOST_WANTED = 50_000
 """All that the catalogue wants: three times as many anime as AniDB has."""
 FEW, MOST_VANISHED = 20, 0.1

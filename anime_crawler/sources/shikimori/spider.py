@@ -157,7 +157,7 @@ class ShikimoriSpider(SourceSpider):
             callback=self.parse_titles,
             errback=self.titles_failed,
             cb_kwargs={"ids": ids, "level": level, "is_split": is_split},
-            meta={"derived": True} if is_derived else {},
+            meta={"derived": ids} if is_derived else {},
         )
 
     def _graphql(self, query: str, variables: dict[str, Any], **options: Any) -> Request:

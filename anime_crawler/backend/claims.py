@@ -1,0 +1,99 @@
+"""What this importer may work on while others work on the rest; see `catalogue.claims`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from anime_crawler.backend.errors import DeliveryStoppedError
+from anime_crawler.catalogue import claims
+from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.politeness.clock import SystemClock
+
+T = TypeVar("T")
+
+HELD_S = 60.0
+"""Seconds after the last renewal for which we trust our claims: a busy database answers by then."""
+
+RENEW_S = 15.0
+"""Seconds between two renewals: three may fail."""
+
+
+class ClaimsLostError(DeliveryStoppedError):
+    """This process was paused, or away from its database, for so long that others may have its titles."""
+
+
+class Claims:
+    """The claims of one delivery.
+
+    Args:
+        longest_post_s: a POST that leaves at the last moment is over before somebody else has its title.
+    """
+
+    def __init__(self, catalogue: Catalogue, longest_post_s: float) -> None:
+        self._catalogue = catalogue
+        self._deadline_s = HELD_S + longest_post_s
+        self._clock = SystemClock()
+        self._trusted_until = 0.0
+        self.are_shared = False
+        """Whether there may be other importers."""
+
+    async def begin(self) -> None:
+        """Forget what a dead process with our number had."""
+        self.are_shared = await self._catalogue.read(claims.are_shared)
+        self._trusted_until = self._clock.steady() + HELD_S
+        await self.end()
+
+    async def end(self) -> None:
+        """Let others have everything."""
+        if self.are_shared:
+            await self._catalogue.write(claims.release_all, durable=False)
+
+    async def keep(self) -> None:
+        """Renew the claims for as long as this runs."""
+        while True:
+            await asyncio.sleep(RENEW_S)
+            self.check()
+            asked_at = self._clock.steady()
+            await self._catalogue.write(partial(claims.renew, seconds=self._deadline_s), durable=False)
+            self._trusted_until = asked_at + HELD_S
+
+    def check(self) -> None:
+        """Raises ClaimsLostError when nothing may be sent, or noted as sent, on these claims any more."""
+        if self.are_shared and self._clock.steady() > self._trusted_until:
+            raise ClaimsLostError("paused for too long; others may have taken over")
+
+    def guarded(self, fn: Callable[[Connection], T]) -> Callable[[Connection], T]:
+        """`fn`, for a write transaction, after a look whether the claims still hold. Only writers take claims over,
+        and they come one after the other: what `fn` does is done while its titles are ours."""
+
+        def checked(conn: Connection) -> T:
+            self.check()
+            return fn(conn)
+
+        return checked
+
+    async def take(self, title_ids: Sequence[str]) -> list[str] | None:
+        """Those of the titles that are ours now, and the right to send their anime; ``None``: another one has it."""
+        if not self.are_shared:
+            return list(title_ids)
+        take = partial(claims.take, title_ids=title_ids, seconds=self._deadline_s)
+        return await self._catalogue.write(take, durable=False)
+
+    async def release(self, *title_ids: str) -> None:
+        """Let others have these."""
+        if self.are_shared:
+            await self._catalogue.write(partial(claims.release, title_ids=title_ids), durable=False)
+
+    async def others(self) -> int:
+        """How many claims others have; those of the dead will be free soon."""
+        if not self.are_shared:
+            return 0
+        count = await self._catalogue.read(claims.count_others)
+        if count:
+            await self._catalogue.write(claims.expire_dead, durable=False)
+        return count

@@ -1,0 +1,85 @@
+"""``scrapy workers``: who shares a crawl by REDIS_URL, what each is at, and what is still to do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from scrapy.commands import ScrapyCommand
+
+from anime_crawler.commands import complain, config_from
+from anime_crawler.commands.status import table
+from anime_crawler.config import ConfigError
+from anime_crawler.frontier.overview import overview
+from anime_crawler.frontier.store import FrontierError
+from anime_crawler.shared_run import redis_of
+
+
+class Command(ScrapyCommand):
+    requires_project = True
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        return "[--json]"
+
+    def short_desc(self) -> str:
+        return "Who shares a crawl by REDIS_URL, what each is at, and what is still to do"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument("--json", action="store_true", dest="as_json", help="for programs")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        assert self.settings is not None
+        try:
+            config = config_from(self.settings)
+            if not config.redis_url:
+                raise ConfigError(
+                    "REDIS_URL is required: without it no crawl is shared; example: redis://localhost:6379/1"
+                )
+            found = overview(redis_of(config, self.settings))
+        except ConfigError as error:
+            self.exitcode = complain(error, 2)
+        except FrontierError as error:
+            self.exitcode = complain(error, error.exit_code)
+        else:
+            show(found, opts.as_json)
+
+
+def show(found: dict[str, Any], as_json: bool) -> None:
+    """Print what `overview` gives."""
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    console = Console(highlight=False, markup=False)
+    for heading, rows in (
+        ("Workers", [_worker(worker) for worker in found["workers"]]),
+        ("Frontiers", [_frontier(name, frontier) for name, frontier in found["frontiers"].items()]),
+    ):
+        console.print(table(heading, rows) if rows else f"{heading}: none")
+
+
+def _worker(worker: dict[str, Any]) -> dict[str, Any]:
+    rates = [f"{name} {rate:g}/min" for name, rate in worker["per_minute"].items()]
+    waits = [f"{name}: {why}" for name, why in worker["waiting"].items()]
+    return {
+        "worker": worker["worker"][:8],
+        "crawl": f"{worker['crawl']}, run {worker['run']}",
+        "where": f"{worker['host']}, process {worker['pid']}",
+        "since": datetime.fromtimestamp(worker["started_at"], UTC).isoformat(" ", "minutes")[:16],
+        "sends": ", ".join(rates),
+        "holds": "\n".join([*worker["holds"], *waits]),
+        "lease": f"{worker['lease_s']:g} s",
+    }
+
+
+def _frontier(name: str, frontier: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "spider": name,
+        "pending": "\n".join(f"{count} for {slot}" for slot, count in frontier["pending"].items()) or 0,
+        "leased": len(frontier["leases"]),
+        **{what: frontier[what] for what in ("kept", "refused", "claimed", "seen")},
+    }

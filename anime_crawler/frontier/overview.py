@@ -1,0 +1,73 @@
+"""What Redis holds of crawls that workers share, for people and programs; it only looks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from anime_crawler.frontier.crew import PREFIX as CREW
+from anime_crawler.frontier.redis import PREFIX as FRONTIER
+from anime_crawler.frontier.redis import unpacked
+from anime_crawler.frontier.redis_client import explained
+
+
+def overview(client: Any) -> dict[str, Any]:
+    """All crews with their workers, and all frontiers with their requests, in order of their names; plain JSON.
+
+    Raises:
+        FrontierAway, FrontierError: Redis cannot be asked.
+    """
+    with explained():
+        frontiers = {name: _frontier(client, FRONTIER + name) for name in _names(client, FRONTIER)}
+        workers = [worker for name in _names(client, CREW) for worker in _workers(client, name)]
+    for worker in workers:
+        leases = [lease for frontier in frontiers.values() for lease in frontier["leases"]]
+        worker["holds"] = [lease["request"] for lease in leases if lease["worker"] == worker["worker"]]
+    return {"workers": workers, "frontiers": frontiers}
+
+
+def _names(client: Any, prefix: str) -> list[str]:
+    found = client.scan_iter(match=f"{prefix}*:run", count=1000)
+    return sorted(name.decode().removeprefix(prefix).removesuffix(":run") for name in found)
+
+
+def _workers(client: Any, crew: str) -> list[dict[str, Any]]:
+    told = client.hgetall(f"{CREW}{crew}:workers")
+    deadlines = dict(client.zrange(f"{CREW}{crew}:alive", 0, -1, withscores=True))
+    now_s, micros = client.time()
+    return [
+        {
+            "worker": worker.decode(),
+            "crawl": crew,
+            "lease_s": round(deadlines[worker] / 1000 - now_s - micros / 1e6, 1),
+            **orjson.loads(told[worker]),
+        }
+        for worker in sorted(deadlines)
+        if worker in told
+    ]
+
+
+def _frontier(client: Any, key: str) -> dict[str, Any]:
+    slots = sorted(slot.decode() for slot in client.smembers(f"{key}:slots"))
+    leases = [
+        {"worker": lease.split()[0].decode(), "request": _shown(client.hget(f"{key}:requests", number))}
+        for number, lease in sorted(client.hgetall(f"{key}:leases").items())
+    ]
+    return {
+        "pending": {slot: count for slot in slots if (count := client.zcard(f"{key}:pending:{slot}"))},
+        "leases": leases,
+        "kept": client.hlen(f"{key}:kept"),
+        "refused": client.hlen(f"{key}:refused"),
+        "claimed": client.hlen(f"{key}:claims"),
+        "seen": client.scard(f"{key}:seen"),
+    }
+
+
+def _shown(data: bytes | None) -> str:
+    """Method and address; requests hold no credential."""
+    try:
+        request = orjson.loads(unpacked(data or b""))
+        return f"{request['method']} {request['url']}"
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return "no request"

@@ -1,0 +1,154 @@
+"""The store in Redis as the scheduler sees it: Redis may be away for a while, and nothing is lost by that."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import TypeVar
+
+from anime_crawler.frontier.redis import RedisStore
+from anime_crawler.frontier.store import FrontierAway, Lease, LeaseLost
+from anime_crawler.frontier.worker import Worker
+
+T = TypeVar("T")
+
+
+class PatientStore:
+    """A `Store` whose additions and acks are put off, in order, while Redis does not answer.
+
+    A process that dies meanwhile loses only what it can have again: the leases of their parents run out.
+    """
+
+    def __init__(self, store: RedisStore, worker: Worker) -> None:
+        self.inner = store
+        self._worker = worker
+        self._put_off: deque[Callable[[], object]] = deque()
+        self._held: dict[int | str, Lease] = {}
+        self._asked: Counter[str] = Counter()
+
+    def open(self, generation: str) -> int:
+        """Nothing yet: Redis may just be away. `opened` is to be asked until it says yes."""
+        self._generation = generation
+        return 0
+
+    def opened(self) -> bool:
+        """Whether the store is open now. Raises: JobDirHeld, FrontierError."""
+        return self._now(lambda: self.inner.open(self._generation), None) is not None
+
+    def elect(self) -> str:
+        """See `RedisStore.elect`; ``wait`` also while that cannot be known."""
+        return self._now(self.inner.elect, "wait")
+
+    def push(self, fingerprint: bytes | None, slot: str, priority: int, data: bytes) -> bool:
+        return self._soon(partial(self.inner.push, fingerprint, slot, priority, data))
+
+    def pop(self, active: Mapping[str, int]) -> Lease | None:
+        if not self._worker.is_working or self._put_off:
+            return None
+        lease = self._now(lambda: self.inner.pop(active), None)
+        if lease:
+            self._held[lease.id] = lease
+        return lease
+
+    def ack(self, lease: Lease) -> None:
+        self._soon(lambda: self._done(self.inner.ack, lease))
+
+    def keep(self, lease: Lease) -> None:
+        self._soon(lambda: self._done(self.inner.keep, lease))
+
+    def refuse(self, lease: Lease) -> None:
+        """See `RedisStore.refuse`."""
+        self._soon(lambda: self._done(self.inner.refuse, lease))
+
+    def started(self) -> None:
+        """See `RedisStore.started`."""
+        self._soon(self.inner.started)
+
+    def pending(self) -> int:
+        return self._now(self.inner.pending, 0)
+
+    def leased_elsewhere(self) -> int:
+        """One more while that cannot be known: the crawl does not end on a guess."""
+        unknown = 1
+        if self._put_off or not self._worker.is_working:
+            return unknown
+        return self._now(self.inner.leased_elsewhere, unknown)
+
+    def unfinished(self) -> int:
+        return self._now(self.inner.unfinished, 1)
+
+    def clear(self) -> None:
+        self._now(self.inner.clear_if_done, None)
+
+    def close(self) -> None:
+        self._now(self.recover, None)
+        self._now(self.inner.close, None)
+
+    def claim(self, ids: Collection[str]) -> list[str]:
+        """See `RedisStore.claim`."""
+        nothing: list[str] = []
+        return self._now(lambda: self.inner.claim(ids), nothing) if ids else nothing
+
+    def claimed_elsewhere(self) -> list[str] | None:
+        """See `RedisStore.claimed_elsewhere`; ``None``: that cannot be known now."""
+        return self._now(self.inner.claimed_elsewhere, None)
+
+    def ask(self, ids: Collection[str]) -> None:
+        """One more request asks for these claimed ids."""
+        self._asked.update(ids)
+
+    def asked(self, ids: Collection[str]) -> None:
+        """One of the requests for these ids is done, and what it gave is stored; the last one ends the claim."""
+        self._asked.subtract(ids)
+        done = [claimed for claimed in ids if self._asked[claimed] <= 0]
+        for claimed in done:
+            del self._asked[claimed]
+        self.give_back(done)
+
+    def give_back(self, ids: Collection[str]) -> None:
+        """See `RedisStore.give_back`."""
+        if ids:
+            self._soon(partial(self.inner.give_back, list(ids)))
+
+    def recover(self) -> None:
+        """Do what was put off, then let Redis know what is held here.
+
+        Raises:
+            FrontierAway: the rest stays put off.
+            LeaseLost: others have taken over.
+        """
+        while self._put_off:
+            self._put_off[0]()
+            self._put_off.popleft()
+        self.inner.reclaim(list(self._held.values()))
+
+    def _done(self, end: Callable[[Lease], None], lease: Lease) -> None:
+        end(lease)
+        self._held.pop(lease.id, None)
+
+    def _soon(self, call: Callable[[], object]) -> bool:
+        """Do it now or, in its turn, later; False: it has been done already, or is not ours to do."""
+        if self._worker.is_lost:
+            return False
+        if not self._put_off and self._worker.is_working:
+            try:
+                return call() is not False
+            except LeaseLost:
+                self._worker.lose()
+                return False
+            except FrontierAway as error:
+                self._worker.stay_away(error)
+        self._put_off.append(call)
+        return True
+
+    def _now(self, call: Callable[[], T], otherwise: T) -> T:
+        """What the call gives, or `otherwise` where Redis does not answer or others have taken over."""
+        if self._worker.is_working:
+            try:
+                return call()
+            except LeaseLost:
+                self._worker.lose()
+            except FrontierAway as error:
+                self._worker.stay_away(error)
+        return otherwise

@@ -1,0 +1,121 @@
+"""The frontier's store in Redis: as many owners as there are workers, each with leases of its own."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from typing import Any, Literal
+
+from anime_crawler.frontier import redis_scripts
+from anime_crawler.frontier.crew import Crew
+from anime_crawler.frontier.redis_client import Scripts
+from anime_crawler.frontier.store import Lease, LeaseLost
+
+PREFIX = "anime_crawler:frontier:"
+"""How the keys of all frontiers begin, with the spider's name after it."""
+LONG = 600
+"""Bytes from which a request is compressed: with its order and fingerprint it then takes less than a kilobyte. A
+GraphQL batch of 1,700 bytes takes 850, a page of a list with the state of its walk 500; most are short and readable."""
+ZLIB = b"x"  # how it begins, and no JSON does
+MOST = 2**20
+"""Bytes that a compressed request may have: what lies in Redis is not trusted."""
+
+
+class RedisStore:
+    """A `Store` under the keys that begin with `key`; see `redis_scripts` for what they hold.
+
+    A worker that the crew no longer counts among the living gets `LeaseLost` from every method that changes something.
+    """
+
+    def __init__(self, client: Any, key: str, crew: Crew) -> None:
+        self._crew = crew
+        self._scripts = Scripts(client, crew.key, key)
+
+    def open(self, generation: str) -> int:
+        return int(self._call(redis_scripts.OPEN, generation))
+
+    def elect(self) -> Literal["start", "wait", "done"]:
+        """Whether this worker makes the first requests, another one is about to, or they have been made."""
+        answer: Literal["start", "wait", "done"] = self._call(redis_scripts.ELECT).decode()
+        return answer
+
+    def started(self) -> None:
+        """The first requests have been made."""
+        self._call(redis_scripts.STARTED)
+
+    def push(self, fingerprint: bytes | None, slot: str, priority: int, data: bytes) -> bool:
+        return bool(self._call(redis_scripts.PUSH, fingerprint or b"", slot, -priority, packed(data)))
+
+    def pop(self, active: Mapping[str, int]) -> Lease | None:
+        found = self._call(redis_scripts.POP, *(word for item in active.items() for word in item))
+        return Lease(found[0].decode(), unpacked(found[1])) if found else None
+
+    def ack(self, lease: Lease) -> None:
+        self._call(redis_scripts.ACK, lease.id)
+
+    def keep(self, lease: Lease) -> None:
+        self._call(redis_scripts.KEEP, lease.id)
+
+    def refuse(self, lease: Lease) -> None:
+        """The lease holds no request: it is put where people can look at it, and never given again."""
+        self._call(redis_scripts.REFUSE, lease.id)
+
+    def reclaim(self, held: Collection[Lease]) -> None:
+        """Leases of workers that are gone, and this worker's beside those it knows of, become pending."""
+        self._call(redis_scripts.RECLAIM, *(lease.id for lease in held))
+
+    def pending(self) -> int:
+        return self._counts()[0]
+
+    def leased_elsewhere(self) -> int:
+        return self._counts()[2]
+
+    def unfinished(self) -> int:
+        return sum(self._counts())
+
+    def claim(self, ids: Collection[str]) -> list[str]:
+        """Of these anime ids those that no other living worker asks for; they are this worker's then."""
+        return [found.decode() for found in self._call(redis_scripts.CLAIM, *ids)]
+
+    def give_back(self, ids: Collection[str]) -> None:
+        """Claim them no longer."""
+        self._call(redis_scripts.GIVE_BACK, *ids)
+
+    def claimed_elsewhere(self) -> list[str]:
+        """Ids that other living workers ask for."""
+        return [found.decode() for found in self._call(redis_scripts.CLAIMED)]
+
+    def clear(self) -> None:
+        self._call(redis_scripts.CLEAR)
+
+    def clear_if_done(self) -> None:
+        """Forget everything unless something is pending, leased or kept."""
+        self._call(redis_scripts.CLEAR_IF_DONE)
+
+    def close(self) -> None:
+        with suppress(LeaseLost):  # then nothing is leased to this worker
+            self.reclaim([])
+
+    def _counts(self) -> tuple[int, int, int, int]:
+        """Pending, leased here, leased elsewhere, kept."""
+        pending, here, elsewhere, kept = self._call(redis_scripts.COUNT)
+        return pending, here, elsewhere, kept
+
+    def _call(self, script: str, *arguments: Any) -> Any:
+        return self._scripts.call(script, self._crew.me, *arguments)
+
+
+def packed(data: bytes) -> bytes:
+    """A request as Redis keeps it: JSON, or compressed JSON."""
+    return zlib.compress(data) if len(data) >= LONG else data
+
+
+def unpacked(data: bytes) -> bytes:
+    """What `packed` was given; anything else as it is, or cut: no JSON, so that nobody takes it for a request."""
+    if not data.startswith(ZLIB):
+        return data
+    try:
+        return zlib.decompressobj().decompress(data, MOST)
+    except zlib.error:
+        return data

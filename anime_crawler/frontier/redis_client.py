@@ -1,0 +1,65 @@
+"""How the frontier speaks with Redis: what its errors mean for the caller, and scripts that know their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis import exceptions
+
+from anime_crawler.frontier.store import FrontierAway, FrontierError, JobDirHeld, LeaseLost
+
+AWAY = (exceptions.TimeoutError, exceptions.ReadOnlyError, exceptions.OutOfMemoryError, OSError)
+AWAY_WORDS = ("MISCONF", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY", "READONLY", "OOM")
+"""How Redis says that it cannot serve just now: its disk is full, it reads its file, its master is gone, …"""
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns errors of Redis into those of the frontier, without the address: it may hold a password.
+
+    Raises:
+        FrontierAway: later it may work.
+        LeaseLost, JobDirHeld: as our scripts say.
+        FrontierError: it will not work.
+    """
+    try:
+        yield
+    except exceptions.RedisError as error:
+        raise _error(error) from error
+    except OSError as error:
+        raise FrontierAway(_away(error)) from error
+
+
+def _error(error: exceptions.RedisError) -> FrontierError:
+    said = str(error)
+    if said.startswith("LOST"):
+        return LeaseLost("another worker has taken over what this one had leased")
+    if said.startswith("HELD"):
+        return JobDirHeld("workers of another run are at work in this Redis (REDIS_URL); wait for them or stop them")
+    if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
+        return FrontierError(f"Redis of REDIS_URL refuses us: {said}. Set its user and password in REDIS_URL")
+    if isinstance(error, (*AWAY, exceptions.ConnectionError)) or said.startswith(AWAY_WORDS):
+        return FrontierAway(_away(error))
+    return FrontierError(f"Redis of REDIS_URL cannot be used: {said}")
+
+
+def _away(error: Exception) -> str:
+    return f"Redis of REDIS_URL cannot be used just now: {error or type(error).__name__}"
+
+
+class Scripts:
+    """Calls of our scripts on the keys of one crew and one frontier."""
+
+    def __init__(self, client: Any, crew: str, store: str = "") -> None:
+        self._client = client
+        self._keys = [crew, store]
+        self._known: dict[str, Any] = {}
+
+    def call(self, script: str, *arguments: Any) -> Any:
+        """What the script gives. Raises as `explained`."""
+        if script not in self._known:
+            self._known[script] = self._client.register_script(script)
+        with explained():
+            return self._known[script](keys=self._keys, args=arguments)

@@ -1,0 +1,184 @@
+"""scrapy-redis' scheduler with leases: `FrontierScheduler` over a Redis that several workers share.
+
+scrapy-redis reads the settings (``REDIS_URL``, ``REDIS_PARAMS``, ``SCHEDULER_QUEUE_KEY``, ``SCHEDULER_QUEUE_CLASS``,
+…), connects, and builds the queue; what is leased, acked and seen is ours. Its pickles are neither written nor read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
+from scrapy import Request, Spider
+from scrapy.crawler import Crawler
+from scrapy.dupefilters import BaseDupeFilter
+from scrapy.utils.asyncio import create_looping_call
+from scrapy_redis.queue import Base
+from scrapy_redis.scheduler import Scheduler
+
+from anime_crawler.frontier.patient import PatientStore
+from anime_crawler.frontier.redis import RedisStore
+from anime_crawler.frontier.redis_client import explained
+from anime_crawler.frontier.scheduler import FrontierScheduler
+from anime_crawler.frontier.store import FrontierError, Lease, Store
+from anime_crawler.frontier.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.25
+"""Pause of an idle worker between two looks for work of others; two short calls each."""
+
+
+class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
+    """``SCHEDULER_QUEUE_CLASS``. Requests are JSON, leased and acked; see `RedisStore`."""
+
+    def __init__(self, server: Any, spider: Spider, key: str, serializer: Any = None) -> None:
+        super().__init__(server, spider, key, serializer=json)  # never its default, which is pickle
+        worker: Worker = spider.crawler.job.worker  # type: ignore[attr-defined]
+        self.store = PatientStore(RedisStore(server, self.key, worker.crew), worker)
+
+    def __len__(self) -> int:
+        return self.store.pending()
+
+    def clear(self) -> None:
+        self.store.clear()
+
+
+class SeenFilter(BaseDupeFilter):
+    """``DUPEFILTER_CLASS``. The queue notes a fingerprint with its request in one step: nothing to do here."""
+
+    @classmethod
+    def from_spider(cls, spider: Spider) -> Self:
+        return cls()
+
+    def clear(self) -> None:
+        """The queue forgets fingerprints with its requests."""
+
+
+class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
+    """``SCHEDULER`` of a crawl that several workers share; the crawler's job has the `Worker`."""
+
+    queue: LeaseQueue
+
+    def __init__(self, **parts: Any) -> None:
+        Scheduler.__init__(self, **parts)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        with explained():
+            scheduler: Self = cls.from_settings(crawler.settings)
+        FrontierScheduler.__init__(scheduler, crawler)
+        return scheduler
+
+    def open(self, spider: Spider) -> None:
+        self._worker: Worker = self._job.worker
+        self._has_begun = False
+        Scheduler.open(self, spider)
+        FrontierScheduler.open(self, spider)
+        self._worker.posts.append(self)
+        slot: Any = self._crawler.engine._slot
+        self._poll = create_looping_call(slot.nextcall.schedule)
+        self._poll.start(POLL_S, now=False)
+
+    def _durable_store(self) -> Store:
+        return self.queue.store
+
+    def close(self, reason: str) -> None:
+        self._poll.stop()
+        self._worker.posts.remove(self)
+        FrontierScheduler.close(self, reason)
+
+    async def may_start(self) -> None:
+        """Wait until it is known who makes the crawl's first requests; `resumed` tells the spider.
+
+        Companions feed on the catalogue: each worker's makes its own.
+        """
+        try:
+            is_starter = await self._is_elected() if await self._is_open() else False
+        except FrontierError as error:
+            self._fail(error)
+            is_starter = False
+        self.resumed = not is_starter
+
+    async def _is_open(self) -> bool:
+        """False: the run ends first."""
+        while await self._worker.ready():
+            if self.queue.store.opened():
+                return True
+            await asyncio.sleep(POLL_S)
+        return False
+
+    async def _is_elected(self) -> bool:
+        if not self._is_main:
+            return True
+        answer = "wait"
+        while answer == "wait" and await self._worker.ready():
+            answer = self.queue.store.elect()
+            await asyncio.sleep(POLL_S if answer == "wait" else 0)
+        return answer == "start"
+
+    @property
+    def _is_main(self) -> bool:
+        return self._spider.name == self._worker.crew.spider
+
+    def begun(self) -> None:
+        """The spider knows where it stands: it may be given requests."""
+        self._has_begun = True
+
+    def started(self) -> None:
+        """The spider has made its first requests."""
+        if self._is_main and not self.resumed:
+            self.queue.store.started()
+
+    def enqueue_request(self, request: Request) -> bool:
+        if self._is_derived(request):
+            self.queue.store.ask(request.meta["derived"])
+        return FrontierScheduler.enqueue_request(self, request)
+
+    def _is_derived(self, request: Request) -> bool:
+        """With ids only: what others cannot see this worker claim they must see it lease."""
+        return isinstance(request.meta.get("derived"), list)
+
+    def next_request(self) -> Request | None:
+        if not self._has_begun or not self._worker.is_working:
+            return None
+        return FrontierScheduler.next_request(self)
+
+    def recover(self) -> None:
+        self.queue.store.recover()
+
+    def _removed(self, request: Request) -> None:
+        is_leased = id(request) in self._held
+        FrontierScheduler._removed(self, request)
+        if is_leased and self._is_derived(request):
+            self.queue.store.asked(request.meta["derived"])
+
+    def _unreadable(self, store: Store, lease: Lease, error: FrontierError) -> None:
+        """Anybody may have written it; it is never given again, and the others are done."""
+        if not isinstance(store, PatientStore):
+            raise error
+        store.refuse(lease)
+        self._job.refuse_request(self._spider.name, f"{self.queue.key}:refused, {lease.id}")
+
+
+class StartMiddleware:
+    """Spider middleware: of several workers one makes a crawl's first requests."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
+
+    async def process_start(self, start: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        scheduler: SharedScheduler = self._crawler.engine.scheduler  # type: ignore[assignment]
+        await scheduler.may_start()
+        async for first in start:
+            scheduler.begun()
+            yield first
+        scheduler.begun()
+        scheduler.started()

@@ -1,0 +1,164 @@
+"""The budgets in Redis, for workers on several machines; each call is one Lua script on Redis' own clock.
+
+Who must wait stands in line, first come first served over all workers. Redis away: everybody waits, nothing is sent
+without a budget. Redis restarted without what it knew: every window counts as full for its whole length, because what
+was sent is not known any more.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from typing import Any
+
+from redis import exceptions
+
+from anime_crawler.politeness.budget import (
+    ASK_AGAIN_S,
+    BREAKER_THRESHOLD,
+    FIRST_REST_S,
+    LONGEST_REST_S,
+    LONGEST_WAIT_S,
+    BudgetError,
+    Wait,
+    stretched_s,
+)
+from anime_crawler.politeness.budget_scripts import FULL, LOOK, PARTS, PENALIZE, PREFIX, RESERVE, TROUBLED, WELL
+from anime_crawler.politeness.clock import SystemClock
+from anime_crawler.politeness.limits import Limits
+from anime_crawler.politeness.redis_client import redis_client
+
+PLACE_KEPT_S = ASK_AGAIN_S + 2.0  # a busy event loop comes late; the place of a dead worker is free after this time
+RETRY_S = 2.0  # between two tries to reach Redis; each may take as long as its timeout
+PATIENCE_S = 300.0  # a restart with its file takes seconds, a machine's minutes; then the run ends and can be resumed
+
+
+class BudgetsAwayError(BudgetError):
+    """Redis cannot be used."""
+
+    exit_code = 3
+
+
+class RedisBudgets:
+    """See `BudgetStorage`. Redis is asked once at the start, so that a wrong address is told at once.
+
+    Args:
+        url: REDIS_URL.
+    """
+
+    def __init__(self, url: str, clock: SystemClock | None = None) -> None:
+        self._redis = redis_client(url)
+        self._clock = clock or SystemClock()
+        self._seen = 0
+        """What Redis last said the time is, in its microseconds, …"""
+        self._asked_at = 0.0
+        """… and when we asked, on our steady clock."""
+        self._away_since: float | None = None
+        self._retry_at = 0.0
+        self._notes: deque[tuple[str, str, tuple[Any, ...]]] = deque()
+        """What Redis could not be told yet: (script, upstream, arguments)."""
+        self.used("start", Limits())
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def reserve(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
+        place = place or uuid.uuid4().hex
+        rules = _micros(PLACE_KEPT_S), BREAKER_THRESHOLD, _micros(LONGEST_REST_S)
+        if self._clock.steady() < self._retry_at:
+            return self._outage(place)
+        try:
+            self._tell()
+            _, micros, cause, why = self._run(RESERVE, upstream, place, *rules, *_sizes(limits))
+        except BudgetsAwayError as error:
+            self._be_patient(error)
+            return self._outage(place)
+        return Wait(micros / 1e6, cause.decode(), _reason(cause, why, limits), place) if micros else None
+
+    def penalize(self, upstream: str, seconds: float, why: str) -> None:
+        self._note(PENALIZE, upstream, _micros(seconds), why)
+
+    def troubled(self, upstream: str) -> None:
+        self._note(TROUBLED, upstream, BREAKER_THRESHOLD, _micros(FIRST_REST_S))
+
+    def well(self, upstream: str) -> None:
+        self._note(WELL, upstream)
+
+    def used(self, upstream: str, limits: Limits) -> dict[str, int]:
+        counts = self._run(LOOK, upstream, *(_micros(window.seconds) for window in limits.windows))[3:]
+        return {str(window): count for window, count in zip(limits.windows, counts, strict=True)}
+
+    def resting(self, upstream: str) -> Wait | None:
+        _, micros, why = self._run(LOOK, upstream)
+        return Wait(micros / 1e6, "penalty", why.decode()) if micros else None
+
+    def exhausted(self, upstream: str, limits: Limits) -> Wait | None:
+        _, micros, cause, why = self._run(FULL, upstream, *_sizes(limits))
+        return (
+            Wait(micros / 1e6, cause.decode(), _reason(cause, why, limits)) if micros / 1e6 > LONGEST_WAIT_S else None
+        )
+
+    def _note(self, script: str, upstream: str, *arguments: Any) -> None:
+        """Tell Redis now, or before the next request is sent: none is while Redis is away."""
+        self._notes.append((script, upstream, arguments))
+        if self._clock.steady() >= self._retry_at:
+            try:
+                self._tell()
+            except BudgetsAwayError as error:
+                self._be_patient(error)
+
+    def _tell(self) -> None:
+        while self._notes:
+            script, upstream, arguments = self._notes[0]
+            self._run(script, upstream, *arguments)
+            self._notes.popleft()
+
+    def _run(self, script: str, upstream: str, *arguments: Any) -> list[Any]:
+        """The script's answer; its first value is Redis' time."""
+        keys = [PREFIX + "clock", *(f"{PREFIX}{upstream}:{part}" for part in PARTS)]
+        asked_at = self._clock.steady()
+        since = _micros(asked_at - self._asked_at)
+        try:
+            answer: list[Any] = self._redis.register_script(script)(keys, [self._seen, since, *arguments])
+        except (exceptions.RedisError, OSError) as error:
+            raise BudgetsAwayError(
+                f"the Redis of REDIS_URL, which keeps the request budgets, cannot be used: {error}. Nothing is sent "
+                "without them: start it, or set REDIS_URL to one that answers and may be written, and run the same "
+                "command again"
+            ) from error
+        self._seen, self._asked_at, self._away_since = answer[0], asked_at, None
+        return answer
+
+    def _be_patient(self, error: BudgetsAwayError) -> None:
+        """Note the outage.
+
+        Raises:
+            BudgetsAwayError: it has lasted too long.
+        """
+        now = self._clock.steady()
+        if self._away_since is None:
+            self._away_since = now
+        if now - self._away_since > PATIENCE_S:
+            raise error
+        self._retry_at = now + RETRY_S
+
+    def _outage(self, place: str) -> Wait:
+        return Wait(RETRY_S, "outage", "the Redis of REDIS_URL does not answer", place)
+
+
+def _reason(cause: bytes, why: bytes, limits: Limits) -> str:
+    """For people, as `Budgets` words it."""
+    if cause == b"limit":
+        return f"limit {limits.windows[int(why)]}"
+    if cause == b"breaker":
+        return f"{int(why)} failures in a row; it is asked again after a rest"
+    return why.decode()
+
+
+def _sizes(limits: Limits) -> list[int]:
+    """Count and length of each window, one after the other."""
+    return [number for window in limits.windows for number in (window.count, _micros(stretched_s(window)))]
+
+
+def _micros(seconds: float) -> int:
+    return round(seconds * 1_000_000)

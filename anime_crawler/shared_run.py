@@ -1,0 +1,107 @@
+"""A run that several workers share (REDIS_URL): how a process joins it, delivers in turn, and leaves it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+from scrapy.settings import BaseSettings
+from scrapy_redis import connection
+
+from anime_crawler.catalogue.lock import LockHeld, delivery_lock
+from anime_crawler.config import Config
+from anime_crawler.frontier.crew import Crew
+from anime_crawler.frontier.worker import Worker
+from anime_crawler.job import Job
+
+TURN_POLL_S = 0.5  # pause between two looks whether the other worker has delivered
+
+
+def redis_of(config: Config, settings: BaseSettings) -> Any:
+    """A client for REDIS_URL as scrapy-redis' settings want it; nothing is sent yet."""
+    return connection.get_redis(url=config.redis_url, **settings.getdict("REDIS_PARAMS"))
+
+
+def crew_of(config: Config, settings: BaseSettings, spider: str) -> Crew:
+    """The workers of a spider's crawl at REDIS_URL."""
+    return Crew(redis_of(config, settings), spider, settings.getfloat("WORKER_LEASE_S"))
+
+
+def use_redis(settings: BaseSettings, config: Config) -> None:
+    """Let a crawler's scheduler be scrapy-redis'."""
+    start = {"anime_crawler.frontier.shared.StartMiddleware": 100}
+    settings.set("REDIS_URL", config.redis_url, priority="cmdline")
+    settings.set("SCHEDULER", "anime_crawler.frontier.shared.SharedScheduler", priority="cmdline")
+    settings.set("SPIDER_MIDDLEWARES", settings.getdict("SPIDER_MIDDLEWARES") | start, priority="cmdline")
+
+
+def group_of(config: Config, spider: str, arguments: Mapping[str, str]) -> str | None:
+    """What the workers of one crawl have in common: Redis, spider, arguments. ``None`` without REDIS_URL."""
+    if not config.redis_url:
+        return None
+    common = orjson.dumps([config.redis_url, spider, dict(arguments)], option=orjson.OPT_SORT_KEYS)
+    return f"crawl-{blake2b(common, digest_size=4).hexdigest()}"
+
+
+@asynccontextmanager
+async def working(crew: Crew, job: Job, settings: BaseSettings) -> AsyncIterator[None]:
+    """Be one of the run's workers.
+
+    Raises:
+        FrontierError: Redis cannot be used, or workers of another run are at it.
+    """
+    worker = Worker(
+        crew,
+        job.run_key,
+        about=lambda: about(job),
+        end=job.fatal,
+        is_stopping=lambda: job.stopping,
+        patience_s=settings.getfloat("WORKER_PATIENCE_S"),
+    )
+    async with worker:
+        job.worker = worker
+        try:
+            yield
+        finally:
+            if job.worker:  # else it has left as it should
+                leave(job)
+
+
+def leave(job: Job) -> bool:
+    """Leave the crew. Whether this was the last worker: it speaks for all, and ends the run if nothing is missing."""
+    assert job.worker is not None
+    is_last, is_troubled = job.worker.leave(job.upstream_failed)
+    job.worker = None
+    job.upstream_failed |= is_last and is_troubled
+    return is_last
+
+
+def about(job: Job) -> dict[str, Any]:
+    """What a worker tells of itself, for `scrapy workers`."""
+    requests = {name: counts["requests"] for name, counts in job.report.counters.items() if "requests" in counts}
+    return {
+        "run": job.run_id,
+        "started_at": int(time.time() - job.report.wall_s()),
+        "running": sorted(job.running),
+        "requests": requests,
+        "per_minute": {name: round(count / max(job.report.wall_s(), 1) * 60, 1) for name, count in requests.items()},
+        "waiting": dict(job.report.waiting),
+    }
+
+
+@asynccontextmanager
+async def turn_to_deliver(config: Config, job: Job) -> AsyncIterator[bool]:
+    """Wait until this worker may deliver: on SQLite one does at a time. False: the run ends first."""
+    while not job.stopping:
+        try:
+            with delivery_lock(config.database_url):
+                yield True
+                return
+        except LockHeld:
+            await asyncio.sleep(TURN_POLL_S)
+    yield False

@@ -1,0 +1,189 @@
+"""Several importers on one PostgreSQL catalogue: nothing is sent by two, and what the dead had is taken over."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+
+from anime_crawler.backend import claims as own_claims
+from anime_crawler.catalogue import claims, outbox
+from anime_crawler.catalogue.claims import LANE
+from anime_crawler.catalogue.engine import open_engine
+from tests.backend.support import TOKEN, World, anime, release, world
+from tests.guard import clean_environment
+
+TITLES, EPISODES, TEAMS = 18, 3, ("610", "7")
+PLAYERS = TITLES * EPISODES * len(TEAMS)
+
+
+@pytest.fixture
+def sessions(postgres_url: str) -> Iterator[Callable[[], Connection]]:
+    """Opens sessions on one empty catalogue, each as a process has it."""
+    opened: list[Connection] = []
+
+    def connect() -> Connection:
+        opened.append(open_engine(postgres_url).connect().execution_options(isolation_level="AUTOCOMMIT"))
+        return opened[-1]
+
+    yield connect
+    for conn in opened:
+        conn.close()
+
+
+def put_titles(conn: Connection, *title_ids: str) -> None:
+    for seq, title_id in enumerate(title_ids, 1):
+        row = {"title_id": title_id, "seq": seq}
+        conn.execute(text("INSERT INTO title (title_id, seq, version, changed_in) VALUES (:title_id, :seq, 1, 1)"), row)
+
+
+def pending(conn: Connection) -> list[str]:
+    return [title_id for title_id, _ in outbox.titles_to_deliver(conn, 10, ready_only=False)]
+
+
+def test_a_title_has_one_importer_and_anime_are_sent_by_one(sessions):
+    """The other one gets what is free, once the first has sent its anime; nobody gets what is delivered."""
+    one, two = sessions(), sessions()
+    put_titles(one, "1", "2", "3")
+    assert claims.take(one, ["2", "1"], 60) == ["2", "1"]
+    assert pending(two) == ["3"]
+    assert claims.take(two, ["1", "3"], 60) is None
+    claims.release(one, [LANE])
+    assert claims.take(two, ["1", "3"], 60) == ["3"]
+    outbox.mark_delivered(one, [("1", 1)])
+    claims.release_all(one)
+    claims.release(two, [LANE])
+    assert claims.take(two, ["1", "2"], 60) == ["2"]
+    assert (claims.count_others(one), claims.count_others(two)) == (3, 0)
+
+
+def test_a_claim_that_is_not_renewed_is_free_after_its_deadline(sessions):
+    """The lane a second later than the titles, so that who gets it knows of them."""
+    one, two = sessions(), sessions()
+    put_titles(one, "1")
+    claims.take(one, ["1"], -0.5)
+    assert pending(two) == ["1"]
+    assert claims.take(two, ["1"], 60) is None
+    one.execute(text("UPDATE claim SET until = until - 1"))
+    claims.renew(one, 60)  # too late
+    assert claims.take(two, ["1"], 60) == ["1"]
+    claims.release_all(one)
+    assert claims.count_others(one) == 2
+
+
+def test_the_claims_of_a_session_that_has_ended_are_free_after_three_seconds(sessions):
+    """The POST of a killed process is over by then; those of the living stay."""
+    one, two, three = sessions(), sessions(), sessions()
+    put_titles(one, "1", "2")
+    claims.take(one, ["1"], 60)
+    claims.release(one, [LANE])
+    claims.take(two, ["2"], 60)
+    one.invalidate()
+    one.close()
+    while three.scalar(text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")) > 2:
+        pass
+    claims.expire_dead(three)
+    left = dict(tuple(row) for row in three.execute(text(f"SELECT title_id, until - {claims.NOW} FROM claim")))
+    assert 2 < left["1"] < 3.1
+    assert left["2"] > 50
+    assert pending(three) == []
+
+
+def importers(url: str, backend_url: str, directory: Path, count: int) -> Any:
+    """So many ``scrapy deliver`` at once."""
+    environment = {
+        "DATABASE_URL": url,
+        "BACKEND_BASE_URL": backend_url,
+        "INTERNAL_TOKEN": TOKEN,
+        "CONCURRENCY": "2",
+        "SCRAPY_SETTINGS_MODULE": "anime_crawler.settings",
+    }
+    command = [sys.executable, "-m", "scrapy", "deliver"]
+    pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
+    folders = [directory / str(n) for n in range(count)]
+    for folder in folders:
+        folder.mkdir()
+    return asyncio.gather(
+        *(
+            asyncio.create_subprocess_exec(*command, cwd=folder, env=clean_environment(environment), **pipes)
+            for folder in folders
+        )
+    )
+
+
+async def fill(w: World) -> None:
+    """Titles whose anime all want the same address, so that two at once would lose races."""
+    items: list[Any] = []
+    for n in range(TITLES):
+        items += [
+            anime(str(n), titles={"romaji": "Same"}),
+            *(release(str(n), range(1, EPISODES + 1), t) for t in TEAMS),
+        ]
+    await w.store(*items)
+
+
+async def addresses(w: World) -> list[str]:
+    """Of the backend's anime, in the order of the catalogue."""
+    rows = (await w.backend.dump())["anime"]
+    return [row["slug"] for row in sorted(rows, key=lambda row: int(row["source_id"]))]
+
+
+def test_three_importers_send_every_post_once(tmp_path, postgres_url):
+    """Never two with one key in flight, and the addresses are those that one importer would have made."""
+
+    async def story() -> None:
+        async with world(tmp_path, postgres_url) as w:
+            await fill(w)
+            running = await importers(postgres_url, w.backend.url, tmp_path, 3)
+            said = await asyncio.gather(*(process.communicate() for process in running))
+            assert [process.returncode for process in running] == [0, 0, 0], said
+            assert w.backend.posts == {"anime": TITLES, "episodes": TITLES, "video": PLAYERS}
+            assert (w.backend.stats["same_key_in_flight"], w.backend.stats["lost_races"]) == (0, {})
+            assert await addresses(w) == ["same", *(f"same-{n}" for n in range(1, TITLES))]
+
+    asyncio.run(story())
+
+
+def test_what_a_killed_importer_had_is_delivered_by_another(tmp_path, postgres_url):
+    """Nothing twice but the POSTs that it had in flight, at most CONCURRENCY, and those not before they are over."""
+
+    async def story() -> None:
+        async with world(tmp_path, postgres_url) as w:
+            await fill(w)
+            running = await importers(postgres_url, w.backend.url, tmp_path, 2)
+            w.backend.fail({"name": "slow", "route": "video", "delay_s": 0.05})
+            while w.backend.posts.get("video", 0) < PLAYERS // 4:
+                await asyncio.sleep(0.01)
+            running[0].send_signal(signal.SIGKILL)
+            said = await asyncio.gather(*(process.communicate() for process in running))
+            assert [process.returncode for process in running] == [-9, 0], said
+            assert len(await w.backend.players()) == PLAYERS
+            assert w.backend.posts["video"] <= PLAYERS + 2
+            assert w.backend.stats["same_key_in_flight"] == 0
+            assert await addresses(w) == ["same", *(f"same-{n}" for n in range(1, TITLES))]
+            assert await w.rows(text("SELECT * FROM claim")) == []
+
+    asyncio.run(story())
+
+
+def test_an_importer_that_was_paused_too_long_sends_nothing_on_its_old_claims(tmp_path, postgres_url, monkeypatch):
+    """It begins anew, and others have gone on meanwhile; no player is sent twice."""
+    monkeypatch.setattr(own_claims, "HELD_S", 0.3)  # as if it had slept for longer than its claims last
+    monkeypatch.setattr(own_claims, "RENEW_S", 0.6)
+
+    async def story() -> None:
+        async with world(tmp_path, postgres_url) as w:
+            await fill(w)
+            w.backend.fail({"name": "slow", "delay_s": 0.01})
+            result = await w.deliver()
+            assert (result.pending, result.reason) == (0, None)
+            assert len(await w.backend.players()) == PLAYERS
+            assert w.backend.stats["same_key_in_flight"] == 0
+
+    asyncio.run(story())

@@ -1,0 +1,55 @@
+"""The main job with its catalogue in PostgreSQL and its budgets in Redis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from anime_crawler.catalogue import export
+from anime_crawler.catalogue.engine import connect
+from anime_crawler.sandbox.process import running_sandbox
+from tests.e2e.support import Project
+from tests.services import free_port
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Any]:
+    """A small world of these tests' own."""
+    with running_sandbox(titles=12, limits="off") as running:
+        yield running
+
+
+def test_a_crawl_into_postgres_is_a_crawl_into_sqlite(sandbox, tmp_path, postgres_url, redis_url):
+    """The same rows, the same at the backend; its requests are counted in Redis, and `status` tells of them there."""
+    file = Project(tmp_path / "file", sandbox, {"BACKEND_BASE_URL": sandbox.backend_url})
+    assert file.crawl().returncode == 0
+    delivered = file.dump()
+    sandbox.post("/_sandbox/reset", {})
+
+    server = Project(tmp_path / "server", sandbox, {**file.environment, "DATABASE_URL": postgres_url})
+    counted = {"REDIS_URL": redis_url, "KODIK_LIMITS": "1000/s", "SHIKIMORI_LIMITS": "1000/min"}
+    done = server.run("crawl", "kodik", **counted)
+    assert done.returncode == 0, done.stderr
+    with connect(postgres_url) as conn:
+        rows = {kind: list(export.rows(conn, kind)) for kind in export.KINDS}
+    assert rows == {kind: file.records(kind) for kind in export.KINDS}
+    assert server.dump() == delivered
+    assert not (server.directory / "var" / "politeness.sqlite").exists()
+    budgets = json.loads(server.run("status", "--json", **counted).stdout)["budgets"]
+    assert budgets["shikimori"]["1000/min"] == server.requests_to("shikimori") > 0
+
+
+def test_without_the_redis_that_is_set_nothing_is_sent(sandbox, tmp_path):
+    """Exit code 3 and one sentence that names the setting; `diagnose` says the same."""
+    sandbox.post("/_sandbox/reset", {})
+    project = Project(tmp_path / "project", sandbox, {"REDIS_URL": f"redis://:hunter2@127.0.0.1:{free_port()}/0"})
+    for words in (("crawl", "kodik"), ("diagnose",)):
+        done = project.run(*words)
+        assert done.returncode == 3, words
+        assert "REDIS_URL" in done.stdout + done.stderr
+        assert "hunter2" not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+    assert project.requests_to("kodik") == 0

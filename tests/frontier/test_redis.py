@@ -1,0 +1,338 @@
+"""What is peculiar to the Redis form: many owners, and a server that can be away."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import secrets
+import zlib
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from redis import Redis
+
+from anime_crawler.frontier.crew import Crew
+from anime_crawler.frontier.patient import PatientStore
+from anime_crawler.frontier.redis import RedisStore
+from anime_crawler.frontier.store import FrontierAway, FrontierError, JobDirHeld, LeaseLost
+from anime_crawler.frontier.worker import Worker
+from tests.frontier.own_redis import OwnRedis
+from tests.services import free_port
+
+IDLE: dict[str, int] = {}
+KEY = "anime_crawler:frontier:kodik"
+LEASE_S = 1.0
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Any]:
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def join(client: Any) -> Callable[..., tuple[Crew, RedisStore]]:
+    """A further worker of a crawl, and its store."""
+
+    def join(run: str = "run", lease_s: float = 30) -> tuple[Crew, RedisStore]:
+        crew = Crew(client, "kodik", lease_s)
+        crew.join(run, {})
+        store = RedisStore(client, KEY, crew)
+        store.open(run)
+        return crew, store
+
+    return join
+
+
+def let_expire(client: Any, crew: Crew) -> None:
+    """As if the worker's lease had run out this moment."""
+    client.zadd("anime_crawler:crawl:kodik:alive", {crew.me: 0})
+
+
+# --- several owners ---------------------------------------------------------------------------------
+
+
+def test_what_one_has_leased_the_others_do_not_get_but_wait_for(join):
+    """It is pending again when its owner leaves."""
+    (_, a), (_, b) = join(), join()
+    a.push(b"fp", "host", 0, b"1")
+    assert a.pop(IDLE).data == b"1"
+    assert (b.pop(IDLE), b.pending(), b.leased_elsewhere(), a.leased_elsewhere()) == (None, 0, 1, 0)
+    assert b.push(b"fp", "host", 0, b"1") is False
+    a.close()
+    assert b.pop(IDLE).data == b"1"
+
+
+def test_a_worker_whose_lease_ran_out_can_do_nothing_with_what_others_have_taken_over(client, join):
+    """Neither ack nor keep nor add; the lease of its heir stands."""
+    (sleeper, old), (heir, new) = join(), join()
+    old.push(None, "host", 0, b"1")
+    lease = old.pop(IDLE)
+    let_expire(client, sleeper)
+    heir.renew({})
+    new.reclaim([])
+    again = new.pop(IDLE)
+    for attempt in (
+        lambda: old.ack(lease),
+        lambda: old.keep(lease),
+        lambda: old.push(None, "host", 0, b"2"),
+        lambda: old.pop(IDLE),
+        lambda: sleeper.renew({}),
+    ):
+        with pytest.raises(LeaseLost):
+            attempt()
+    assert (again.data, new.unfinished()) == (b"1", 1)
+    new.ack(again)
+    assert new.unfinished() == 0
+
+
+def test_a_worker_that_nobody_missed_goes_on(client, join):
+    """Late is not lost while no other worker has looked."""
+    crew, store = join()
+    store.push(None, "host", 0, b"1")
+    lease = store.pop(IDLE)
+    let_expire(client, crew)
+    crew.renew({})
+    store.ack(lease)
+    assert store.unfinished() == 0
+
+
+def test_what_was_leased_in_a_call_whose_answer_was_lost_is_pending_again(join):
+    """The worker says what it knows that it holds."""
+    _, store = join()
+    for data in (b"1", b"2"):
+        store.push(None, "host", 0, data)
+    known = store.pop(IDLE)
+    store.pop(IDLE)
+    store.reclaim([known])
+    assert store.pop(IDLE).data == b"2"
+
+
+def test_one_worker_makes_the_first_requests_and_another_when_it_dies(client, join):
+    """Start of a crawl is elected."""
+    (first, a), (_, b) = join(), join()
+    assert [a.elect(), b.elect(), a.elect()] == ["start", "wait", "start"]
+    client.zrem("anime_crawler:crawl:kodik:alive", first.me)
+    assert b.elect() == "start"
+    b.started()
+    assert b.elect() == "done"
+
+
+def test_a_run_that_finds_its_first_requests_made_continues(join):
+    """And begins anew where nothing of them is left to do."""
+    crew, store = join()
+    store.elect()
+    store.push(b"fp", "host", 0, b"1")
+    store.started()
+    crew.leave(False)
+    crew, store = join()
+    assert store.elect() == "done"
+    store.ack(store.pop(IDLE))
+    crew.leave(False)
+    assert join()[1].elect() == "start"
+
+
+def test_workers_of_another_run_are_kept_out_while_one_is_alive(join):
+    """Two catalogues must not share a Redis."""
+    crew, _ = join("run 1")
+    with pytest.raises(JobDirHeld, match="another run"):
+        join("run 2")
+    crew.leave(False)
+    join("run 2")
+
+
+def test_the_last_one_out_knows_it_and_hears_of_all_troubles(join):
+    """Until a new session begins."""
+    (a, _), (b, _) = join(), join()
+    assert a.leave(True) == (False, True)
+    assert b.leave(False) == (True, True)
+    assert join()[0].leave(False) == (True, False)
+
+
+def test_ids_are_claimed_by_one_living_worker(client, join):
+    """And free again when it is done with them, or dead."""
+    (first, a), (_, b) = join(), join()
+    assert a.claim(["1", "2"]) == ["1", "2"]
+    assert (b.claim(["2", "3"]), b.claimed_elsewhere()) == (["3"], ["1", "2"])
+    a.give_back(["1"])
+    assert b.claim(["1", "2"]) == ["1"]
+    client.zrem("anime_crawler:crawl:kodik:alive", first.me)
+    assert b.claim(["2"]) == ["2"]
+
+
+@pytest.mark.parametrize("size", [590, 1800])
+def test_a_pending_request_takes_less_than_a_kilobyte(client, join, size):
+    """Its fingerprint and order included: the longest that is not compressed, and a GraphQL batch."""
+    _, store = join()
+    query = "id malId name russian english japanese synonyms kind rating origin score status episodes airedOn year day "
+    before = client.info("memory")["used_memory"]
+    for number in range(2000):
+        body = f"{number} {secrets.token_hex(60)} {query * 20}"[: size - 11]
+        store.push(number.to_bytes(20), "kodik-api.com", 0, orjson.dumps({"body": body}))
+    assert (client.info("memory")["used_memory"] - before) / 2000 < 1024
+    assert len(store.pop(IDLE).data) == size
+
+
+@pytest.mark.parametrize("planted", [pickle.dumps([1]), zlib.compress(bytes(10**8)), zlib.compress(b"[1]"), b"", b"{"])
+def test_what_is_no_request_stays_none_and_costs_little(client, join, planted):
+    """A pickle, a bomb, damage: given as they are, or cut."""
+    _, store = join()
+    store.push(None, "host", 0, b"{}")
+    client.hset(f"{KEY}:requests", client.zrange(f"{KEY}:pending:host", 0, 0)[0], planted)
+    lease = store.pop(IDLE)
+    assert len(lease.data) <= 2**20
+    store.refuse(lease)
+    assert (client.hvals(f"{KEY}:refused"), store.unfinished()) == ([planted], 0)
+
+
+# --- a server that can be away ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[OwnRedis]:
+    server = OwnRedis(tmp_path)
+    yield server
+    server.kill()
+
+
+class Site:
+    """A worker at its one post, and how its run was ended."""
+
+    def __init__(self, own: OwnRedis, patience_s: float) -> None:
+        self.ends: list[tuple[str, int]] = []
+        self.client = own.client()
+        crew = Crew(self.client, "kodik", LEASE_S)
+        end = lambda message, code: self.ends.append((message, code))  # noqa: E731
+        self.worker = Worker(crew, "run", dict, end, lambda: False, patience_s)
+        self.store = PatientStore(RedisStore(self.client, KEY, crew), self.worker)
+        self.worker.posts.append(self.store)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():
+                await asyncio.sleep(0.02)
+
+
+def at_work(own: OwnRedis, use: Callable[[Site], Awaitable[None]], patience_s: float = 60) -> Site:
+    """`use` a site with one request leased, one pending."""
+    site = Site(own, patience_s)
+
+    async def main() -> None:
+        async with site.worker:
+            site.store.open("run")
+            assert site.store.opened()
+            for data in (b"1", b"2"):
+                site.store.push(data, "host", 0, data)
+            await use(site)
+
+    asyncio.run(main())
+    site.client.close()
+    return site
+
+
+async def go_on_without(site: Site) -> None:
+    """What a crawl does while Redis is away: nothing new is begun, what is done is remembered, nothing ends."""
+    assert site.store.push(b"3", "host", 0, b"3") is True
+    assert site.store.pop(IDLE) is None
+    assert site.store.leased_elsewhere() > 0
+    assert not site.worker.is_working
+
+
+async def all_is_there(site: Site) -> None:
+    """Once Redis is back, in order, each once."""
+    await site.until(lambda: site.worker.is_working)
+    assert [site.store.pop(IDLE).data for _ in range(2)] == [b"2", b"3"]
+    assert site.store.push(b"3", "host", 0, b"3") is False
+    assert site.store.unfinished() == 2
+
+
+@pytest.mark.parametrize("trouble", ["killed", "full", "read-only"])
+def test_what_is_done_while_redis_is_away_is_there_when_it_is_back(own, trouble):
+    """Killed and restarted with its file; out of memory; a replica whose master is gone."""
+
+    async def use(site: Site) -> None:
+        lease = site.store.pop(IDLE)
+        with own.client() as admin:
+            if trouble == "killed":
+                own.kill()
+            elif trouble == "full":
+                admin.config_set("maxmemory", 1)
+            else:
+                admin.execute_command("REPLICAOF", "127.0.0.1", free_port())
+            await go_on_without(site)
+            site.store.ack(lease)
+            await asyncio.sleep(2 * LEASE_S)
+            if trouble == "killed":
+                own.start()
+            elif trouble == "full":
+                admin.config_set("maxmemory", 0)
+            else:
+                admin.execute_command("REPLICAOF", "NO", "ONE")
+        await all_is_there(site)
+        assert await site.worker.may_store()
+
+    assert at_work(own, use).ends == []
+
+
+def test_a_redis_that_comes_back_empty_ends_the_run_and_nothing_in_flight_is_stored(own):
+    """Exit code 3: the same command continues from the catalogue's checkpoint."""
+
+    async def use(site: Site) -> None:
+        lease = site.store.pop(IDLE)
+        own.kill()
+        own.forget()
+        own.start()
+        await site.until(lambda: site.ends != [])
+        site.store.ack(lease)
+        assert not await site.worker.may_store()
+        assert not site.worker.lease_valid()
+
+    ((message, code),) = at_work(own, use).ends
+    assert (code, "The same command continues" in message) == (3, True)
+
+
+def test_a_redis_that_stays_away_ends_the_run(own):
+    """Exit code 3, after the worker's patience."""
+
+    async def use(site: Site) -> None:
+        own.kill()
+        await site.until(lambda: site.ends != [])
+
+    message, code = at_work(own, use, patience_s=0.5).ends[0]
+    assert (code, "Redis of REDIS_URL" in message) == (3, True)
+
+
+def test_whether_a_silent_worker_may_store_is_asked_of_redis(own):
+    """Not guessed: it waits until it knows."""
+
+    async def use(site: Site) -> None:
+        own.kill()
+        await asyncio.sleep(1.5 * LEASE_S)
+        asked = asyncio.ensure_future(site.worker.may_store())
+        await asyncio.sleep(0.3)
+        assert not asked.done()
+        own.start()
+        assert await asked
+
+    at_work(own, use)
+
+
+def test_a_redis_that_throws_keys_away_is_refused(own):
+    """Requests would be lost without a word."""
+    with own.client() as admin, pytest.raises(FrontierError, match="noeviction"):
+        admin.config_set("maxmemory-policy", "allkeys-lru")
+        Crew(admin, "kodik", 1).join("run", {})
+
+
+def test_a_redis_that_never_was_there_and_one_that_refuses_us_are_told_apart(own):
+    """Exit codes 3 and 2."""
+    with Redis.from_url(f"redis://127.0.0.1:{free_port()}") as nobody, pytest.raises(FrontierAway):
+        Crew(nobody, "kodik", 1).join("run", {})
+    with own.client() as admin:
+        admin.config_set("requirepass", "x")
+    with own.client() as stranger, pytest.raises(FrontierError) as caught:
+        Crew(stranger, "kodik", 1).join("run", {})
+    assert caught.value.exit_code == 2

@@ -1,0 +1,242 @@
+"""Real processes on one budget: never above a window, nearly all of it used, each gets its share; Redis that fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+from anime_crawler.politeness import budget_redis
+from anime_crawler.politeness.budget import Budgets, stretched_s
+from anime_crawler.politeness.budget_redis import BudgetsAwayError, RedisBudgets
+from anime_crawler.politeness.limits import Limits, parse_limits
+from anime_crawler.sources import cards
+from tests.guard import ROOT, clean_environment
+from tests.politeness.budget_bench import FakeClock, RedisBench, send
+from tests.politeness.test_budget import most_in
+from tests.services import RedisServer, free_port, start_redis, stop_redis
+
+OFF = Limits()
+
+
+@pytest.fixture(params=[pytest.param("file", marks=pytest.mark.slow), "redis"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A file or an address."""
+    return request.getfixturevalue("redis_url") if request.param == "redis" else str(tmp_path / "p.sqlite")
+
+
+def hammer(place: str, limits: str, processes: int, seconds: float) -> list[list[float]]:
+    """Times of the turns that each process got; all begin together."""
+    command = [sys.executable, "-W", "error", "-m", "tests.politeness.budget_hammer", place, limits, str(seconds)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    running = [subprocess.Popen(command, cwd=ROOT, env=clean_environment(), **pipes) for _ in range(processes)]
+    assert [process.stdout.readline() for process in running] == ["ready\n"] * processes
+    for process in running:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=600)[0] for process in running]
+    assert [process.returncode for process in running] == [0] * processes
+    return [[float(line) for line in output.split()] for output in outputs]
+
+
+def used_share(times: list[float], limits: Limits) -> float:
+    """Turns taken, of those that one who never sleeps would have taken from the first to the last."""
+    clock = FakeClock()
+    budgets = Budgets(":memory:", clock)
+    end, most = clock.uptime + times[-1] - times[0], 0
+    while clock.uptime <= end:
+        send(budgets, clock, limits, 1)
+        most += clock.uptime <= end
+    budgets.close()
+    return len(times) / most
+
+
+def unevenness(shares: list[list[float]]) -> int:
+    """Turns that one process had more than another once all stood in line: the first burst is who comes first's."""
+    begin = min(times[0] for times in shares) + 1
+    counts = [sum(time > begin for time in times) for times in shares]
+    return max(counts) - min(counts)
+
+
+def test_four_processes_keep_the_windows_use_them_and_share_them_fairly(place):
+    """Two windows at once; Redis serves in the order of coming, the file who asks first."""
+    limits = parse_limits("6/s,11/2s")
+    shares = hammer(place, "6/s,11/2s", processes=4, seconds=3.6)
+    times = sorted(time for share in shares for time in share)
+    # A process may be late to note the time of its turn, as a request is late to arrive: the margin is for that.
+    assert all(most_in(times, window.seconds) <= window.count for window in limits.windows)
+    assert used_share(times, limits) >= 0.95
+    if "://" in place:
+        assert unevenness(shares) <= 3
+
+
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_thousands_of_requests_break_no_window(redis_url, count):
+    """Four workers in turn, on a clock that does not wait."""
+    clock, limits = FakeClock(), parse_limits("5/s,90/min,300/h")
+    bench = RedisBench(clock, url=redis_url)
+    workers = [bench.open() for _ in range(4)]
+    times = [send(workers[n % 4], clock, limits, 1)[0] for n in range(count)]
+    bench.close()
+    assert [most_in(times, window.seconds) for window in limits.windows] == [5, 90, 300]
+    assert times[-1] - times[0] >= (count / 300 - 1) * 3600
+
+
+def test_who_came_first_is_served_first(redis_url):
+    """Who comes when there is room again stands behind those who waited; who does not ask again loses the place."""
+    clock, limits = FakeClock(), parse_limits("1/10s")
+    bench = RedisBench(clock, url=redis_url)
+    one, two = bench.open(), bench.open()
+    send(one, clock, limits, 1)
+    first, second = one.reserve("a", limits), two.reserve("a", limits)
+    assert second.seconds - first.seconds == pytest.approx(stretched_s(limits.windows[0]), abs=0.01)
+    for _ in range(12):  # the room is there after 10.5 seconds; the first is late, but not by too much
+        clock.pass_(1)
+        assert two.reserve("a", limits) is not None
+        assert two.reserve("a", limits, second.place) is not None
+        if clock.uptime <= 1010:
+            assert one.reserve("a", limits, first.place) is not None
+    assert one.reserve("a", limits, first.place) is None
+    third = one.reserve("a", limits)
+    for _ in range(14):  # the second's process has died
+        clock.pass_(1)
+        assert one.reserve("a", limits, third.place) is not None or clock.uptime > 1022
+    bench.close()
+
+
+def test_what_redis_keeps_is_bounded_and_goes_away_by_itself(redis_url):
+    """Under one prefix, every key with an end; as many times as the longest window holds."""
+    clock, limits = FakeClock(), parse_limits("5/s,90/min")
+    bench = RedisBench(clock, url=redis_url)
+    budgets = bench.open()
+    send(budgets, clock, limits, 500)
+    budgets.penalize("a", 30, "Retry-After")
+    budgets.troubled("a")
+    budgets.reserve("a", limits)
+    bench.client.delete("clock")  # the test's own
+    keys = bench.client.keys()
+    assert {key.decode() for key in keys} == {
+        *("anime_crawler:budget:clock", "anime_crawler:budget:a:sent", "anime_crawler:budget:a:state"),
+        *("anime_crawler:budget:a:line", "anime_crawler:budget:a:due"),
+    }
+    assert all(bench.client.pttl(key) > 0 for key in keys)
+    assert bench.client.zcard("anime_crawler:budget:a:sent") <= 91
+    bench.close()
+
+
+def test_a_redis_that_has_forgotten_costs_one_window_and_no_violation(redis_url):
+    """What was sent is not known any more, so every window counts as full; a day's quota ends the run."""
+    clock, limits = FakeClock(), parse_limits("5/min,200/day")
+    bench = RedisBench(clock, url=redis_url)
+    budgets, other = bench.open(), bench.open()
+    send(budgets, clock, limits, 5)
+    bench.client.flushdb()
+    budgets._told = other._told = 0
+    wait = budgets.reserve("a", limits)
+    assert (wait.cause, wait.reason) == ("limit", "limit 200/day")
+    assert wait.seconds == pytest.approx(86400.5)
+    assert other.reserve("a", parse_limits("5/min")).seconds == pytest.approx(60.5)
+    assert bench.open().reserve("b", parse_limits("5/min")).seconds == pytest.approx(60.5)
+    bench.close()
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path):
+    """A Redis of this test's own, to be stopped and started."""
+    state = tmp_path / "redis.json"
+    server = start_redis(state)
+    yield server, state
+    stop_redis(state)
+
+
+def away(budgets: RedisBudgets, clock: FakeClock, limits: Limits) -> None:
+    """Redis does not answer: everybody waits, and nobody asks it at every call."""
+    for _ in range(3):
+        wait = budgets.reserve("a", limits)
+        assert (wait.cause, wait.reason) == ("outage", "the Redis of REDIS_URL does not answer")
+    clock.pass_(wait.seconds)
+
+
+def test_redis_that_comes_back_is_used_again_and_told_what_it_missed(own_redis):
+    """Nothing is sent meanwhile; a penalty of that time holds."""
+    server, state = own_redis
+    clock = FakeClock()
+    budgets = RedisBudgets(server.url(), clock)
+    assert budgets.reserve("a", OFF) is None
+    stop_redis(state)
+    away(budgets, clock, OFF)
+    budgets.penalize("a", 30, "Retry-After")
+    away(budgets, clock, OFF)
+    restart(server, state)
+    assert budgets.reserve("a", OFF).reason == "Retry-After"
+    budgets.close()
+
+
+def restart(server: RedisServer, state: Path) -> None:
+    """The same address again."""
+    import tests.services as services
+
+    port, services.free_port = services.free_port, lambda: server.port
+    try:
+        start_redis(state)
+    finally:
+        services.free_port = port
+
+
+def test_redis_that_stays_away_ends_the_run_with_one_sentence(own_redis):
+    """After five minutes, naming the setting; exit code 3, for the run can be resumed."""
+    server, state = own_redis
+    clock = FakeClock()
+    budgets = RedisBudgets(server.url(), clock)
+    stop_redis(state)
+    away(budgets, clock, OFF)
+    clock.pass_(budget_redis.PATIENCE_S)
+    with pytest.raises(BudgetsAwayError, match="REDIS_URL") as caught:
+        budgets.reserve("a", OFF)
+    assert caught.value.exit_code == 3
+    budgets.close()
+
+
+@pytest.mark.parametrize("harm", ["out of memory", "read-only"])
+def test_a_redis_that_cannot_be_written_is_as_good_as_none(own_redis, harm):
+    """Nothing is sent on a count that is not kept."""
+    server, _ = own_redis
+    clock = FakeClock()
+    budgets = RedisBudgets(server.url(), clock)
+    with redis.Redis.from_url(server.url()) as client:
+        hurt: dict[str, Callable[[], object]] = {
+            "out of memory": lambda: client.config_set("maxmemory", 1),
+            "read-only": lambda: client.replicaof("127.0.0.1", str(free_port())),
+        }
+        hurt[harm]()
+        away(budgets, clock, parse_limits("5/s"))
+        client.config_set("maxmemory", 0)
+        client.replicaof("NO", "ONE")
+    assert budgets.reserve("b", parse_limits("5/s")) is None or harm == "read-only"
+    budgets.close()
+
+
+def test_a_wrong_address_is_told_at_once_and_without_its_password():
+    """At the start nobody waits."""
+    with pytest.raises(BudgetsAwayError) as caught:
+        RedisBudgets(f"redis://:hunter2@127.0.0.1:{free_port()}/0")
+    assert "REDIS_URL" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(cards()))
+def test_four_processes_keep_and_use_the_windows_of_every_card(redis_url, name):
+    """In real time for five quarters of the longest window below a quarter of an hour."""
+    limits = parse_limits(cards()[name].limits)
+    lengths = [window.seconds for window in limits.windows if window.seconds < 900]
+    shares = hammer(redis_url, cards()[name].limits, processes=4, seconds=max(25, 1.25 * max(lengths)))
+    times = sorted(time for share in shares for time in share)
+    assert all(most_in(times, window.seconds) <= window.count for window in limits.windows)
+    print(f"{name}: {len(times)} turns, {used_share(times, limits):.0%} of the windows, {[len(s) for s in shares]}")
+    assert used_share(times, limits) >= 0.95
+    assert unevenness(shares) <= 3
