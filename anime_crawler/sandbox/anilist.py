@@ -13,6 +13,7 @@ from anime_crawler.sandbox.anilist_schema import MAX_COMPLEXITY, SCHEMA, complex
 from anime_crawler.sandbox.elsewhere import known_at
 from anime_crawler.sandbox.graphql_query import Selected, Selection, parse_query, project
 from anime_crawler.sandbox.model import Title
+from anime_crawler.sandbox.shelf import LastList
 from anime_crawler.sandbox.wire import Call, Reply, html_reply, json_reply
 from anime_crawler.sandbox.world import World
 
@@ -42,6 +43,7 @@ class Anilist:
         self.world = world
         self._seen = -1
         self._titles: dict[int, Title] = {}
+        self._last: LastList[Callable[[], dict[str, Any]]] = LastList(world)
 
     def answer(self, call: Call) -> Reply:
         """What the real service would say."""
@@ -84,7 +86,7 @@ class Anilist:
             message = f"Page depth exceeds maximum allowed for API requests ({MAX_DEPTH} entries)"
             raise RefusedError(400, message, {field.shown: None}, [(field.line, field.column)])
         lists = [part for part in field.below or () if part.name != "pageInfo"]
-        rows = LISTS[lists[0].name](self, lists[0].arguments) if lists else []
+        rows = self._rows(lists[0]) if lists else []
         info = {
             "total": MAX_DEPTH,
             "perPage": size,
@@ -94,6 +96,9 @@ class Anilist:
         }
         shown = [make() for make in rows[(number - 1) * size : number * size]]
         return {"pageInfo": info} | {part.name: shown for part in lists}
+
+    def _rows(self, part: Selected) -> list[Callable[[], dict[str, Any]]]:
+        return self._last.rows((part.name, part.arguments), lambda: LISTS[part.name](self, part.arguments))
 
     def listed(self, arguments: dict[str, Any]) -> list[Callable[[], dict[str, Any]]]:
         """The titles of ``media``; unknown ids are just not there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -181,6 +182,12 @@ def wrong_shape(_call: Call, answer: Answer, options: Options) -> Reply:
     return edited(answer, lambda page: put(page, path, options.get("value", "sandbox fault"), False))
 
 
+def rewritten(_call: Call, answer: Answer, options: Options) -> Reply:
+    """What `pattern`, a regular expression, matches first in the text of the true answer becomes `text`."""
+    reply = answer()
+    return replace(reply, body=re.sub(options["pattern"], options["text"], reply.body.decode(), count=1).encode())
+
+
 def malice(_call: Call, answer: Answer, _options: Options) -> Reply:
     """Scripts, other schemes, link-local addresses and terminal escapes in every record."""
 
@@ -237,6 +244,7 @@ DAMAGES: dict[str, Callable[[Call, Answer, Options], Reply]] = {
         repeated_cursor,
         repeated_page,
         replaced,
+        rewritten,
         wrong_shape,
         malice,
         script,

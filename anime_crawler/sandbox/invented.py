@@ -45,7 +45,7 @@ def invent_titles(rng: Random, count: int, now: int) -> list[Title]:
 
 
 def invent_one(rng: Random, taken: set[str], title_id: int, now: int) -> Title:
-    """One more title, ongoing, with a name nobody has."""
+    """One more title with a name nobody has."""
     while True:
         base = rng.randrange(len(WORDS) * (len(WORDS) - 1) * len(PATTERNS))
         title = _title(rng, title_id, _names(base), 1, now)

@@ -14,6 +14,7 @@ from anime_crawler.sandbox.elsewhere import known_at
 from anime_crawler.sandbox.invented import season_of
 from anime_crawler.sandbox.jikan_json import date_of, day_text, known, members_of, status_of
 from anime_crawler.sandbox.model import Title
+from anime_crawler.sandbox.shelf import LastList
 from anime_crawler.sandbox.wire import Call, Reply, json_reply
 from anime_crawler.sandbox.world import World
 
@@ -46,6 +47,7 @@ class Jikan:
         self._titles: dict[int, Title] = {}
         self._ranks: dict[int, int] = {}
         self._popularities: dict[int, int] = {}
+        self._last: LastList[Title] = LastList(world)
 
     def answer(self, call: Call) -> Reply:
         """What the real service would say."""
@@ -88,12 +90,18 @@ class Jikan:
         order = allowed(params, "order_by", SORTS)
         is_descending = allowed(params, "sort", ("asc", "desc")) == "desc"
         status, kind = allowed(params, "status", STATUSES), allowed(params, "type", TYPES)
-        words = params.get("q", "").lower()
-        rows = [title for title in self._titles.values() if words in all_names(title)]
-        rows = [t for t in rows if status in (None, "") or status_of(t) == STATUSES[status]]
-        rows = [t for t in rows if kind in (None, "", t.kind)]
+        words, number = params.get("q", "").lower(), page_number(params)
         by = order or ("relevance" if words else "mal_id")
-        return self.page(call, self._sorted(rows, by, page_number(params), is_descending), FIXED)
+
+        def make() -> Rows:
+            rows = [title for title in self._titles.values() if words in all_names(title)]
+            rows = [t for t in rows if status in (None, "") or status_of(t) == STATUSES[status]]
+            rows = [t for t in rows if kind in (None, "", t.kind)]
+            return self._sorted(rows, by, number, is_descending)
+
+        # Numbers are all different: their order is the same on each page.
+        wish = (by, is_descending, status, kind, words, None if by == "mal_id" else number)
+        return self.page(call, self._last.rows(wish, make), FIXED)
 
     def top(self, call: Call) -> Reply:
         """``/top/anime``: by score, or by popularity where the filter says so."""

@@ -16,7 +16,7 @@ from anime_crawler.sandbox.kitsu_json import SOURCE
 from anime_crawler.sandbox.kitsu_query import Page, Query, RefusedError, query_of
 from anime_crawler.sandbox.kitsu_resource import Renderer, Resource
 from anime_crawler.sandbox.model import Title
-from anime_crawler.sandbox.shelf import Shelf
+from anime_crawler.sandbox.shelf import LastList, Shelf
 from anime_crawler.sandbox.wire import Call, Reply, html_reply
 from anime_crawler.sandbox.world import World
 
@@ -47,8 +47,7 @@ class Kitsu:
     def __init__(self, world: World) -> None:
         self.world = world
         self.shelf = Shelf(SOURCE, world)
-        self._listed: tuple[Any, list[Title]] = (None, [])
-        """What was asked for last, and its titles: a walk asks for page after page of the same."""
+        self._last: LastList[Title] = LastList(world)
 
     def answer(self, call: Call) -> Reply:
         """What the real service would say."""
@@ -79,10 +78,7 @@ class Kitsu:
 
     def _titles(self, query: Query) -> list[Title]:
         """Every title that passes the filters, in order."""
-        key = (self.world.version, self.world.now, query.sort, *sorted(query.filters.items()))
-        if self._listed[0] != key:
-            self._listed = key, self._ordered(query)
-        return self._listed[1]
+        return self._last.rows((query.sort, query.filters), lambda: self._ordered(query))
 
     def _ordered(self, query: Query) -> list[Title]:
         found = list(self.shelf.titles.values())

@@ -1,10 +1,15 @@
-"""What one of the other sources has of the world, by its ids: looked up once per change of the world."""
+"""What one of the other sources has of the world, looked up once per change of the world: by id, and in one order."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 from anime_crawler.sandbox.elsewhere import known_at
 from anime_crawler.sandbox.model import Title
 from anime_crawler.sandbox.world import World
+
+Row = TypeVar("Row")
 
 
 class Shelf:
@@ -22,3 +27,19 @@ class Shelf:
         if self._version != self.world.version:
             self._titles, self._version = known_at(self.source, self.world), self.world.version
         return self._titles
+
+
+class LastList(Generic[Row]):
+    """The list that was asked for last: a walk asks for page after page of the same."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._wish: Any = None
+        self._rows: list[Row] = []
+
+    def rows(self, wish: Any, make: Callable[[], list[Row]]) -> list[Row]:
+        """All its rows, made anew when the wish is another or the world has moved."""
+        wish = (wish, self.world.version, self.world.now)
+        if wish != self._wish:
+            self._wish, self._rows = wish, make()
+        return self._rows

@@ -11,6 +11,7 @@ from graphql import GraphQLError
 
 from anime_crawler.sandbox.graphql_query import Selection, names_in, parse_query, project
 from anime_crawler.sandbox.model import Title
+from anime_crawler.sandbox.shelf import LastList
 from anime_crawler.sandbox.shikimori_json import anime_object, full_object, moscow, short_object
 from anime_crawler.sandbox.shikimori_schema import SCHEMA, check_size
 from anime_crawler.sandbox.wire import Call, Reply, html_reply, json_reply
@@ -31,6 +32,7 @@ class Shikimori:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self._last: LastList[Title] = LastList(world)
 
     def answer(self, call: Call) -> Reply:
         """What the real service would say."""
@@ -80,9 +82,13 @@ class Shikimori:
     def listed(self, arguments: dict[str, Any]) -> list[Title]:
         """The page that the arguments ask for; unknown ids are left out, no row repeats."""
         page, limit = positive(arguments["page"]), min(positive(arguments["limit"]), MAX_LIMIT)
-        found = [t for t in self._candidates(arguments) if t.at_shikimori and wanted(t, arguments)]
-        found.sort(key=ORDERS.get(arguments["order"], ORDERS["ranked"]))
+        filters = {name: value for name, value in arguments.items() if name not in ("page", "limit")}
+        found = self._last.rows(filters, lambda: self._ordered(filters))
         return found[(page - 1) * limit : page * limit]
+
+    def _ordered(self, arguments: dict[str, Any]) -> list[Title]:
+        found = [t for t in self._candidates(arguments) if t.at_shikimori and wanted(t, arguments)]
+        return sorted(found, key=ORDERS.get(arguments["order"], ORDERS["ranked"]))
 
     def _candidates(self, arguments: dict[str, Any]) -> list[Title]:
         titles = self.world.titles

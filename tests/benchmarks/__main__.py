@@ -22,11 +22,14 @@ from rich.table import Table
 
 from anime_crawler.sandbox.process import running_sandbox
 from tests.benchmarks.cached import cache_seconds, fetches_of_three_processes, result_seconds
+from tests.benchmarks.metadata import real_walks
+from tests.benchmarks.parsing import PAGES, has_recordings, parse_speed
 from tests.benchmarks.simulated import full_import_minutes
 from tests.e2e.support import Project
 from tests.guard import ROOT
 
 LARGE = 7_000  # titles; with about 40,000 materials and 450,000 players the size of the real thing
+WORLD = 30_000  # titles; about all that any of the catalogues has
 OLD_200 = "328 / 340"  # requests to Kodik / Shikimori that the old importer sends for 200 titles
 OLD_7000 = "7,400 / 7,000"  # its design: one search and one metadata request for each title
 
@@ -151,6 +154,39 @@ def cache_hit() -> Iterator[Row]:
     yield ("a lookup made before, in-process", f"{result_seconds() * 1000:.1f} ms", "1-4 ms (crawlers)", "<= 20 ms")
 
 
+def metadata_sources() -> Iterator[Row]:
+    """Everything that four metadata sources know, once and again; the limits on a simulated clock."""
+    walks = real_walks(WORLD)
+    limited = walks.under_limits()
+    minutes, broken = max(minutes for minutes, _ in limited.values()), sum(count for _, count in limited.values())
+    for source, (own, _) in limited.items():
+        first, second = walks.first[source], walks.second[source]
+        ours = f"{first} requests = {own:.1f} min, again {second} = {second / first:.0%}"
+        yield (f"  {source}, of {WORLD:,} titles", ours, f"one by one: {WORLD:,} requests", "")
+    yield (
+        f"core fields of {len(walks.told):,} of {WORLD:,} titles, in parallel (simulated clock)",
+        f"{minutes:.1f} min, {broken} violations",
+        f"one by one at AniList: {WORLD / 27 / 60:.0f} h",
+        "<= 30 min, 0",
+    )
+    told = ", ".join(f"{name} {count / len(walks.told):.1%}" for name, count in walks.filled().most_common())
+    yield ("  fields told by at least one source", told, "what the sandbox knows", "")
+    share = sum(walks.second.values()) / sum(walks.first.values())
+    ours = f"{sum(walks.second.values())} of {sum(walks.first.values()):,} = {share:.1%}"
+    yield ("  second pass, nothing changed", ours, "100 %", "<= 15 %")
+
+
+def parsing() -> Iterator[Row]:
+    """Recorded answers into items, in processor time, beside reading their HTML or JSON alone."""
+    what = "recorded" if has_recordings() else "own samples, NOT recorded"
+    for source in ("anisearch", "anime_planet", "anilist", "kitsu", "jikan"):
+        speed = parse_speed(source)
+        unit, least = ("pages", ">= 300 (one of the two)") if source in PAGES else ("titles", ">= 3,000")
+        figure = f"{unit}/s parsed, {source}, {speed.answers} {what}, {speed.kb:.0f} KB each"
+        bare = f"{'lxml' if source in PAGES else 'orjson'} alone: {speed.bare_per_s:,.0f}"
+        yield (figure, f"{speed.anime_per_s:,.0f} = {speed.anime_per_s / speed.bare_per_s:.0%}", bare, least)
+
+
 FIGURES: tuple[Callable[[], Iterator[Row]], ...] = (
     requests_of_small_import,
     large_import,
@@ -158,6 +194,8 @@ FIGURES: tuple[Callable[[], Iterator[Row]], ...] = (
     limited_import,
     delivery,
     cache_hit,
+    metadata_sources,
+    parsing,
 )
 
 

@@ -1,13 +1,11 @@
-"""A full import under the enforced limits, on a clock that does not wait."""
+"""Requests under the enforced limits, on a clock that does not wait: the budgets' own code says when each may go."""
 
 from __future__ import annotations
-
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from anime_crawler.politeness.budget import Budgets
 from anime_crawler.politeness.clock import SystemClock
 from anime_crawler.politeness.limits import Limits, parse_limits
+from anime_crawler.sandbox.limits import LIMITERS
 
 LATENCY_S = 0.3  # an answer of a real upstream, generously
 
@@ -37,24 +35,44 @@ class SimulatedClock(SystemClock):
         return "one"
 
 
-def upstream_seconds(name: str, limits: Limits, count: int, parallel: int) -> tuple[float, int]:
-    """(seconds until the last answer, violations) for `count` requests, at most `parallel` in flight."""
-    clock = SimulatedClock()
-    began, sent, in_flight = clock.now, [], []
-    with TemporaryDirectory() as directory:
-        budgets = Budgets(Path(directory) / "budgets.sqlite", clock=clock)
+class SimulatedUpstream:
+    """An upstream that is asked as often as its limits allow.
+
+    Args:
+        name: of the source; `limits`: of its card.
+    """
+
+    def __init__(self, name: str, limits: Limits) -> None:
+        self.name = name
+        self.limits = limits
+        self.clock = SimulatedClock()
+        self.sent: list[float] = []
+        """When each request left."""
+        self._budgets = Budgets(":memory:", clock=self.clock)
+
+    def ask(self, count: int, parallel: int = 1) -> float:
+        """Send `count` requests, at most `parallel` in flight; gives the seconds until the last answer."""
+        began, in_flight = self.clock.now, list[float]()
         for _ in range(count):
             if len(in_flight) == parallel:
-                clock.now = max(clock.now, in_flight.pop(0))
-            while wait := budgets.reserve(name, limits):
-                clock.now += wait.seconds
-            sent.append(clock.now)
-            in_flight.append(clock.now + LATENCY_S)
-    return max(in_flight) - began, violations(sent, limits)
+                self.clock.now = max(self.clock.now, in_flight.pop(0))
+            while wait := self._budgets.reserve(self.name, self.limits):
+                self.clock.now += wait.seconds
+            self.sent.append(self.clock.now)
+            in_flight.append(self.clock.now + LATENCY_S)
+        self.clock.now = max(in_flight, default=began)
+        return self.clock.now - began
+
+    def violations(self) -> int:
+        """Requests that broke the card's limits, or those that the sandbox's upstream enforces."""
+        windows = LIMITERS[self.name](True).windows
+        verdicts = ([any(window.arrive(at, at)) for window in windows] for at in self.sent)
+        return sum(map(any, verdicts)) + violations(self.sent, self.limits)
 
 
 def full_import_minutes(pages: int, batches: int) -> tuple[float, int]:
     """(minutes, violations) of the whole import: Kodik's pages one by one, the metadata batches beside them."""
-    kodik_s, kodik_broken = upstream_seconds("kodik", parse_limits("2/s,30/min"), pages, parallel=1)
-    shikimori_s, shikimori_broken = upstream_seconds("shikimori", parse_limits("5/s,90/min"), batches, parallel=2)
-    return max(kodik_s, shikimori_s + 60) / 60, kodik_broken + shikimori_broken
+    kodik = SimulatedUpstream("kodik", parse_limits("2/s,30/min"))
+    shikimori = SimulatedUpstream("shikimori", parse_limits("5/s,90/min"))
+    seconds = max(kodik.ask(pages), shikimori.ask(batches, parallel=2) + 60)
+    return seconds / 60, kodik.violations() + shikimori.violations()

@@ -1,4 +1,4 @@
-"""AniSearch against the sandbox: everything once, then only what is new, whatever happens on the way."""
+"""AniSearch against the sandbox: everything once, then only what is new; its faults are in `test_source_faults`."""
 
 from __future__ import annotations
 
@@ -17,25 +17,9 @@ from anime_crawler.sandbox.elsewhere import cast, known_at
 from anime_crawler.sandbox.process import running_sandbox
 from anime_crawler.sandbox.world import World
 from tests.e2e.support import Project
-from tests.e2e.walk import Walked, add_title, asked, begin, crawl, drift_in, finish, found, kill_at, known, walked
+from tests.e2e.walk import Walked, add_title, asked, begin, crawl, drift_in, finish, found, known, walked
 
 SOURCE = "anisearch"
-PASSING: list[tuple[str, dict[str, Any]]] = [
-    ("too_many", {"retry_after": "1"}),
-    ("too_many", {}),
-    ("status", {"status": 503}),
-    ("status", {"status": 520}),
-    ("truncated", {}),
-    ("body", {"body": ""}),
-    ("body", {"body": '{"error":"no"}'}),
-    ("html", {}),
-]
-"""What a second attempt gets over: kinds of faults and their options."""
-BLOCKS = [
-    pytest.param("cloudflare", {}, id="challenge"),
-    pytest.param("cloudflare", {"status": 200}, id="challenge with 200"),
-    pytest.param("challenge", {}, id="another guard"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -92,47 +76,10 @@ def test_an_incremental_walk_asks_for_what_is_new_or_was_unfinished_and_nothing_
     assert {own for own in rows if after[own] != rows[own]} == {ended}
 
 
-def test_kills_in_the_middle_of_the_walk_change_nothing(clean: Walked, project: Project) -> None:
-    """Three deaths, the job directory lost at the second: the exports of a clean run, few pages asked for again."""
-    for kill, requests in enumerate((20, 50, 90)):
-        kill_at(project, SOURCE, requests)
-        if kill == 1:
-            project.wipe_jobdir()
-    done = crawl(project, SOURCE, "-a", "mode=full")
-    assert done.returncode == 0, done.stderr
-    assert project.exports() == clean.exports
-    assert asked(project, SOURCE).total() - clean.asked.total() <= 2 * 3  # what a kill meets: one under way, one stored
-
-
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("keep_jobdir", [True, False], ids=["job directory kept", "job directory lost"])
-def test_forty_kills_change_nothing(clean: Walked, project: Project, keep_jobdir: bool) -> None:
-    """Every third page or so, from the first to the last."""
-    for kill in range(40):
-        kill_at(project, SOURCE, 1 + 3 * kill)
-        if not keep_jobdir:
-            project.wipe_jobdir()
-    finish(project, SOURCE, clean, "-a", "mode=full")
-
-
-def test_what_passes_is_outlasted(clean: Walked, project: Project) -> None:
-    """429 with and without Retry-After, 5xx, a page cut short, an empty one, JSON, another page: nothing is missing."""
-    for place, (kind, options) in enumerate(PASSING):
-        project.fault(SOURCE, kind, count=1, skip=2 * place, **options)
-    done = crawl(project, SOURCE)
-    assert done.returncode == 0, done.stderr
-    assert project.report()["counters"][SOURCE]["retries"] == len(PASSING)
-    assert project.exports() == clean.exports
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("kind", "options"), BLOCKS)
-def test_who_is_shut_out_rests_and_does_not_ask_early(
-    clean: Walked, project: Project, kind: str, options: dict[str, Any]
-) -> None:
+def test_who_is_shut_out_rests_and_does_not_ask_early(clean: Walked, project: Project) -> None:
     """Exit 3 at the first such page; the next run asks nothing and says until when; after that it goes on."""
-    project.fault(SOURCE, kind, skip=60, **options)
+    project.fault(SOURCE, "cloudflare", skip=60)
     assert crawl(project, SOURCE).returncode == 3
     assert project.problems() == {(SOURCE, "blocked")}
     project.calm()
@@ -142,15 +89,6 @@ def test_who_is_shut_out_rests_and_does_not_ask_early(
     assert sum(project.sandbox.get("/_sandbox/stats")["requests"].values()) == 0
     finish(project, SOURCE, clean)
     assert project.requests_to(SOURCE) == clean.asked.total() - 60
-
-
-@pytest.mark.slow
-def test_a_site_that_always_fails_is_exit_3_and_can_be_resumed(clean: Walked, project: Project) -> None:
-    """Without its index there is nothing to do."""
-    project.fault(SOURCE, "status", status=503)
-    assert crawl(project, SOURCE).returncode == 3
-    assert project.problems() == {(SOURCE, "server_error")}
-    finish(project, SOURCE, clean)
 
 
 @pytest.mark.slow

@@ -22,8 +22,6 @@ from tests.e2e.support import Project, until
 
 Fault = tuple[str, dict[str, Any]]
 """Kind of a fault and its options; see ``anime_crawler/sandbox/damage.py``."""
-TITLES = 230
-"""Some 200 at each source: more pages than there are faults to outlast, in the shortest list."""
 MEMORY_MB = 250
 """The most that a run may use, see README; a body that is unpacked whole would need twice as much."""
 
@@ -53,6 +51,21 @@ REFUSED_JSON_TOO: Mapping[str, tuple[Fault, str]] = {
     "a challenge with 403": (("challenge", {"status": 403}), "blocked"),
     "a challenge with 200": (("challenge", {"status": 200}), "not_json"),
 }
+REFUSED_PAGES: Mapping[str, tuple[Fault, str]] = {
+    "another page": (("html", {}), "wrong_shape"),
+    "Cloudflare's challenge with 200": (("cloudflare", {"status": 200}), "blocked"),
+}
+"""The same of a site that is read page by page."""
+REFUSED_PAGES_TOO: Mapping[str, tuple[Fault, str]] = {
+    "half of the page": (("truncated", {}), "wrong_shape"),
+    "an empty body": (("body", {"body": ""}), "wrong_shape"),
+    "JSON": (("body", {"body": '{"error":"no"}'}), "wrong_shape"),
+    "100 MB": (("oversized", {"mb": 100}), "too_large"),
+    "500 MB in half a megabyte of gzip": (("bomb", {"mb": 500}), "too_large"),
+    "Cloudflare's challenge": (("cloudflare", {}), "blocked"),
+    "another guard's": (("challenge", {}), "blocked"),
+    "moved": (("redirect", {"location": "https://moved.example.org/"}), "moved"),
+}
 KEPT = ("not_json", "wrong_shape")
 """Problems with answers that came; they are kept as dead letters."""
 
@@ -65,11 +78,15 @@ class Source:
     """Of the source, its spider and the sandbox's service."""
     spoiled: tuple[tuple[str, Fault], ...]
     """Records that are not understood: a word of the reason, and the fault that makes one, each on another page."""
+    titles: int = 230
+    """Of the sandbox: more pages than there are faults to outlast, in the shortest list."""
     arguments: tuple[str, ...] = ()
     outlasted: tuple[Fault, ...] = OUTLASTED
     refused: Mapping[str, tuple[Fault, str]] = field(default_factory=dict)
     refused_too: Mapping[str, tuple[Fault, str]] = field(default_factory=dict)
     """Further ones, for the long form of the test."""
+    served: int = 1
+    """Pages that come before the one that is missed: without it there is nothing to do."""
     forms: int = 1
     """In how many forms a page is asked for before it is given up."""
 
@@ -80,6 +97,12 @@ class Source:
 
 def replaced(path: str, value: Any) -> Fault:
     return "replaced", {"path": path, "value": value, "record": 3}
+
+
+def line(name: str, value: str) -> Fault:
+    """Another value in a line of AniSearch's facts, on the next page after the index."""
+    pattern = rf'(<div class="{name}"><span class="header">[^<]*</span>)[^<]*'
+    return "rewritten", {"pattern": pattern, "text": rf"\1 {value}", "skip": 1}
 
 
 SOURCES = [
@@ -95,6 +118,19 @@ SOURCES = [
             ("startDate", replaced("attributes.startDate", "yesterday")),
             ("attributes.episodeCount", replaced("attributes.episodeCount", {"a": 1})),
             ("posterImage", replaced("attributes.posterImage", "x")),
+        ),
+    ),
+    Source(
+        name="anisearch",
+        titles=30,
+        outlasted=(*OUTLASTED, ("truncated", {}), ("html", {}), ("body", {"body": ""}), ("body", {"body": "{}"})),
+        refused=REFUSED_PAGES,
+        refused_too=REFUSED_PAGES_TOO,
+        served=0,
+        spoiled=(
+            ("type", line("type", "Hologram, 12")),
+            ("status", line("status", "Dreaming")),
+            ("released", line("released", "yesterday")),
         ),
     ),
 ]
@@ -114,7 +150,7 @@ class Place:
 @pytest.fixture(scope="module", params=SOURCES, ids=lambda source: source.name)
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """One for all tests of a source: no test changes the sandbox's world."""
-    with running_sandbox(titles=TITLES, limits="off") as sandbox:
+    with running_sandbox(titles=request.param.titles, limits="off") as sandbox:
         project = Project(tmp_path_factory.mktemp("clean"), sandbox, {"BACKEND_BASE_URL": ""})
         done = project.run(*request.param.crawl)
         assert done.returncode == 0, done.stderr
@@ -165,12 +201,12 @@ def test_trouble_that_passes_is_outlasted(project: Project, place: Place) -> Non
 def test_an_upstream_that_always_fails_is_asked_max_retries_plus_one_times(
     project: Project, place: Place, keep_jobdir: bool
 ) -> None:
-    """From the second page on: exit 3, what came before is kept, and the next run asks for what is missing only."""
+    """From one page on: exit 3, what came before is kept, and the next run asks for what is missing only."""
     source = place.source
-    project.fault(source.name, "status", status=503, skip=1)
+    project.fault(source.name, "status", status=503, skip=source.served)
     done = project.run(*source.crawl)
     assert done.returncode == 3, done.stderr
-    assert project.requests_to(source.name) == 1 + source.forms * 2
+    assert project.requests_to(source.name) == source.served + source.forms * 2
     assert (source.name, "server_error") in project.problems()
     if not keep_jobdir:
         project.wipe_jobdir()
@@ -272,8 +308,8 @@ def test_three_kills_change_nothing(project: Project, place: Place) -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("keep_jobdir", [True, False], ids=["job directory kept", "job directory lost"])
 def test_forty_kills_change_nothing(place: Place, tmp_path: Path, keep_jobdir: bool) -> None:
-    """In a list of 2,000 titles."""
-    with running_sandbox(titles=2_000, limits="off") as sandbox:
+    """In a list of ten times as many titles."""
+    with running_sandbox(titles=10 * place.source.titles, limits="off") as sandbox:
         clean, killed = (Project(tmp_path / name, sandbox, {"BACKEND_BASE_URL": ""}) for name in ("clean", "killed"))
         assert clean.run(*place.source.crawl).returncode == 0
         assert kill_at_random(killed, place.source, 40, keep_jobdir) > 10

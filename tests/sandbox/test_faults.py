@@ -67,6 +67,15 @@ def test_429_comes_with_every_kind_of_advice(list_page, fault, fresh):
     assert seen[2:] == ["soon", None]
 
 
+def test_the_text_of_a_page_is_rewritten_in_one_place(list_page, fault):
+    """The first match of the pattern, with what it caught; what follows stays."""
+    true = list_page(limit=2).text
+    fault("rewritten", pattern='("id":")[^"]*', text=r"\1another")
+    changed = list_page(limit=2).text
+    assert changed.count('"id":"another"') == 1
+    assert changed.partition("another")[2].partition(",")[2] == true.partition('"id":"')[2].partition(",")[2]
+
+
 def test_silence_and_slowness(list_page, fault):
     """Never answered; late to start; a hole in the middle."""
     fault("silence", count=1)

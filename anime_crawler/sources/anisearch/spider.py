@@ -273,16 +273,17 @@ class AniSearchSpider(SourceSpider):
             yield from self._redirected(request, error.response, walk)
         elif kind == "not_found":
             yield from self._without(request, walk)
-        elif isinstance(error, GivenUp) and kind in ASIDE and is_anime and self._is_accident():
+        elif isinstance(error, GivenUp) and kind in ASIDE and is_anime and self._is_odd(error, walk):
             yield self._unreadable(request, error)
             yield from self._without(request, walk, is_unfinished=True)
         else:
             yield from self.failed(failure)
 
-    def _is_accident(self) -> bool:
-        """Whether a page that cannot be read is odd alone; counts it, and is false after too many in a row."""
+    def _is_odd(self, error: GivenUp, walk: Walk) -> bool:
+        """Count a page that cannot be read; false for too many in a row, or where nothing that was asked for came."""
         self._odd_pages += 1
-        return self._odd_pages < ODD_PAGES
+        is_all = walk.mode == "asked" and len(walk.todo) == 1 and self._odd_pages > walk.done
+        return self._odd_pages < ODD_PAGES and not (is_all and error.verdict.kind == "server_error")
 
     def _without(
         self, request: Request, walk: Walk, *, is_unfinished: bool = False
