@@ -63,6 +63,8 @@ def _hold_file(where: URL, name: str, shared_by: str | None) -> Iterator[None]:
             _lock_file(file.fileno(), owner, shared_by)
         except BlockingIOError:
             raise LockHeld(_say(name, owner.read_text() if owner.exists() else "an unknown process")) from None
+        except OSError as error:
+            raise CatalogueError(f"DATABASE_URL: cannot write {owner}: {error.strerror}") from error
         yield
 
 

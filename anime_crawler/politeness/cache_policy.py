@@ -10,6 +10,8 @@ from typing import Any
 from scrapy import Request
 from scrapy.http import Headers, Response
 
+from anime_crawler.politeness.upstream import PART
+
 LONGEST_S = 365 * 86_400.0  # a server that says more errs; the RFC advises no more than a year
 STALE_KEPT_S = 7 * 86_400.0  # an answer with a validator: an incremental walk comes back within a week
 DIRECTIVE = re.compile(r'([^\s,=]+)(?:\s*=\s*(?:"([^"]*)"|([^\s,]*)))?')
@@ -78,14 +80,20 @@ def initial_age_s(headers: Headers, received_at: float, delay_s: float) -> float
 
 def takes_kept(request: Request, spider: Any) -> bool:
     """Whether there may be a kept answer that the request takes: not where it, or its spider's walk, looks for news."""
-    return "no-cache" not in directives(request.headers) and (spider.is_lookup or spider.oldest_in_walks_s > 0)
+    takes_any = spider.is_lookup or spider.oldest_in_walks_s > 0 or _is_script(request)
+    return "no-cache" not in directives(request.headers) and takes_any
 
 
 def is_young(request: Request, spider: Any, age_s: float) -> bool:
     """Whether a request that takes kept answers takes one of this age, should it be fresh."""
     given = directives(request.headers)
-    oldest_s = LONGEST_S if spider.is_lookup else spider.oldest_in_walks_s
+    oldest_s = LONGEST_S if spider.is_lookup or _is_script(request) else spider.oldest_in_walks_s
     return age_s <= oldest_s and ("max-age" not in given or age_s <= _seconds(given["max-age"]))
+
+
+def _is_script(request: Request) -> bool:
+    """A page's script is no news, whatever it reads; each page would ask for it again."""
+    return bool(request.meta.get(PART) == "script")
 
 
 def conditions(request: Request, headers: Headers) -> dict[str, bytes]:

@@ -26,7 +26,7 @@ LONGEST_PENALTY_S = (
 )
 DEADLINE_S = 90.0  # time that one request may fail for, over all its attempts; limits that are waited for do not count
 PART = "part_of_page"
-"""Request meta: a script, or what a script asks for, of a page that is shown in a browser."""
+"""Request meta: the kind (``script``, ``xhr``, ``fetch``) of a part of a page that is shown in a browser."""
 
 
 class ForeignHost(Exception):  # noqa: N818  named for what it says

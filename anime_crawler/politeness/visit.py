@@ -124,7 +124,7 @@ def part_request(request: PageRequest) -> Request:
     kept: dict[str, str] = {
         name: request.headers[name] for name in ("accept", "x-requested-with") if name in request.headers
     }
-    return Request(request.url, headers=kept, meta={PART: True}, dont_filter=True)
+    return Request(request.url, headers=kept, meta={PART: request.resource_type}, dont_filter=True)
 
 
 def is_absent(error: GivenUp) -> bool:

@@ -70,7 +70,7 @@ def test_a_killed_run_leaves_no_browser_and_is_continued(project, server):
     assert titles(project) == ["1", "2", "3", "4"]
     asked = Counter(arrival.path for arrival in server.arrivals)
     assert asked.keys() == {"/robots.txt", SCRIPT_PATH, *PAGES}
-    assert asked[SCRIPT_PATH] == 1  # its headers let the cache keep it
+    assert asked[SCRIPT_PATH] <= 2  # its headers let the cache keep it; the kill may have come before
     assert asked.total() <= len(asked) + 2  # robots.txt, and the page that was under way
 
 
