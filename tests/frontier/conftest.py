@@ -26,7 +26,15 @@ class Web:
 
     def start(self, *paths: str, **options) -> Popen[str]:
         job_directory = {"JOBDIR": str(self.directory / "job")}
-        plan = Plan(self.server.url, list(paths), str(self.directory), config=FAST, scrapy=job_directory, **options)
+        plan = Plan(
+            self.server.url,
+            list(paths),
+            str(self.directory),
+            config=FAST,
+            scrapy=job_directory,
+            arguments={},
+            **options,
+        )
         return start(plan, "tests.frontier.crawl")
 
     def crawl(self, *paths: str, **options) -> Result:

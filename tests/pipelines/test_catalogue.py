@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from scrapy.exceptions import DropItem
 from scrapy.settings import Settings
+from sqlalchemy import select
 
 from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue import tables as t
@@ -27,6 +28,10 @@ class Job:
     def __init__(self, catalogue):
         self.catalogue, self.config, self.report = catalogue, Config.load(), RunReport()
         self.run_id, self.failed, self.full_listing, self.ended = 1, False, False, []
+        self.is_ours = True
+
+    async def may_store(self):
+        return self.is_ours
 
     def fatal(self, message, exit_code):
         self.ended.append((message, exit_code, self.failed))
@@ -156,3 +161,15 @@ def test_a_fault_of_ours_ends_the_run_too(url, caplog):
 
     run(url, work)
     assert "items could not be stored" in caplog.text
+
+
+def test_what_other_workers_have_taken_over_is_not_stored(url):
+    """It is dropped without a word: they store it."""
+
+    async def work(pipeline, job):
+        job.is_ours = False
+        with pytest.raises(DropItem, match="took over"):
+            await pipeline.process_item(anime("1"))
+        return await job.catalogue.read(lambda conn: conn.execute(select(t.anime.c.source_id)).all()), job.ended
+
+    assert run(url, work) == ([], [])
