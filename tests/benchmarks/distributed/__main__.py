@@ -22,7 +22,7 @@ from tests.e2e.support import Project
 
 Row = tuple[str, str, str, str]
 """What was measured, ours, the baseline, what it must be."""
-TITLES = 5_000
+TITLES = 5_250  # in the world; Jikan knows 96 % of them
 SCHEDULE = killing.Schedule(length_s=300, every_s=10)
 FEWER = 600  # titles for those that measure a rate
 LATENCY_S = 0.2

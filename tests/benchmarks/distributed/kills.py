@@ -28,6 +28,7 @@ WALK = ("crawl", SOURCE, "-a", "mode=full", "-a", "characters=1")
 PAGE_SIZE = 25  # titles of a list page
 SEED = 7
 PAUSE_S = 1.0  # from a kill to the start of the next worker
+SILENT_S = 30.0  # nothing asked for so long: a stock crawl is over; its workers, as they come, wait for ever
 MOST_S = 1800.0  # a walk that lasts longer than this has failed
 
 Start = Callable[[int], Popen[str]]
@@ -69,13 +70,18 @@ class Outcome:
 
 
 def run_and_kill(
-    start: Start, schedule: Schedule, has_begun: Callable[[], bool], held_by: Callable[[int], int]
+    start: Start,
+    schedule: Schedule,
+    has_begun: Callable[[], bool],
+    held_by: Callable[[int], int] = lambda _: 0,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> tuple[int, int, tuple[int, ...]]:
     """(Kills, what the dead held, exit codes of the others), when all workers have ended.
 
     Args:
         has_begun: whether anything has been asked for.
         held_by: what the worker with that process id has leased.
+        is_over: whether nothing more comes of workers that do not end by themselves.
     """
     chance, kills, held = random.Random(SEED), 0, 0
     crew = [start(number) for number in range(schedule.workers)]
@@ -84,7 +90,7 @@ def run_and_kill(
         began = time.monotonic()
         for round_ in range(1, int(schedule.length_s / schedule.every_s) + 1):
             victims = _alive_at(crew, began + round_ * schedule.every_s)
-            if not victims:
+            if not victims or is_over():
                 break
             number = chance.choice(victims)
             crew[number].kill()
@@ -93,7 +99,8 @@ def run_and_kill(
             if schedule.is_restarting:
                 time.sleep(PAUSE_S)
                 crew[number] = start(number)
-        return kills, held, tuple(code for process in crew if (code := process.wait(MOST_S)) != -signal.SIGKILL)
+        until(lambda: is_over() or not _alive_at(crew, 0), MOST_S)
+        return kills, held, tuple(code for process in crew if (code := process.poll()) not in (None, -signal.SIGKILL))
     finally:
         for process in crew:
             process.kill()
@@ -166,6 +173,19 @@ def asks(project: Project) -> bool:
     return project.requests_to(SOURCE) > 0
 
 
+def silence(project: Project) -> Callable[[], bool]:
+    """Tells whether nothing has been asked for a while, each time it is called."""
+    last, since = 0, time.monotonic()
+
+    def is_silent() -> bool:
+        nonlocal last, since
+        if last != (seen := project.requests_to(SOURCE)):
+            last, since = seen, time.monotonic()
+        return time.monotonic() - since > SILENT_S
+
+    return is_silent
+
+
 def leases_of(server: Any, pid: int) -> int:
     """How many requests the worker of that process has leased."""
     return sum(len(worker["holds"]) for worker in overview(server)["workers"] if worker["pid"] == pid)
@@ -194,7 +214,7 @@ def with_stock_queue(project: Project, schedule: Schedule) -> Outcome:
     began = time.monotonic()
     with redis.Redis.from_url(url) as server:
         server.lpush("stock:start_urls", json.dumps({"url": f"{project.sandbox.url}/{SOURCE}{FIRST_PAGE}"}))
-        kills, _, codes = run_and_kill(start, schedule, lambda: asks(project), lambda _: 0)
+        kills, _, codes = run_and_kill(start, schedule, lambda: asks(project), is_over=silence(project))
         rows = [json.loads(row) for row in server.lrange("stock:items", 0, -1)]
     asked = requests_seen(project)
     kinds = [Counter(row[kind] for row in rows if kind in row) for kind in ("anime", "cast")]

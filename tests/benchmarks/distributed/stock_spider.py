@@ -12,7 +12,6 @@ from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.http import Response
 from scrapy_redis.spiders import RedisSpider
 
-IDLE_S = 20  # without work for so long, a worker takes the crawl for done
 STOCK = {
     "SCHEDULER": "scrapy_redis.scheduler.Scheduler",
     "DUPEFILTER_CLASS": "scrapy_redis.dupefilter.RFPDupeFilter",
@@ -49,7 +48,6 @@ def main() -> None:
         "DOWNLOAD_DELAY": float(sys.argv[2]),
         "CONCURRENT_REQUESTS": 1,  # as ours at Jikan
         "ITEM_PIPELINES": {"scrapy_redis.pipelines.RedisPipeline": 300},
-        "MAX_IDLE_TIME_BEFORE_CLOSE": IDLE_S,
         "LOG_LEVEL": "ERROR",
     }
     process = AsyncCrawlerProcess(settings)
