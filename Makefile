@@ -8,10 +8,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup crawl test test-slow coverage lint bench sandbox record docs clean
+.PHONY: help setup crawl test test-slow soak coverage lint bench bench-distributed sandbox record docs clean
 
 help: ## show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/ready ## create .venv with the pinned requirements and the package
 
@@ -48,6 +48,10 @@ test-slow: setup ## run the tests that take longer than a minute each
 	@$(BIN)/python -m tests.services
 	@$(PYTEST) -m slow
 
+soak: setup ## kill workers of one crawl for five minutes, and compare what they store with what one stores
+	@$(BIN)/python -m tests.services
+	@$(BIN)/python -m pytest -m soak
+
 coverage: setup ## run the suite and show which branches it does not reach
 	@$(BIN)/python -m tests.services
 	@$(PYTEST) --cov --cov-report=term
@@ -59,6 +63,10 @@ lint: setup ## check style, format and types
 
 bench: setup ## print the measured figures, each beside its baseline
 	@$(BIN)/python -m tests.benchmarks
+
+bench-distributed: setup ## the same for several workers, with a private Redis and PostgreSQL (25 minutes)
+	@$(BIN)/python -m tests.services
+	@$(BIN)/python -m tests.benchmarks.distributed
 
 sandbox: setup ## serve the simulated upstreams and backend on loopback
 	@$(BIN)/scrapy sandbox

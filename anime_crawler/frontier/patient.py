@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -12,6 +13,8 @@ from anime_crawler.frontier.store import FrontierAway, Lease, LeaseLost
 from anime_crawler.frontier.worker import Worker
 
 T = TypeVar("T")
+
+ACK_S = 0.02  # an ack waits so long for the next `pop`, to be told with it: a third of all calls is saved
 
 
 class PatientStore:
@@ -25,6 +28,8 @@ class PatientStore:
         self._worker = worker
         self._put_off: deque[Callable[[], object]] = deque()
         self._held: dict[int | str, Lease] = {}
+        self._acked: list[Lease] = []
+        """Redis has not been told yet; should this process die now, they are asked for again."""
         self._asked: Counter[str] = Counter()
 
     def open(self, generation: str) -> int:
@@ -46,13 +51,29 @@ class PatientStore:
     def pop(self, active: Mapping[str, int]) -> Lease | None:
         if not self._worker.is_working or self._put_off:
             return None
-        lease = self._now(lambda: self.inner.pop(active), None)
+        lease = self._now(lambda: self._acked_and_popped(active), None)
         if lease:
             self._held[lease.id] = lease
         return lease
 
+    def _acked_and_popped(self, active: Mapping[str, int]) -> Lease | None:
+        lease = self.inner.pop(active, self._acked)
+        for acked in self._acked:
+            self._held.pop(acked.id, None)
+        self._acked.clear()
+        return lease
+
     def ack(self, lease: Lease) -> None:
-        self._soon(lambda: self._done(self.inner.ack, lease))
+        """Redis is told with the next `pop`, or a moment later."""
+        if not self._acked:
+            asyncio.get_running_loop().call_later(ACK_S, self._tell)
+        self._acked.append(lease)
+
+    def _tell(self) -> None:
+        """Ack what is acked, now or in its turn."""
+        acked, self._acked = self._acked, []
+        for lease in acked:
+            self._soon(partial(self._done, self.inner.ack, lease))
 
     def keep(self, lease: Lease) -> None:
         self._soon(lambda: self._done(self.inner.keep, lease))
@@ -76,12 +97,15 @@ class PatientStore:
         return self._now(self.inner.leased_elsewhere, unknown)
 
     def unfinished(self) -> int:
+        self._tell()
         return self._now(self.inner.unfinished, 1)
 
     def clear(self) -> None:
+        self._tell()
         self._now(self.inner.clear_if_done, None)
 
     def close(self) -> None:
+        self._tell()
         self._now(self.recover, None)
         self._now(self.inner.close, None)
 

@@ -47,8 +47,10 @@ class RedisStore:
     def push(self, fingerprint: bytes | None, slot: str, priority: int, data: bytes) -> bool:
         return bool(self._call(redis_scripts.PUSH, fingerprint or b"", slot, -priority, packed(data)))
 
-    def pop(self, active: Mapping[str, int]) -> Lease | None:
-        found = self._call(redis_scripts.POP, *(word for item in active.items() for word in item))
+    def pop(self, active: Mapping[str, int], done: Collection[Lease] = ()) -> Lease | None:
+        """See `Store.pop`; in the same step the leases of `done` are acked."""
+        slots = (word for item in active.items() for word in item)
+        found = self._call(redis_scripts.POP, len(done), *(lease.id for lease in done), *slots)
         return Lease(found[0].decode(), unpacked(found[1])) if found else None
 
     def ack(self, lease: Lease) -> None:

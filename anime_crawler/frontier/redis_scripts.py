@@ -179,13 +179,36 @@ PUSH = (
     )
 )
 
+_OWNERS_ONLY = (
+    _MEMBERS_ONLY
+    + """
+    local lease = redis.call('HGET', store .. ':leases', ARGV[2])
+    if not lease or string.match(lease, '^%S+') ~= me then return 0 end
+    redis.call('HDEL', store .. ':leases', ARGV[2])
+"""
+)
+
+_ACK = """
+    local function ack(id)
+        local lease = redis.call('HGET', store .. ':leases', id)
+        if lease and string.match(lease, '^%S+') == me then
+            redis.call('HDEL', store .. ':leases', id)
+            redis.call('HDEL', store .. ':requests', id)
+        end
+    end
+"""
+ACK = _COMMON + _MEMBERS_ONLY + _ACK + "for i = 2, #ARGV do ack(ARGV[i]) end"  # worker, ids
+
 POP = (
     _COMMON
     + _MEMBERS_ONLY
-    + (  # worker, then slot and its transfers, … -> id and request, or nothing
+    + _ACK
+    + (  # worker, how many are acked, their ids, then slot and its transfers, … -> id and request, or nothing
         """
+    local others = 3 + ARGV[2]
+    for i = 3, others - 1 do ack(ARGV[i]) end
     local busy, best, least, score = {}, nil, nil, nil
-    for i = 2, #ARGV, 2 do busy[ARGV[i]] = tonumber(ARGV[i + 1]) end
+    for i = others, #ARGV, 2 do busy[ARGV[i]] = tonumber(ARGV[i + 1]) end
     for _, slot in ipairs(redis.call('SMEMBERS', store .. ':slots')) do
         local active = busy[slot] or 0
         if redis.call('EXISTS', store .. ':pending:' .. slot) == 0 then
@@ -202,17 +225,6 @@ POP = (
 """
     )
 )
-
-_OWNERS_ONLY = (
-    _MEMBERS_ONLY
-    + """
-    local lease = redis.call('HGET', store .. ':leases', ARGV[2])
-    if not lease or string.match(lease, '^%S+') ~= me then return 0 end
-    redis.call('HDEL', store .. ':leases', ARGV[2])
-"""
-)
-
-ACK = _COMMON + _OWNERS_ONLY + "redis.call('HDEL', store .. ':requests', ARGV[2])"  # worker, id
 
 KEEP = (
     _COMMON

@@ -277,6 +277,22 @@ def test_what_is_done_while_redis_is_away_is_there_when_it_is_back(own, trouble)
     assert at_work(own, use).ends == []
 
 
+def test_an_ack_is_told_with_the_next_request_or_a_moment_later(own):
+    """Until then the request is leased: a kill costs that one, and no other."""
+
+    async def use(site: Site) -> None:
+        first = site.store.pop(IDLE)
+        site.store.ack(first)
+        assert site.client.hkeys(f"{KEY}:leases") == [first.id.encode()]
+        second = site.store.pop(IDLE)
+        assert site.client.hkeys(f"{KEY}:leases") == [second.id.encode()]
+        site.store.ack(second)
+        await site.until(lambda: site.client.hlen(f"{KEY}:leases") == 0)
+        assert site.store.unfinished() == 0
+
+    at_work(own, use)
+
+
 def test_a_redis_that_comes_back_empty_ends_the_run_and_nothing_in_flight_is_stored(own):
     """Exit code 3: the same command continues from the catalogue's checkpoint."""
 

@@ -7,12 +7,14 @@ It says that it is ready, and begins when it is sent a line.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 
 from anime_crawler.politeness.budget import Budgets, BudgetStorage
 from anime_crawler.politeness.budget_redis import RedisBudgets
 from anime_crawler.politeness.limits import parse_limits
+from tests.guard import ROOT, clean_environment
 
 AT_ONCE = 2  # requests of one worker that want a turn: more in all than one burst serves, so that some always wait
 
@@ -31,6 +33,30 @@ def hammer(budgets: BudgetStorage, limits: str, seconds: float) -> list[float]:
                 times.append(time.time())
         time.sleep(pause_s)
     return times
+
+
+def start(place: str, limits: str, processes: int, seconds: float) -> list[subprocess.Popen[str]]:
+    """So many of them, ready to begin."""
+    command = [sys.executable, "-W", "error", "-m", "tests.politeness.budget_hammer", place, limits, str(seconds)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    running = [subprocess.Popen(command, cwd=ROOT, env=clean_environment(), **pipes) for _ in range(processes)]
+    assert [process.stdout.readline() for process in running] == ["ready\n"] * processes
+    return running
+
+
+def times_of(running: list[subprocess.Popen[str]]) -> list[list[float]]:
+    """Let all begin together; when each got its turns."""
+    begin(running)
+    outputs = [process.communicate(timeout=600)[0] for process in running]
+    assert [process.returncode for process in running] == [0] * len(running)
+    return [[float(line) for line in output.split()] for output in outputs]
+
+
+def begin(running: list[subprocess.Popen[str]]) -> None:
+    """Now."""
+    for process in running:
+        process.stdin.write("go\n")
+        process.stdin.flush()
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +13,8 @@ from anime_crawler.politeness.budget import Budgets, stretched_s
 from anime_crawler.politeness.budget_redis import BudgetsAwayError, RedisBudgets
 from anime_crawler.politeness.limits import Limits, parse_limits
 from anime_crawler.sources import cards
-from tests.guard import ROOT, clean_environment
 from tests.politeness.budget_bench import FakeClock, RedisBench, send
+from tests.politeness.budget_hammer import start, times_of
 from tests.politeness.test_budget import most_in
 from tests.services import RedisServer, free_port, start_redis, stop_redis
 
@@ -27,20 +25,6 @@ OFF = Limits()
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A file or an address."""
     return request.getfixturevalue("redis_url") if request.param == "redis" else str(tmp_path / "p.sqlite")
-
-
-def hammer(place: str, limits: str, processes: int, seconds: float) -> list[list[float]]:
-    """Times of the turns that each process got; all begin together."""
-    command = [sys.executable, "-W", "error", "-m", "tests.politeness.budget_hammer", place, limits, str(seconds)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    running = [subprocess.Popen(command, cwd=ROOT, env=clean_environment(), **pipes) for _ in range(processes)]
-    assert [process.stdout.readline() for process in running] == ["ready\n"] * processes
-    for process in running:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    outputs = [process.communicate(timeout=600)[0] for process in running]
-    assert [process.returncode for process in running] == [0] * processes
-    return [[float(line) for line in output.split()] for output in outputs]
 
 
 def used_share(times: list[float], limits: Limits) -> float:
@@ -65,7 +49,7 @@ def unevenness(shares: list[list[float]]) -> int:
 def test_four_processes_keep_the_windows_use_them_and_share_them_fairly(place):
     """Two windows at once; Redis serves in the order of coming, the file who asks first."""
     limits = parse_limits("6/s,11/2s")
-    shares = hammer(place, "6/s,11/2s", processes=4, seconds=3.6)
+    shares = times_of(start(place, "6/s,11/2s", processes=4, seconds=3.6))
     times = sorted(time for share in shares for time in share)
     # A process may be late to note the time of its turn, as a request is late to arrive: the margin is for that.
     assert all(most_in(times, window.seconds) <= window.count for window in limits.windows)
@@ -234,7 +218,7 @@ def test_four_processes_keep_and_use_the_windows_of_every_card(redis_url, name):
     """In real time for five quarters of the longest window below a quarter of an hour."""
     limits = parse_limits(cards()[name].limits)
     lengths = [window.seconds for window in limits.windows if window.seconds < 900]
-    shares = hammer(redis_url, cards()[name].limits, processes=4, seconds=max(25, 1.25 * max(lengths)))
+    shares = times_of(start(redis_url, cards()[name].limits, processes=4, seconds=max(25, 1.25 * max(lengths))))
     times = sorted(time for share in shares for time in share)
     assert all(most_in(times, window.seconds) <= window.count for window in limits.windows)
     print(f"{name}: {len(times)} turns, {used_share(times, limits):.0%} of the windows, {[len(s) for s in shares]}")

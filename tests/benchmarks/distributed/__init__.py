@@ -1,0 +1,1 @@
+"""Figures of several workers on one crawl, each beside its baseline: ``make bench-distributed``."""
