@@ -49,7 +49,7 @@ def letters(project: Project) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", ["kodik", pytest.param("shikimori", marks=pytest.mark.slow)])
 def test_answers_that_stay_bad_end_each_run_and_cost_nothing(
     quick_project: Project, clean: Exports, service: str
 ) -> None:
