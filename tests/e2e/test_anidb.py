@@ -134,7 +134,8 @@ def test_a_full_run_over_three_thousand_titles_is_the_same(new_project: Callable
     full_walk(new_project(titles=3000, environment={"BACKEND_BASE_URL": ""}))
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.slow  # Kitsu and AniSearch are killed in the suite
+@pytest.mark.parametrize("kills", [1, 12])
 def test_kills_among_the_details_change_nothing_and_make_nobody_ask_twice(project: Project, kills: int) -> None:
     """The same exports as a clean run, one dump, and none asked for again but the one under way."""
     aids = known(project)[: 16 * kills]
