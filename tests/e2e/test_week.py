@@ -70,8 +70,9 @@ def known(project: Project, source: str) -> dict[str, str]:
 
 
 def found(project: Project, source: str) -> set[str]:
-    """The source's anime in the catalogue."""
-    return {row["source_id"] for row in project.records("anime") if row["source"] == source}
+    """The source's anime in the catalogue; of Kodik's those that have a title."""
+    rows = (row for row in project.records("anime") if row["source"] == source)
+    return {row["source_id"] for row in rows if source in SHARES or row["title_id"]}
 
 
 def live_through(project: Project, sources: Collection[str], days: int) -> None:
