@@ -9,7 +9,8 @@ COPY requirements.txt ./
 RUN sed '/^# development and tests/,$d' requirements.txt > runtime.txt && pip install -r runtime.txt
 COPY pyproject.toml README.md scrapy.cfg ./
 COPY anime_crawler anime_crawler
-RUN pip install --no-deps .
+# Compiled here: later nothing is written, and Scrapy imports the project from where scrapy.cfg is.
+RUN pip install --no-deps . && python -m compileall -q anime_crawler
 
 USER crawler
 # Catalogue, job directory, budgets and reports: everything that must outlive the container.

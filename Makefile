@@ -21,6 +21,8 @@ setup: .venv/ready ## create .venv with the pinned requirements and the package
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory venv-module
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
+# Where PYTHONDONTWRITEBYTECODE is set, each of the suite's thousand processes would compile the package anew.
+	@$(BIN)/python -m compileall -q anime_crawler tests
 	@touch $@
 
 # Debian and Ubuntu keep Python's own venv module in a package of its own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections import Counter
 from dataclasses import dataclass
@@ -26,10 +27,7 @@ class Walked:
 def walked(source: str, sandbox: Any, directory: Path) -> Walked:
     """A full walk through a world as it was in the beginning."""
     project = begin(sandbox, directory)
-    done = crawl(project, source, "-a", "mode=full")
-    assert done.returncode == 0, done.stderr
-    assert not drift_in(project), project.report()
-    assert project.report()["dead_letters"] == 0
+    walk(project, source, "-a", "mode=full")
     return Walked(project, project.exports(), asked(project, source))
 
 
@@ -46,6 +44,14 @@ def command(source: str, *arguments: str) -> list[str]:
 def crawl(project: Project, source: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """The source's crawl with a job directory. 3,000 pages take half a minute on a quiet machine."""
     return project.run(*command(source, *arguments), timeout=400, **env)
+
+
+def walk(project: Project, source: str, *arguments: str) -> None:
+    """The same to its end; nothing may go wrong."""
+    done = crawl(project, source, *arguments)
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = project.report()
+    assert (report["dead_letters"], report["problems"], drift_in(project)) == (0, [], [])
 
 
 def finish(project: Project, source: str, clean: Walked, *arguments: str) -> None:
@@ -65,6 +71,12 @@ def kill_at(project: Project, source: str, requests: int) -> None:
     assert process.wait() == -9, project.log()[-3000:]
 
 
+def killed_walk(project: Project, source: str, step: str, nth: int, *arguments: str) -> None:
+    """A walk killed with SIGKILL when it comes to a durable step for the n-th time; see `crash`."""
+    process = project.start(step, str(nth), *command(source, *arguments), module="tests.e2e.crash")
+    assert process.wait(120) == -signal.SIGKILL, project.log()[-3000:]
+
+
 def drift_in(project: Project) -> list[str]:
     """Groups of the newest report that count fields nobody knows."""
     return [group for group in project.report()["counters"] if group.startswith("drift")]
@@ -76,8 +88,8 @@ def known(project: Project, source: str) -> set[str]:
 
 
 def found(project: Project) -> list[str]:
-    """Ids of the anime in the catalogue, in its order."""
-    return [row["source_id"] for row in project.records("anime")]
+    """Ids of all anime in the catalogue, in order; each is there as often as it is stored."""
+    return sorted(row["source_id"] for row in project.records("anime"))
 
 
 def asked(project: Project, source: str) -> Counter[str]:
@@ -91,3 +103,18 @@ def add_title(project: Project, source: str) -> str:
     while not (new := known(project, source) - before):
         project.sandbox.post("/_sandbox/mutate", {"op": "new_title"})
     return new.pop()
+
+
+def mutate(project: Project, op: str, title_id: str, **wish: Any) -> None:
+    """Change a title of the world."""
+    project.sandbox.post("/_sandbox/mutate", {"op": op, "shikimori_id": title_id, **wish})
+
+
+def states(project: Project) -> dict[str, tuple[Any, ...]]:
+    """What mutations change of each anime, by its id."""
+    return {row["source_id"]: (row["title_romaji"], row["status"]) for row in project.records("anime")}
+
+
+def changed(before: dict[str, tuple[Any, ...]], after: dict[str, tuple[Any, ...]]) -> set[str]:
+    """Ids of what is new or another."""
+    return {number for number, state in after.items() if before.get(number) != state}
