@@ -16,6 +16,7 @@ from redis import exceptions
 from anime_crawler.politeness.budget import (
     ASK_AGAIN_S,
     BREAKER_THRESHOLD,
+    CLOCKS_APART_S,
     FIRST_REST_S,
     LONGEST_REST_S,
     LONGEST_WAIT_S,
@@ -23,7 +24,7 @@ from anime_crawler.politeness.budget import (
     Wait,
     stretched_s,
 )
-from anime_crawler.politeness.budget_scripts import FULL, LOOK, PARTS, PENALIZE, PREFIX, RESERVE, TROUBLED, WELL
+from anime_crawler.politeness.budget_scripts import FULL, LATE, LOOK, PARTS, PENALIZE, PREFIX, RESERVE, TROUBLED, WELL
 from anime_crawler.politeness.clock import SystemClock
 from anime_crawler.politeness.limits import Limits
 from anime_crawler.politeness.redis_client import redis_client
@@ -74,6 +75,10 @@ class RedisBudgets:
             self._be_patient(error)
             return self._outage(place)
         return Wait(micros / 1e6, cause.decode(), _reason(cause, why, limits), place) if micros else None
+
+    def late(self, upstream: str, limits: Limits, ago_s: float) -> None:
+        if limits.windows:
+            self._note(LATE, upstream, _micros(ago_s + CLOCKS_APART_S))
 
     def penalize(self, upstream: str, seconds: float, why: str) -> None:
         self._note(PENALIZE, upstream, _micros(seconds), why)

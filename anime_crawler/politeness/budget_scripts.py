@@ -112,6 +112,19 @@ RESERVE = (
 """
 )
 
+LATE = (
+    PRELUDE
+    + """
+    -- ARGV: how long ago the request was let go
+    local request = redis.call('ZRANGEBYSCORE', sent, now - tonumber(ARGV[3]), '+inf', 'LIMIT', 0, 1)[1]
+    if request then
+        redis.call('ZREM', sent, request)
+        redis.call('ZADD', sent, now, now)
+    end
+    return {now}
+"""
+)
+
 PENALIZE = (
     PRELUDE
     + """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import deque
 from typing import Self
 
 from scrapy import Request
@@ -11,9 +12,12 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 
 from anime_crawler.base_spiders import Action, GivenUp, Verdict
-from anime_crawler.politeness.budget import LONGEST_WAIT_S
+from anime_crawler.politeness.budget import LONGEST_WAIT_S, Wait
 from anime_crawler.politeness.header import rate_limit_reset_s
 from anime_crawler.politeness.upstream import LONGEST_PENALTY_S, Upstream, attempt_of
+
+LATE_S = 0.03
+"""So much longer than the quickest answers, and it may have arrived late: seen, on a busy machine, by 0.1 s."""
 
 PROCESS = uuid.uuid4().hex
 """Tells this process from others in what a job directory keeps."""
@@ -27,6 +31,8 @@ class PolitenessMiddleware:
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
+        self._took_s: deque[float] = deque(maxlen=20)
+        """How long the last answers took: from the turn to the answer."""
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -39,7 +45,6 @@ class PolitenessMiddleware:
         self._forget_an_earlier_process(request)
         await self._back_off(request)
         await self._wait_for_turn(request)
-        request.meta["sent_at"] = time.monotonic()
         self._upstream.count("requests")
         if attempt_of(request) > 1:
             self._upstream.count("retries")
@@ -47,6 +52,7 @@ class PolitenessMiddleware:
     def process_response(self, request: Request, response: Response) -> Response:
         if "cached" in response.flags:  # what it says of limits was true when it was stored
             return response
+        self._note_arrival(request)
         if response.status == 429:
             self._upstream.count("429")
         card = self._upstream.card
@@ -70,9 +76,16 @@ class PolitenessMiddleware:
         longest = self._upstream.config.backoff_max_seconds
         await self._upstream.pause(request, min(seconds, longest), f"pause before attempt {attempt_of(request)}")
 
+    def _note_arrival(self, request: Request) -> None:
+        """Windows hold where requests arrive. The first one connects, so how much later it came is not known."""
+        took_s = time.monotonic() - request.meta["sent_at"]
+        if not self._took_s or took_s > min(self._took_s) + LATE_S:
+            self._upstream.note_late(request, took_s)
+        self._took_s.append(took_s)
+
     async def _wait_for_turn(self, request: Request) -> None:
         place = ""
-        while wait := self._upstream.reserve(request, place):
+        while wait := self._reserve(request, place):
             place, seconds = wait.place, wait.pause_s
             # No pause that is asked for is longer: a longer penalty is a ban.
             if wait.seconds > (LONGEST_PENALTY_S if wait.cause == "penalty" else LONGEST_WAIT_S):
@@ -82,6 +95,10 @@ class PolitenessMiddleware:
             await self._upstream.pause(request, seconds, wait.reason, wait.seconds)
             if wait.cause == "breaker":
                 request.meta["spent_s"] = request.meta.get("spent_s", 0.0) + seconds
+
+    def _reserve(self, request: Request, place: str) -> Wait | None:
+        request.meta["sent_at"] = time.monotonic()
+        return self._upstream.reserve(request, place)
 
     def _time_left(self, request: Request) -> float:
         """Seconds the request may still wait for a sick upstream.

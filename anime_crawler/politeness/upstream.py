@@ -120,6 +120,10 @@ class Upstream:
         """See `BudgetStorage.reserve`."""
         return self._safely(request, lambda: self._budgets.reserve(self.name, self._limits, place))
 
+    def note_late(self, request: Request, ago_s: float) -> None:
+        """See `BudgetStorage.late`."""
+        self._safely(request, lambda: self._budgets.late(self.name, self._limits, ago_s))
+
     def penalize(self, request: Request, seconds: float, why: str) -> None:
         """Stop asking the upstream for this long, in all processes; a quarter of an hour at most."""
         if seconds > LONGEST_PENALTY_S:

@@ -14,6 +14,7 @@ import time
 from anime_crawler.politeness.budget import Budgets, BudgetStorage
 from anime_crawler.politeness.budget_redis import RedisBudgets
 from anime_crawler.politeness.limits import parse_limits
+from anime_crawler.politeness.middleware import LATE_S
 from tests.guard import ROOT, clean_environment
 
 AT_ONCE = 2  # requests of one worker that want a turn: more in all than one burst serves, so that some always wait
@@ -26,11 +27,14 @@ def hammer(budgets: BudgetStorage, limits: str, seconds: float) -> list[float]:
     while time.time() < end:
         pause_s = 1.0
         for i, place in enumerate(places):
+            asked_at = time.time()
             wait = budgets.reserve("hammered", windows, place)
             places[i] = wait.place if wait else ""
             pause_s = min(pause_s, wait.pause_s if wait else 0.0)
             if wait is None:
                 times.append(time.time())
+                if times[-1] - asked_at > LATE_S:  # as the crawler tells of what may have arrived late
+                    budgets.late("hammered", windows, times[-1] - asked_at)
         time.sleep(pause_s)
     return times
 

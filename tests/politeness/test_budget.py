@@ -65,6 +65,32 @@ def test_no_window_is_ever_exceeded(budgets, clock, windows):
     assert all(most_in(times, window.seconds) <= window.count for window in limits.windows)
 
 
+def test_a_request_that_may_have_arrived_late_counts_from_then(budgets, clock):
+    """The second of three, and of another upstream none; the windows have room so much later."""
+    limits = parse_limits("1/10s,3/min")
+    send(budgets, clock, limits, 1)
+    send(budgets, clock, limits, 1, upstream="b")
+    clock.pass_(20)
+    send(budgets, clock, limits, 1)
+    clock.pass_(6)
+    budgets.late("a", limits, 6)
+    assert budgets.reserve("a", limits, "me").seconds == pytest.approx(10.4, abs=0.01)
+    clock.pass_(20)
+    assert budgets.used("a", limits) == {"1/10s": 0, "3/min": 2}
+    send(budgets, clock, limits, 1)
+    assert budgets.reserve("a", limits, "me").seconds == pytest.approx(14.5, abs=0.01)  # the first one's minute
+    assert budgets.reserve("b", limits) is None
+
+
+def test_to_tell_of_a_request_that_nobody_counts_changes_nothing(budgets, clock):
+    """It has left its window, or has none."""
+    limits = parse_limits("1/10s")
+    budgets.late("a", OFF, 1)
+    budgets.late("a", limits, 1)
+    assert budgets.used("a", limits) == {"1/10s": 0}
+    assert budgets.reserve("a", limits) is None
+
+
 def test_a_wait_says_which_limit_is_the_reason(budgets, clock):
     """The window that takes longest."""
     limits = parse_limits("5/s,5/min")
