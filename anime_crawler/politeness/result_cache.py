@@ -6,6 +6,7 @@ made of are fresh, and not at all when anything went wrong.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -33,6 +34,7 @@ from anime_crawler.politeness.upstream import Upstream
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+POLL_S = 0.005
 MOST_ITEMS = 20_000  # held until the run ends, some 40 MB; a lookup that gives more is not kept
 
 
@@ -103,6 +105,9 @@ class ResultCacheMiddleware:
         logger.info("%d items of the same lookup are given again; nothing is asked", len(kept))
         for item in kept:
             yield item
+        # Whether all is done Scrapy looks after the start, after each answer, and every 5 s: no answer comes here.
+        while (slot := self.crawler.engine.scraper.slot) and not slot.is_idle():  # noqa: ASYNC110  nothing tells
+            await asyncio.sleep(POLL_S)
 
     def _take(self, item: Any) -> None:
         if type(item).__name__ not in KINDS or len(self._items) >= MOST_ITEMS:
