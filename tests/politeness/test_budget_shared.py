@@ -14,7 +14,7 @@ from anime_crawler.politeness.budget_redis import BudgetsAwayError, RedisBudgets
 from anime_crawler.politeness.limits import Limits, parse_limits
 from anime_crawler.sources import cards
 from tests.politeness.budget_bench import FakeClock, RedisBench, send
-from tests.politeness.budget_hammer import start, times_of
+from tests.politeness.budget_hammer import AT_ONCE, start, times_of
 from tests.politeness.test_budget import most_in
 from tests.services import RedisServer, free_port, start_redis, stop_redis
 
@@ -41,7 +41,7 @@ def used_share(times: list[float], limits: Limits) -> float:
 
 def unevenness(shares: list[list[float]]) -> int:
     """Turns that one process had more than another once all stood in line: the first burst is who comes first's."""
-    begin = min(times[0] for times in shares) + 1
+    begin = min(times[0] for times in shares if times) + 1
     counts = [sum(time > begin for time in times) for times in shares]
     return max(counts) - min(counts)
 
@@ -223,4 +223,4 @@ def test_four_processes_keep_and_use_the_windows_of_every_card(redis_url, name):
     assert all(most_in(times, window.seconds) <= window.count for window in limits.windows)
     print(f"{name}: {len(times)} turns, {used_share(times, limits):.0%} of the windows, {[len(s) for s in shares]}")
     assert used_share(times, limits) >= 0.95
-    assert unevenness(shares) <= 3
+    assert unevenness(shares) <= 2 * AT_ONCE  # each stands in line so often; and it may come a turn too late for each
