@@ -23,6 +23,7 @@ INVISIBLE = re.compile(
     r"\u2060\ufeff\ufffe\uffff\ud800-\udfff]"  # byte order mark, halves of characters, what is no character
     r"|[\U000e0000-\U000e007f]"  # tag characters
 )
+NO_WORD = re.compile(r"[\W_]+")
 EMPTY_LINES = re.compile(r"\n{3,}")
 LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 ENTITY = re.compile(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);")
@@ -48,6 +49,12 @@ def normalize_line(text: str | None) -> str | None:
     text = without_controls(text)
     text = without_html(text) if HTML_ELEMENT.search(html.unescape(text)) else _unescaped(text)
     return " ".join(_disarmed(text).split()) or None
+
+
+@lru_cache(1024)  # the same few words come with every record
+def snake(words: str | None) -> str | None:
+    """``Side Story``, ``SIDE_STORY`` and ``side-story`` as ``side_story``; ``None`` when no letter is left."""
+    return NO_WORD.sub("_", (normalize_line(words) or "").lower()).strip("_") or None
 
 
 def normalize_text(text: str | None) -> str | None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime_crawler.normalize.text import is_called, normalize_line, normalize_text, unique
+from anime_crawler.normalize.text import is_called, normalize_line, normalize_text, snake, unique
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -101,6 +101,24 @@ def test_texts_keep_their_paragraphs():
 def test_alternatives_are_unique_whatever_their_case():
     """In their order, without blanks and without the main titles."""
     assert unique(["NL", " nl ", None, "", "Маяк", "Lighthouse"], "маяк") == ("NL", "Lighthouse")
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        ("Side Story", "side_story"),
+        ("SIDE_STORY", "side_story"),
+        (" Spin-Off ", "spin_off"),
+        ("Zukünftig", "zukünftig"),
+        ("4-koma manga", "4_koma_manga"),
+        ("?", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_words_of_a_list_are_in_snake_case(words, word):
+    """Whatever the upstream puts between them."""
+    assert snake(words) == word
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scrapy.http import HtmlResponse
 
 from anime_crawler.base_spiders import Action, RecordError, ResponseError
-from anime_crawler.sources.anisearch.parse import is_native, parse_file, partial, split_synonyms, word
+from anime_crawler.sources.anisearch.parse import is_native, parse_file, partial, split_synonyms
 from anime_crawler.sources.anisearch.schema import drift, root_of
 from anime_crawler.sources.anisearch.spider import AniSearchSpider
 from tests.sources.fake_anisearch import CHALLENGE, FRAME, about, detail
@@ -104,7 +104,6 @@ def test_scripts_and_labels_are_told_apart():
     assert [is_native(text) for text in ("Ōkami", "2049＋Ａ", "絕處", "モンキー", "갤럭시", "№ 5")] == [
         *(False, False, True, True, True, False)
     ]
-    assert [word(text) for text in ("TV-Series", "Zukünftig", "?", None)] == ["tv_series", "zukunftig", None, None]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, set_aside
 from anime_crawler.items import AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
 from anime_crawler.normalize.date import partial_date, season_of
-from anime_crawler.normalize.text import normalize_line, normalize_text, unique
+from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anidb.schema import (
     ANIME,
@@ -252,11 +252,6 @@ def _line(text: str | None) -> str | None:
     return normalize_line(text.replace("`", "'")) if text else None
 
 
-def snake(words: str) -> str:
-    """``Side Story`` as ``side_story``."""
-    return "_".join(words.lower().split())
-
-
 def _kind(type_: str) -> Kind | None:
     word = snake(type_)
     return None if word in NO_KIND else mapped(KINDS, word, "type")
@@ -369,7 +364,7 @@ def _character(entry: CharacterEntry, anime: Anime) -> Character:
             "fetched_at": anime.fetched_at,
             "names": {"romaji": _line(entry.name)},
             "anime_id": anime.source_id,
-            "role": snake(entry.type).removesuffix("_in"),
+            "role": (snake(entry.type) or "").removesuffix("_in") or None,
             "picture": _picture(entry.picture),
             "voice_actors": [{"name": name} for name in unique([_line(actor) for actor in entry.seiyuu])],
         }

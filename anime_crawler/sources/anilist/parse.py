@@ -21,7 +21,7 @@ from anime_crawler.base_spiders import (
 )
 from anime_crawler.items import Airing, AiringStatus, Anime, Character, Item, Kind, Rejected, Season
 from anime_crawler.normalize.date import partial_date
-from anime_crawler.normalize.text import normalize_line, normalize_text, unique
+from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anilist.schema import (
     AiringNode,
@@ -166,7 +166,7 @@ def anime_from_media(media: Media, fetched_at: datetime) -> Anime:
             "genres": unique(list(media.genres or ())),
             "tags": unique([tag.name for tag in media.tags or () if tag and not tag.isMediaSpoiler]),
             "studios": _studios(media),
-            "origin": _word(media.source),
+            "origin": snake(media.source),
             "score": (media.averageScore or media.meanScore or 0) / 10 or None,
             "is_adult": media.isAdult or None,  # false is said of r_plus, too, which is adult with us
             "episodes_total": media.episodes or None,
@@ -251,11 +251,6 @@ def _moment(unix: int) -> datetime:
     return datetime.fromtimestamp(unix, UTC)
 
 
-def _word(text: str | None) -> str | None:
-    """AniList's word in snake case: ``light_novel`` of ``LIGHT_NOVEL``. An open set."""
-    return (normalize_line(text) or "").lower() or None
-
-
 def _external_ids(media: Media) -> dict[str, str]:
     mal = normalize_line(media.idMal)
     return {"anilist": media.id, **({"mal": mal} if mal and mal != "0" else {})}
@@ -269,7 +264,7 @@ def _relations(media: Media) -> list[dict[str, Any]]:
 
 
 def _relation(edge: RelationEdge) -> dict[str, Any] | None:
-    kind, node = _word(edge.relationType), edge.node
+    kind, node = snake(edge.relationType), edge.node
     if kind is None or node is None or node.type != "ANIME":
         return None
     title = node.title and (node.title.romaji or node.title.userPreferred)
@@ -330,7 +325,7 @@ def character_from_edge(edge: CharacterEdge, anime_id: str, fetched_at: datetime
             "fetched_at": fetched_at,
             "names": {"romaji": normalize_line(edge.node.name.full), "native": normalize_line(edge.node.name.native)},
             "anime_id": anime_id,
-            "role": _word(edge.role),
+            "role": snake(edge.role),
             "picture": picture(edge.node.image.large if edge.node.image else None),
             "voice_actors": [actor for actor in map(_voice_actor, edge.voiceActors or ()) if actor],
         }

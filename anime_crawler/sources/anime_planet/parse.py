@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from anime_crawler.base_spiders import RecordError, ResponseError, checked, explain, mapped, set_aside
 from anime_crawler.items import Absent, AiringStatus, Anime, Character, Item, Kind, Rejected
 from anime_crawler.normalize.date import partial_date
-from anime_crawler.normalize.text import normalize_line, normalize_text, unique
+from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anime_planet.schema import (
     YEARS,
@@ -216,11 +216,6 @@ def type_fields(line: str | None) -> dict[str, Any]:
     }
 
 
-def snake(words: str) -> str:
-    """``Side Story`` -> ``side_story``."""
-    return re.sub(r"[^\w]+", "_", words.strip().lower()).strip("_")
-
-
 def _years(line: str | None) -> tuple[int | None, int | None]:
     """First and last year; the last one only of a range that is closed."""
     text = normalize_line(line)
@@ -320,7 +315,7 @@ def _relations(related: list[Related]) -> list[dict[str, Any]]:
                 (address[0], address[1]),
                 {
                     # A work without a label only belongs to the same franchise.
-                    "kind": snake(work.label or "") or "other",
+                    "kind": snake(work.label) or "other",
                     "target": address[0],
                     "target_id": address[1],
                     "title": None if name and is_hidden(name) else name,
@@ -347,7 +342,7 @@ def character_from_cast(cast: Cast, fetched_at: datetime, anime_id: str | None =
             "fetched_at": fetched_at,
             "names": {"en": name},
             "anime_id": anime_id,
-            "role": snake(role) if role else None,
+            "role": snake(role),
             "picture": picture(cast.image),
             "voice_actors": _voice_actors(actors),
         }

@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 from anime_crawler.base_spiders import RecordError, ResponseError, checked, explain, mapped, set_aside
 from anime_crawler.items import AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
 from anime_crawler.normalize.date import partial_date, season_of
-from anime_crawler.normalize.text import folded, normalize_line, normalize_text, unique
+from anime_crawler.normalize.text import folded, normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anisearch.schema import (
     ID,
@@ -60,7 +59,7 @@ STATUSES = {
     "ongoing": AiringStatus.ONGOING,
     "laufend": AiringStatus.ONGOING,
     "upcoming": AiringStatus.ANNOUNCED,
-    "zukunftig": AiringStatus.ANNOUNCED,
+    "zukünftig": AiringStatus.ANNOUNCED,
     "on_hold": AiringStatus.PAUSED,
     "pausiert": AiringStatus.PAUSED,
     "canceled": AiringStatus.DISCONTINUED,
@@ -88,13 +87,6 @@ SHARE = re.compile(r"(\d(?:[.,]\d+)?)\s*=\s*\d+\s*%")
 EPISODE = re.compile(r"(\d+)\s*((?:Filler|Recap|\s)*)")
 MINUTES = re.compile(r"(\d+) min")
 WITH_NATIVE = re.compile(r"(.*\S)\s*\(([^()]+)\)")
-
-
-@lru_cache(1000)  # types, statuses and roles come again on every page
-def word(text: str | None) -> str | None:
-    """A label in snake case without accents: ``TV-Series`` -> ``tv_series``; ``None`` when no letter is left."""
-    plain = unicodedata.normalize("NFKD", text or "").encode("ascii", "ignore").decode().lower()
-    return "_".join(re.findall(r"[a-z0-9]+", plain)) or None
 
 
 def made(make: Callable[[Any, datetime], Item], record: Detail | dict[str, Any], at: datetime) -> Item | Rejected:
@@ -128,7 +120,7 @@ def anime_from_detail(detail: Detail, fetched_at: datetime) -> Anime:
             "description": normalize_text(detail.description),
             "year": int(aired_from[:4]) if aired_from else year,
             "season": season_of(aired_from[:7]) if aired_from else None,
-            "status": mapped(STATUSES, word(origin.status), "status") if origin else None,
+            "status": mapped(STATUSES, snake(origin.status), "status") if origin else None,
             "kind": kind,
             "poster": _picture(detail.cover),
             "genres": unique([*genres]),
@@ -136,7 +128,7 @@ def anime_from_detail(detail: Detail, fetched_at: datetime) -> Anime:
             "is_adult": any("hentai" in name.casefold() for name in genres) or None,
             "demographics": unique([*(detail.targets or "").split(",")]),
             "studios": unique([*origin.studios]) if origin else (),
-            "origin": ORIGINS.get(word(detail.adapted) or "", word(detail.adapted)),
+            "origin": ORIGINS.get(snake(detail.adapted) or "", snake(detail.adapted)),
             "score": score,
             "votes": votes,
             "episodes_total": total,
@@ -209,7 +201,7 @@ def _type(text: str | None) -> tuple[Kind | None, int | None, int | None, int | 
     if not match:
         raise RecordError(f"type: an unknown form {text[:40]!r}")
     name, first, second, year = match.groups()
-    kind = None if word(name) in UNTYPED else mapped(KINDS, word(name), "type")
+    kind = None if snake(name) in UNTYPED else mapped(KINDS, snake(name), "type")
     out, total = (_count(first), _count(second)) if second else (None, _count(first))
     return kind, out, total, int(year) if year and year != "?" else None
 
@@ -289,7 +281,7 @@ def _relation(link: tuple[str, str | None, str | None]) -> dict[str, Any] | None
     found = ID.search(href)
     if not found or found[1] not in ("anime", "manga"):
         return None
-    kind = word((label or "").rpartition(": ")[2]) or "unknown"
+    kind = snake((label or "").rpartition(": ")[2]) or "unknown"
     return {"kind": kind, "target": found[1], "target_id": found[2], "title": normalize_line(title)}
 
 

@@ -33,7 +33,7 @@ from anime_crawler.items import (
     Snapshot,
 )
 from anime_crawler.normalize.date import season_of
-from anime_crawler.normalize.text import is_called, normalize_line, normalize_text, unique
+from anime_crawler.normalize.text import is_called, normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.jikan import schema
 
@@ -113,7 +113,7 @@ def anime_from_title(title: schema.Title, fetched_at: datetime, updated_at: date
         RecordError: a kind, status, season, rating, date, duration or weekday that we do not understand.
         ValidationError: a value that no anime may have.
     """
-    status = mapped(STATUSES, _word(title.status), "status")
+    status = mapped(STATUSES, snake(title.status), "status")
     aired_from, aired_to = _aired(title.aired, status)
     month_began = aired_from and aired_from[: schema.WHOLE_MONTH]  # the day does not count in Jikan's own seasons
     description = _description(title.synopsis)
@@ -131,7 +131,7 @@ def anime_from_title(title: schema.Title, fetched_at: datetime, updated_at: date
             "year": title.year or (int(aired_from[:4]) if aired_from else None),
             "season": mapped(SEASONS, title.season, "season") or season_of(month_began),
             "status": status,
-            "kind": mapped(KINDS, _word(title.type), "kind"),
+            "kind": mapped(KINDS, snake(title.type), "kind"),
             "poster": _picture(title.images),
             "genres": _names(title.genres),
             "themes": _names(title.themes),
@@ -243,7 +243,7 @@ def _character(row: Any, anime_id: str | None, fetched_at: datetime) -> Characte
             "fetched_at": fetched_at,
             "names": {"romaji": normalize_line(words.character.name)},
             "anime_id": anime_id,
-            "role": _word(words.role),
+            "role": snake(words.role),
             "picture": _picture(words.character.images),
             "voice_actors": [{"name": name, "language": language} for name, language in named if name],
         }
@@ -301,15 +301,9 @@ def _description(text: str | None) -> str | None:
     return CREDITS.sub("", normalized) or None if (normalized := normalize_text(text)) else None
 
 
-def _word(text: str | None) -> str | None:
-    """``Currently Airing`` -> ``currently_airing``; ``None`` for nothing."""
-    line = normalize_line(text)
-    return line.lower().replace(" ", "_") if line else None
-
-
 def _origin(text: str | None) -> str | None:
-    word = _word(text)
-    return word.replace("-", "_") if word and word != "unknown" else None
+    word = snake(text)
+    return None if word == "unknown" else word
 
 
 def _names(entities: list[schema.Entity] | None) -> tuple[str, ...]:
@@ -336,7 +330,7 @@ def _external_ids(title: schema.Title) -> dict[str, str]:
 def _relations(title: schema.Title) -> Iterator[dict[str, Any]]:
     """Kinds of relation are an open set, written with capitals here and without there."""
     for group in title.relations or ():
-        kind = _word(group.relation)
+        kind = snake(group.relation)
         for entry in group.entry or ():
             if kind and entry.type in ("anime", "manga"):
                 name = normalize_line(entry.name)
