@@ -20,6 +20,7 @@ from anime_crawler.catalogue.status import read_status
 from anime_crawler.frontier.overview import overview
 from anime_crawler.frontier.redis import unpacked
 from anime_crawler.sandbox.process import running_sandbox
+from anime_crawler.sources import cards
 from tests.e2e.support import Project, until
 
 NewProject = Callable[..., Project]
@@ -188,6 +189,40 @@ def test_a_run_without_redis_is_kept_out(workers: list[Project], server: redis.R
     start(workers[0])
     until_page(workers[0], 1, server)
     assert workers[1].run(*CRAWL, REDIS_URL="").returncode == 5
+
+
+EXTRAS = {
+    "jikan": ("-a", "characters=1"),
+    "anisearch": ("-a", "characters=1", "-a", "episodes=1"),
+    "anidb": ("-a", "characters=1"),
+}
+"""Arguments of walks that ask for more than lists."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", sorted(cards().keys() - {"kodik", "shikimori"}))
+def test_two_workers_walk_a_source_as_one_does(
+    new_project: NewProject, redis_url: str, new_postgres_url: Callable[[], str], tmp_path: Path, source: str
+) -> None:
+    """Everything, with as many requests: each waits for its answer, so that both have work."""
+    walk = ("crawl", source, *EXTRAS.get(source, ("-a", "mode=full")))
+    common = {"BACKEND_BASE_URL": "", "ANILIST_MASS_COLLECTION": "1"}
+    one = new_project("one", {**common, "DATABASE_URL": new_postgres_url()}, titles=TITLES)
+    if source == "anidb":
+        rows = one.sandbox.get("/_sandbox/oracle?what=known&source=anidb")
+        walk += ("-a", f"ids={','.join(row['source_id'] for row in rows)}")
+    assert one.run(*walk).returncode == 0
+    exports, requests = one.exports(), one.requests_to(source)
+    assert len(one.records("anime")) > TITLES / 2
+    one.sandbox.post("/_sandbox/reset", {"world": True})
+    one.fault(source, "slow_start", delay_s=0.3)
+    environment = {**common, "DATABASE_URL": new_postgres_url(), "REDIS_URL": redis_url}
+    two = [replace(one, directory=tmp_path / name, environment=environment) for name in ("first", "second")]
+    processes = [worker.start(*walk) for worker in two]
+    for process, worker in zip(processes, two, strict=True):
+        ends_well(process, worker)
+    assert two[0].exports() == exports
+    assert two[0].requests_to(source) == requests
 
 
 @pytest.mark.slow
