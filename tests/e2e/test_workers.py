@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import random
 import signal
@@ -14,9 +15,11 @@ from typing import Any
 
 import pytest
 import redis
+from sqlalchemy import select
 
 from anime_crawler.catalogue.engine import connect
 from anime_crawler.catalogue.status import read_status
+from anime_crawler.catalogue.tables import checkpoint
 from anime_crawler.frontier.overview import overview
 from anime_crawler.frontier.redis import unpacked
 from anime_crawler.sandbox.process import running_sandbox
@@ -68,8 +71,8 @@ def start() -> Iterator[Start]:
     """Starts a worker; what a failed test leaves is killed."""
     processes: list[Popen[str]] = []
 
-    def crawl(worker: Project, *settings: str) -> Popen[str]:
-        processes.append(worker.start(*CRAWL, *settings))
+    def crawl(worker: Project, *settings: str, command: tuple[str, ...] = CRAWL) -> Popen[str]:
+        processes.append(worker.start(*command, *settings))
         return processes[-1]
 
     yield crawl
@@ -96,6 +99,13 @@ def states(worker: Project) -> list[str]:
     """Of all runs."""
     with connect(worker.environment["DATABASE_URL"]) as conn:
         return [run["state"] for run in read_status(conn)["runs"]]
+
+
+def asked_before(worker: Project) -> set[str]:
+    """Ids that the spiders' checkpoints say were asked for: AniDB's, which bans who asks twice in a day."""
+    with connect(worker.environment["DATABASE_URL"]) as conn:
+        states = conn.execute(select(checkpoint.c.state)).scalars()
+        return {own for state in states for own in json.loads(state).get("asked", ())}
 
 
 def dumped(server: redis.Redis) -> bytes:
@@ -199,30 +209,70 @@ EXTRAS = {
 """Arguments of walks that ask for more than lists."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("source", sorted(cards().keys() - {"kodik", "shikimori"}))
-def test_two_workers_walk_a_source_as_one_does(
-    new_project: NewProject, redis_url: str, new_postgres_url: Callable[[], str], tmp_path: Path, source: str
-) -> None:
-    """Everything, with as many requests: each waits for its answer, so that both have work."""
-    walk = ("crawl", source, *EXTRAS.get(source, ("-a", "mode=full")))
+@dataclass(frozen=True)
+class Walk:
+    """Everything that a source has, with what one worker makes of it, and two that have not begun."""
+
+    source: str
+    command: tuple[str, ...]
+    exports: dict[str, bytes]
+    asked: set[str]
+    requests: int
+    workers: list[Project]
+
+
+@pytest.fixture(params=sorted(cards().keys() - {"kodik", "shikimori"}))
+def walk(
+    request: Any, new_project: NewProject, redis_url: str, new_postgres_url: Callable[[], str], tmp_path: Path
+) -> Walk:
+    """Of every source but the two that the main job asks."""
+    source = request.param
+    command = ("crawl", source, *EXTRAS.get(source, ("-a", "mode=full")))
     common = {"BACKEND_BASE_URL": "", "ANILIST_MASS_COLLECTION": "1"}
     one = new_project("one", {**common, "DATABASE_URL": new_postgres_url()}, titles=TITLES)
     if source == "anidb":
         rows = one.sandbox.get("/_sandbox/oracle?what=known&source=anidb")
-        walk += ("-a", f"ids={','.join(row['source_id'] for row in rows)}")
-    assert one.run(*walk).returncode == 0
+        command += ("-a", f"ids={','.join(row['source_id'] for row in rows)}")
+    assert one.run(*command).returncode == 0
     exports, requests = one.exports(), one.requests_to(source)
     assert len(one.records("anime")) > TITLES / 2
     one.sandbox.post("/_sandbox/reset", {"world": True})
-    one.fault(source, "slow_start", delay_s=0.3)
     environment = {**common, "DATABASE_URL": new_postgres_url(), "REDIS_URL": redis_url}
     two = [replace(one, directory=tmp_path / name, environment=environment) for name in ("first", "second")]
-    processes = [worker.start(*walk) for worker in two]
-    for process, worker in zip(processes, two, strict=True):
+    return Walk(source, command, exports, asked_before(one), requests, two)
+
+
+@pytest.mark.slow
+def test_two_workers_walk_a_source_as_one_does(walk: Walk, start: Start) -> None:
+    """Everything, with as many requests; each waits for its answer, so that both have work."""
+    walk.workers[0].fault(walk.source, "slow_start", delay_s=0.3)
+    processes = [start(worker, command=walk.command) for worker in walk.workers]
+    for process, worker in zip(processes, walk.workers, strict=True):
         ends_well(process, worker)
-    assert two[0].exports() == exports
-    assert two[0].requests_to(source) == requests
+    assert walk.workers[0].exports() == walk.exports
+    assert asked_before(walk.workers[0]) == walk.asked
+    assert walk.workers[0].requests_to(walk.source) == walk.requests
+
+
+@pytest.mark.slow
+def test_another_worker_ends_the_walk_of_one_that_was_killed(walk: Walk, server: redis.Redis, start: Start) -> None:
+    """Everything again, with one request more for each that the dead one was at; the heir had come long before."""
+    first, second = walk.workers
+    at = walk.requests // 2
+    first.fault(walk.source, "slow_start", count=1, delay_s=8)  # until both are there
+    first.fault(walk.source, "slow_start", skip=at - 1, count=1, delay_s=60)
+    first.fault(walk.source, "slow_start", delay_s=0.3)
+    dead = start(first, *SHORT, command=walk.command)
+    until(lambda: first.requests_to(walk.source) > 0)
+    heir = start(second, *SHORT, command=walk.command)
+    until(lambda: server.zcard(f"anime_crawler:crawl:{walk.source}:alive") == 2)
+    until(lambda: first.requests_to(walk.source) > at)
+    held = server.hlen(f"anime_crawler:frontier:{walk.source}:leases")
+    dead.kill()
+    ends_well(heir, second)
+    assert second.exports() == walk.exports
+    assert asked_before(second) == walk.asked
+    assert second.requests_to(walk.source) <= walk.requests + held
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
@@ -94,6 +95,7 @@ class AnidbSpider(SourceSpider):
         self._kinds: tuple[type[Any], ...] = (Anime, Rejected, *wanted)
         self._stored: dict[str, Any] | None = None
         """The checkpoint as the catalogue holds it."""
+        self._me = uuid.uuid4().hex
         self._wishes: Iterator[str] = iter(())
         """Ids whose details the catalogue wants, most wanted first. Not kept over the process: it can be asked."""
 
@@ -263,43 +265,51 @@ class AnidbSpider(SourceSpider):
             f"{api}/httpapi?{urlencode(query)}",
             callback=self.parse_anime,
             errback=self.anime_failed,
-            cb_kwargs={"aids": aids, "done": done},
+            cb_kwargs={"aids": aids, "done": done, "maker": self._me},
             dont_filter=True,
         )
 
-    def parse_anime(self, response: Response, aids: list[str], done: int) -> Iterator[Yielded]:
+    async def parse_anime(self, response: Response, aids: list[str], done: int, maker: str) -> AsyncIterator[Yielded]:
         """One anime with what was asked for of it; then the next."""
         root = _root(response)
         self.report_drift(drift(root))
         if root.get("id") == aids[0]:
-            yield from (item for item in items_from_anime(root, utc_now()) if isinstance(item, self._kinds))
+            for item in items_from_anime(root, utc_now()):
+                if isinstance(item, self._kinds):
+                    yield item
         else:
             yield self._unanswered(aids[0], f"id: an answer for {str(root.get('id'))[:20]!r}, which nobody asked for")
-        yield from self._go_on(aids, done)
+        async for yielded in self._go_on(aids, done, maker):
+            yield yielded
 
-    def anime_failed(self, failure: Failure) -> Iterator[Yielded]:
+    async def anime_failed(self, failure: Failure) -> AsyncIterator[Yielded]:
         """Errback: an anime that there is not, or that comes empty, costs only itself; all else ends the run."""
         kwargs, kind = request_of(failure).cb_kwargs, kind_of(failure)
-        aids, done = kwargs["aids"], kwargs["done"]
+        aids, done, maker = kwargs["aids"], kwargs["done"], kwargs["maker"]
         if kind == "not_found":
             yield Absent(source=CARD.name, source_id=aids[0], fetched_at=utc_now())
         elif kind == "empty_anime":
             yield self._unanswered(aids[0], str(failure.value))
         else:
-            yield from self.failed(failure)
+            for rejected in self.failed(failure):
+                yield rejected
             return
-        yield from self._go_on(aids, done)
+        async for yielded in self._go_on(aids, done, maker):
+            yield yielded
 
     def _unanswered(self, aid: str, reason: str) -> Rejected:
         record = {"id": aid}
         return set_aside(CARD.name, "anime", record, reason, utc_now(), source_id=aid, request={"ids": aid})
 
-    def _go_on(self, aids: list[str], done: int) -> Iterator[Checkpoint | Request]:
+    async def _go_on(self, aids: list[str], done: int, maker: str) -> AsyncIterator[Checkpoint | Request]:
         now = utc_now()
+        if maker != self._me:  # another worker had the anime before this one
+            self._stored = await self.run.checkpoint()
         self.run.progress(done + 1, None if self._is_wish else done + len(aids))
         asked = {**self._kept.asked_since(now), aids[0]: now.isoformat()}
         yield self._keep(asked=asked).model_copy(update={"asked": (aids[0],)})
-        yield from self._next_wish(done + 1) if self._is_wish else self._details_request(aids[1:], done + 1)
+        for request in self._next_wish(done + 1) if self._is_wish else self._details_request(aids[1:], done + 1):
+            yield request
 
     def judge(self, response: Response) -> Verdict:
         """The root element decides before the status: every error of AniDB's is a 200. None is asked again at once."""
