@@ -11,7 +11,10 @@ from pathlib import Path
 from anime_crawler.politeness.cache_entry import RESULT, Key
 from anime_crawler.politeness.cache_storage import SqliteStorage
 from anime_crawler.politeness.result_entry import pack_items, unpack_items
+from anime_crawler.sandbox.process import running_sandbox
+from anime_crawler.sources import cards
 from tests.catalogue.support import anime, character, episode
+from tests.e2e.support import Project
 from tests.politeness.crawl import FAST, Plan, result_of, start
 from tests.politeness.upstream_server import running_server
 from tests.services import start_redis, stop_redis
@@ -45,6 +48,18 @@ def fetches_of_three_processes(titles: int) -> int:
         for process in [start(plan) for _ in range(3)]:
             assert len(result_of(process).outcomes) == titles
         return len(server.arrivals)
+
+
+def first_lookup_seconds(source: str) -> float:
+    """Of an anime with its characters, within the card's limits at 300 ms latency, from the first request."""
+    with tempfile.TemporaryDirectory() as directory, running_sandbox(titles=20) as sandbox:
+        limits = {cards()[source].limits_setting: cards()[source].limits}
+        project = Project(Path(directory), sandbox, {"BACKEND_BASE_URL": "", **limits})
+        project.fault(source, "slow_start", delay_s=0.3)
+        known = project.sandbox.get(f"/_sandbox/oracle?what=known&source={source}")
+        project.run("crawl", source, "-a", f"ids={known[0]['source_id']}", "-a", "characters=1").check_returncode()
+        assert len(project.records("anime")) == 1
+        return float(project.report()["walk_s"][source])
 
 
 def result_seconds() -> float:
