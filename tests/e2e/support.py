@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,26 @@ class Project:
 
     def log(self) -> str:
         return (self.directory / "log.txt").read_text() if (self.directory / "log.txt").exists() else ""
+
+
+def kill_at_random(
+    project: Project, command: Sequence[str], kills: int, chance: random.Random, most_s: float, keep_jobdir: bool
+) -> int:
+    """Start the command `kills` times and kill it at a random instant of its first `most_s`, counted from when it is at
+    work; how many kills met a living process.
+    """
+    met = 0
+    for _ in range(kills):
+        process = project.start_and_wait(*command)
+        try:
+            process.wait(chance.uniform(0, most_s))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            met += 1
+        if not keep_jobdir:
+            project.wipe_jobdir()
+    return met
 
 
 def until(condition: Callable[[], bool], timeout_s: float = 30) -> None:

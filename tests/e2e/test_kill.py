@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.crash import STEPS
-from tests.e2e.support import Project
+from tests.e2e.support import Project, kill_at_random
 
 NewProject = Callable[..., Project]
 CRAWL = ("crawl", "kodik", "-s", "JOBDIR=var/jobs/kodik")
@@ -37,30 +36,13 @@ def assert_nothing_went_twice(project: Project) -> None:
     assert stats["rejected_children"] == 0
 
 
-def kill_at_random(project: Project, kills: int, seed: int, keep_jobdir: bool) -> int:
-    """Start the job `kills` times and kill it at a random instant each time; how many kills met a living process."""
-    chance = random.Random(seed)
-    met = 0
-    for _ in range(kills):
-        process = project.start_and_wait(*CRAWL)
-        try:
-            process.wait(chance.uniform(0, 1.5))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            met += 1
-        if not keep_jobdir:
-            project.wipe_jobdir()
-    return met
-
-
 @pytest.mark.parametrize("keep_jobdir", [True, False], ids=["job directory kept", "job directory lost"])
 def test_kills_at_random_instants_change_nothing(new_project: NewProject, keep_jobdir: bool) -> None:
     """Eight kills in an import of 60 titles: dump and exports are those of a clean run."""
     clean = new_project("clean", titles=60)
     finish(clean)
     killed = new_project("killed", titles=60)
-    assert kill_at_random(killed, 8, seed=5, keep_jobdir=keep_jobdir) > 0
+    assert kill_at_random(killed, CRAWL, 8, random.Random(5), 1.5, keep_jobdir) > 0
     finish(killed)
     assert result(killed) == result(clean)
     assert_nothing_went_twice(killed)
@@ -74,7 +56,7 @@ def test_a_hundred_kills_in_one_import_change_nothing(new_project: NewProject, k
     clean = new_project("clean", titles=300)
     finish(clean)
     killed = new_project("killed", titles=300)
-    kill_at_random(killed, 100, seed=7, keep_jobdir=keep_jobdir)
+    kill_at_random(killed, CRAWL, 100, random.Random(7), 1.5, keep_jobdir)
     finish(killed)
     assert result(killed) == result(clean)
     assert_nothing_went_twice(killed)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 
 from anime_crawler.sandbox.process import running_sandbox
-from tests.e2e.support import Project, until
+from tests.e2e.support import Project, kill_at_random, until
 
 Fault = tuple[str, dict[str, Any]]
 """Kind of a fault and its options; see ``anime_crawler/sandbox/damage.py``."""
@@ -270,23 +269,10 @@ def test_an_open_breaker_lets_nothing_through_while_it_rests(project: Project, p
     finish(project, place)
 
 
-def kill_at_random(project: Project, source: Source, kills: int, keep_jobdir: bool = True) -> int:
-    """Start the crawl `kills` times and kill it at a random instant; how many kills met a living process.
-
-    Each answer takes a tenth of a second, so that the walk is under way all the time.
-    """
+def kill_some(project: Project, source: Source, kills: int, keep_jobdir: bool = True) -> int:
+    """How many kills met a living process; each answer takes a tenth of a second, so that the walk is under way."""
     project.fault(source.name, "slow_start", delay_s=0.1)
-    chance, met = random.Random(11), 0
-    for _ in range(kills):
-        process = project.start_and_wait(*source.crawl)
-        try:
-            process.wait(chance.uniform(0, 1))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            met += 1
-        if not keep_jobdir:
-            project.wipe_jobdir()
+    met = kill_at_random(project, source.crawl, kills, random.Random(11), 1, keep_jobdir)
     project.sandbox.delete("/_sandbox/faults")
     return met
 
@@ -296,7 +282,7 @@ def test_three_kills_change_nothing(project: Project, place: Place) -> None:
 
     That is a page on its way and a page that is being stored.
     """
-    met = kill_at_random(project, place.source, 3)
+    met = kill_some(project, place.source, 3)
     assert met
     done = project.run(*place.source.crawl)
     assert done.returncode == 0, done.stderr
@@ -312,6 +298,6 @@ def test_forty_kills_change_nothing(place: Place, tmp_path: Path, keep_jobdir: b
     with running_sandbox(titles=10 * place.source.titles, limits="off") as sandbox:
         clean, killed = (Project(tmp_path / name, sandbox, {"BACKEND_BASE_URL": ""}) for name in ("clean", "killed"))
         assert clean.run(*place.source.crawl).returncode == 0
-        assert kill_at_random(killed, place.source, 40, keep_jobdir) > 10
+        assert kill_some(killed, place.source, 40, keep_jobdir) > 10
         assert killed.run(*place.source.crawl).returncode == 0
         assert killed.exports() == clean.exports()
