@@ -80,8 +80,8 @@ class BudgetStorage(Protocol):
         """
         ...
 
-    def late(self, upstream: str, limits: Limits, ago_s: float) -> None:
-        """The request that was let go this long ago may have arrived only now: windows count it from now."""
+    def late(self, upstream: str, limits: Limits, ago_s: float, by_s: float) -> None:
+        """The request that was let go `ago_s` ago may have arrived `by_s` late: windows count it from then."""
         ...
 
     def penalize(self, upstream: str, seconds: float, why: str) -> None:
@@ -153,14 +153,14 @@ class Budgets:
                 self._record(upstream, limits, state, now)
             return wait
 
-    def late(self, upstream: str, limits: Limits, ago_s: float) -> None:
+    def late(self, upstream: str, limits: Limits, ago_s: float, by_s: float) -> None:
         if not limits.windows:
             return
         with self._transaction() as now:
             self._db.execute(
-                "UPDATE sent SET at = ? WHERE rowid = "
+                "UPDATE sent SET at = at + ? WHERE rowid = "
                 "(SELECT rowid FROM sent WHERE upstream = ? AND at >= ? ORDER BY at LIMIT 1)",
-                (now, upstream, now - ago_s - CLOCKS_APART_S),
+                (by_s, upstream, now - ago_s - CLOCKS_APART_S),
             )
 
     def penalize(self, upstream: str, seconds: float, why: str) -> None:

@@ -76,9 +76,9 @@ class RedisBudgets:
             return self._outage(place)
         return Wait(micros / 1e6, cause.decode(), _reason(cause, why, limits), place) if micros else None
 
-    def late(self, upstream: str, limits: Limits, ago_s: float) -> None:
+    def late(self, upstream: str, limits: Limits, ago_s: float, by_s: float) -> None:
         if limits.windows:
-            self._note(LATE, upstream, _micros(ago_s + CLOCKS_APART_S))
+            self._note(LATE, upstream, _micros(ago_s + CLOCKS_APART_S), _micros(by_s))
 
     def penalize(self, upstream: str, seconds: float, why: str) -> None:
         self._note(PENALIZE, upstream, _micros(seconds), why)

@@ -17,7 +17,10 @@ from anime_crawler.politeness.header import rate_limit_reset_s
 from anime_crawler.politeness.upstream import LONGEST_PENALTY_S, Upstream, attempt_of
 
 LATE_S = 0.03
-"""So much longer than the quickest answers, and it may have arrived late: seen, on a busy machine, by 0.1 s."""
+"""An answer that takes so much longer than the quickest may be for a request that arrived late, …"""
+LATEST_S = 0.25
+"""… but not by more: on a busy machine 0.1 s was seen, a new connection takes three round trips. The rest is the
+upstream's own time."""
 
 PROCESS = uuid.uuid4().hex
 """Tells this process from others in what a job directory keeps."""
@@ -77,10 +80,11 @@ class PolitenessMiddleware:
         await self._upstream.pause(request, min(seconds, longest), f"pause before attempt {attempt_of(request)}")
 
     def _note_arrival(self, request: Request) -> None:
-        """Windows hold where requests arrive. The first one connects, so how much later it came is not known."""
+        """Windows hold where requests arrive. How long an answer takes that is not late, the first one cannot tell."""
         took_s = time.monotonic() - request.meta["sent_at"]
-        if not self._took_s or took_s > min(self._took_s) + LATE_S:
-            self._upstream.note_late(request, took_s)
+        late_s = took_s - min(self._took_s, default=0)
+        if late_s > LATE_S:
+            self._upstream.note_late(request, took_s, min(late_s, LATEST_S))
         self._took_s.append(took_s)
 
     async def _wait_for_turn(self, request: Request) -> None:

@@ -120,9 +120,9 @@ class Upstream:
         """See `BudgetStorage.reserve`."""
         return self._safely(request, lambda: self._budgets.reserve(self.name, self._limits, place))
 
-    def note_late(self, request: Request, ago_s: float) -> None:
+    def note_late(self, request: Request, ago_s: float, by_s: float) -> None:
         """See `BudgetStorage.late`."""
-        self._safely(request, lambda: self._budgets.late(self.name, self._limits, ago_s))
+        self._safely(request, lambda: self._budgets.late(self.name, self._limits, ago_s, by_s))
 
     def penalize(self, request: Request, seconds: float, why: str) -> None:
         """Stop asking the upstream for this long, in all processes; a quarter of an hour at most."""

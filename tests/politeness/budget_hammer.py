@@ -33,8 +33,9 @@ def hammer(budgets: BudgetStorage, limits: str, seconds: float) -> list[float]:
             pause_s = min(pause_s, wait.pause_s if wait else 0.0)
             if wait is None:
                 times.append(time.time())
-                if times[-1] - asked_at > LATE_S:  # as the crawler tells of what may have arrived late
-                    budgets.late("hammered", windows, times[-1] - asked_at)
+                late_s = times[-1] - asked_at
+                if late_s > LATE_S:  # as the crawler tells of what may have arrived late
+                    budgets.late("hammered", windows, late_s, late_s)
         time.sleep(pause_s)
     return times
 

@@ -73,8 +73,8 @@ def test_a_request_that_may_have_arrived_late_counts_from_then(budgets, clock):
     clock.pass_(20)
     send(budgets, clock, limits, 1)
     clock.pass_(6)
-    budgets.late("a", limits, 6)
-    assert budgets.reserve("a", limits, "me").seconds == pytest.approx(10.4, abs=0.01)
+    budgets.late("a", limits, 6, 5)
+    assert budgets.reserve("a", limits, "me").seconds == pytest.approx(9.4, abs=0.01)
     clock.pass_(20)
     assert budgets.used("a", limits) == {"1/10s": 0, "3/min": 2}
     send(budgets, clock, limits, 1)
@@ -85,8 +85,8 @@ def test_a_request_that_may_have_arrived_late_counts_from_then(budgets, clock):
 def test_to_tell_of_a_request_that_nobody_counts_changes_nothing(budgets, clock):
     """It has left its window, or has none."""
     limits = parse_limits("1/10s")
-    budgets.late("a", OFF, 1)
-    budgets.late("a", limits, 1)
+    budgets.late("a", OFF, 1, 1)
+    budgets.late("a", limits, 1, 1)
     assert budgets.used("a", limits) == {"1/10s": 0}
     assert budgets.reserve("a", limits) is None
 

@@ -25,13 +25,13 @@ def test_two_processes_keep_one_limit_together(server, plan):
     assert most_in_a_second([arrival.at for arrival in server.arrivals]) <= 5
 
 
-def test_a_request_whose_answer_was_slow_counts_from_then(server, plan):
-    """It may have been under way for as long: the next one arrives a whole window later."""
+def test_a_request_whose_answer_was_slow_counts_later(server, plan):
+    """It may have been under way for so long: the next one comes a whole window after that."""
     one_by_one = {"CONCURRENT_REQUESTS": 1}
-    crawl(plan("/ok/1", "/ok/2", "/delay/0.5/3", "/ok/4", limits="1/s", scrapy=one_by_one))
+    crawl(plan("/ok/1", "/ok/2", "/delay/0.2/3", "/ok/4", limits="1/s", scrapy=one_by_one))
     first, second, third, fourth = (arrival.at for arrival in server.arrivals)
     assert min(second - first, third - second) >= 1
-    assert fourth - third >= 1.5
+    assert fourth - third >= 1.2
 
 
 def test_a_rate_caps_an_upstream_without_limits(server, plan):

@@ -96,6 +96,7 @@ class AnidbSpider(SourceSpider):
         self._stored: dict[str, Any] | None = None
         """The checkpoint as the catalogue holds it."""
         self._me = uuid.uuid4().hex
+        """Tells this worker's requests from those of others."""
         self._wishes: Iterator[str] = iter(())
         """Ids whose details the catalogue wants, most wanted first. Not kept over the process: it can be asked."""
 
