@@ -53,8 +53,9 @@ def normalize_line(text: str | None) -> str | None:
 
 @lru_cache(1024)  # the same few words come with every record
 def snake(words: str | None) -> str | None:
-    """``Side Story``, ``SIDE_STORY`` and ``side-story`` as ``side_story``; ``None`` when no letter is left."""
-    return NO_WORD.sub("_", (normalize_line(words) or "").lower()).strip("_") or None
+    """``Side Story`` and ``SIDE-STORY`` as ``side_story``, without accents; ``None`` when no letter is left."""
+    letters = unicodedata.normalize("NFKD", normalize_line(words) or "").lower()
+    return NO_WORD.sub("_", "".join(c for c in letters if not unicodedata.combining(c))).strip("_") or None
 
 
 def normalize_text(text: str | None) -> str | None:

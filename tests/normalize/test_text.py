@@ -109,7 +109,7 @@ def test_alternatives_are_unique_whatever_their_case():
         ("Side Story", "side_story"),
         ("SIDE_STORY", "side_story"),
         (" Spin-Off ", "spin_off"),
-        ("Zukünftig", "zukünftig"),
+        ("Zukünftig", "zukunftig"),
         ("4-koma manga", "4_koma_manga"),
         ("?", None),
         ("", None),

@@ -59,7 +59,7 @@ STATUSES = {
     "ongoing": AiringStatus.ONGOING,
     "laufend": AiringStatus.ONGOING,
     "upcoming": AiringStatus.ANNOUNCED,
-    "zukünftig": AiringStatus.ANNOUNCED,
+    "zukunftig": AiringStatus.ANNOUNCED,
     "on_hold": AiringStatus.PAUSED,
     "pausiert": AiringStatus.PAUSED,
     "canceled": AiringStatus.DISCONTINUED,
