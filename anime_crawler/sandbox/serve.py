@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import signal
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -90,14 +89,18 @@ def serve(arguments: argparse.Namespace) -> None:
     Raises:
         OSError: the port is in use, or the data set file cannot be read.
     """
+    stop = _Stop()
     for number in STOPS:
-        signal.signal(number, _leave)  # uvicorn stops, then hands the signal on: the directory must still go
+        signal.signal(number, stop)
     with tempfile.TemporaryDirectory(prefix="sandbox-") as directory:
         server = make_server(
             create_app(options_from(arguments), Path(directory)),
             log_level="warning",
             timeout_graceful_shutdown=SHUTDOWN_S,
         )
+        stop.server = server
+        if stop.is_told:
+            return
         listening = listen(HOST, arguments.port)
         environment = environment_of(f"http://{HOST}:{listening.getsockname()[1]}", arguments)
         print(json.dumps(environment) if arguments.as_json else text_of(environment), flush=True)
@@ -106,10 +109,20 @@ def serve(arguments: argparse.Namespace) -> None:
         server.run(sockets=[listening])
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    for number in STOPS:
-        signal.signal(number, signal.SIG_IGN)  # a second one would cut the clearing up short
-    sys.exit(0)
+class _Stop:
+    """What a signal does: the process ends in good order, wherever it is; uvicorn hands on those that it takes itself.
+
+    It raises nothing: an exception that happens to come up in a destructor is dropped, and the signal with it.
+    """
+
+    def __init__(self) -> None:
+        self.server: uvicorn.Server | None = None
+        self.is_told = False
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        self.is_told = True
+        if self.server is not None:
+            self.server.should_exit = True
 
 
 def environment_of(url: str, arguments: argparse.Namespace) -> dict[str, str]:
