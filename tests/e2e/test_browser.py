@@ -59,6 +59,7 @@ def start_and_browse(project: Project, server: UpstreamServer) -> tuple[subproce
     return process, started
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_browser_and_is_continued(project, server):
     """`kill -9` while Chromium is at work; then the same command reads every page, and asks for nothing but pages."""
     process, browsers = start_and_browse(project, server)

@@ -16,6 +16,7 @@ from tests.e2e.support import Project, kill_at_random
 
 NewProject = Callable[..., Project]
 CRAWL = ("crawl", "kodik", "-s", "JOBDIR=var/jobs/kodik")
+JOBDIR = ["job directory kept", "job directory lost"]
 
 
 def result(project: Project) -> tuple[Any, dict[str, bytes]]:
@@ -36,7 +37,7 @@ def assert_nothing_went_twice(project: Project) -> None:
     assert stats["rejected_children"] == 0
 
 
-@pytest.mark.parametrize("keep_jobdir", [True, False], ids=["job directory kept", "job directory lost"])
+@pytest.mark.parametrize("keep_jobdir", [pytest.param(True, marks=pytest.mark.slow), False], ids=JOBDIR)
 def test_kills_at_random_instants_change_nothing(new_project: NewProject, keep_jobdir: bool) -> None:
     """Eight kills in an import of 60 titles: dump and exports are those of a clean run."""
     clean = new_project("clean", titles=60)
@@ -50,7 +51,7 @@ def test_kills_at_random_instants_change_nothing(new_project: NewProject, keep_j
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("keep_jobdir", [True, False], ids=["job directory kept", "job directory lost"])
+@pytest.mark.parametrize("keep_jobdir", [True, False], ids=JOBDIR)
 def test_a_hundred_kills_in_one_import_change_nothing(new_project: NewProject, keep_jobdir: bool) -> None:
     """A hundred kills in an import of 300 titles: dump and exports are those of a clean run."""
     clean = new_project("clean", titles=300)
@@ -75,7 +76,7 @@ def clean_result(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, in
         return reached, result(project)
 
 
-@pytest.mark.parametrize("keep_jobdir", [True, False], ids=["job directory kept", "job directory lost"])
+@pytest.mark.parametrize("keep_jobdir", [True, pytest.param(False, marks=pytest.mark.slow)], ids=JOBDIR)
 @pytest.mark.parametrize(
     "position", [pytest.param(0.0, marks=pytest.mark.slow), 0.5, pytest.param(1.0, marks=pytest.mark.slow)]
 )
@@ -97,7 +98,7 @@ def test_a_kill_at_each_durable_step_changes_nothing(
     assert_nothing_went_twice(project)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT])
 def test_a_stop_signal_ends_the_run_within_ten_seconds_and_the_next_run_completes_it(
     new_project: NewProject, signum: signal.Signals
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_stop_signal_ends_the_run_within_ten_seconds_and_the_next_run_complete
     assert_nothing_went_twice(stopped)
 
 
+@pytest.mark.slow
 def test_a_job_directory_of_a_deleted_catalogue_or_of_a_dry_run_hides_nothing(new_project: NewProject) -> None:
     """Interrupted on its second page, dry or with a catalogue that is then deleted: the next run reads all pages."""
     clean = new_project("clean", titles=30)

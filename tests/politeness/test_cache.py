@@ -212,6 +212,7 @@ def test_three_processes_fetch_each_address_once(
     assert sum(result.counters.get("cached", 0) for result in results) == 5 * len(paths)
 
 
+@pytest.mark.slow
 def test_a_killed_process_holds_others_up_for_its_lease_only(
     server: UpstreamServer, cached: Callable[..., Plan]
 ) -> None:
