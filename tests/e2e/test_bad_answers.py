@@ -101,7 +101,12 @@ def test_a_cache_keeps_no_unreadable_answer(quick_project: Project, clean: Expor
 
 @pytest.mark.parametrize(
     ("service", "path", "value"),
-    [("kodik", "results", "x"), ("kodik", "results", None), ("shikimori", "data", []), ("shikimori", "data.animes", 1)],
+    [
+        ("kodik", "results", "x"),
+        pytest.param("kodik", "results", None, marks=pytest.mark.slow),
+        pytest.param("shikimori", "data", [], marks=pytest.mark.slow),
+        ("shikimori", "data.animes", 1),
+    ],
 )
 def test_a_wrong_shape_on_a_later_page_keeps_what_came_before(
     quick_project: Project, clean: Exports, service: str, path: str, value: Any

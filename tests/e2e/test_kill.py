@@ -37,7 +37,8 @@ def assert_nothing_went_twice(project: Project) -> None:
     assert stats["rejected_children"] == 0
 
 
-@pytest.mark.parametrize("keep_jobdir", [pytest.param(True, marks=pytest.mark.slow), False], ids=JOBDIR)
+@pytest.mark.slow
+@pytest.mark.parametrize("keep_jobdir", [True, False], ids=JOBDIR)
 def test_kills_at_random_instants_change_nothing(new_project: NewProject, keep_jobdir: bool) -> None:
     """Eight kills in an import of 60 titles: dump and exports are those of a clean run."""
     clean = new_project("clean", titles=60)
@@ -80,7 +81,9 @@ def clean_result(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, in
 @pytest.mark.parametrize(
     "position", [pytest.param(0.0, marks=pytest.mark.slow), 0.5, pytest.param(1.0, marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "step", [pytest.param(step, marks=[pytest.mark.slow] * step.endswith("before")) for step in STEPS]
+)
 def test_a_kill_at_each_durable_step_changes_nothing(
     new_project: NewProject, clean_result: tuple[dict[str, int], Any], step: str, position: float, keep_jobdir: bool
 ) -> None:

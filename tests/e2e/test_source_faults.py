@@ -229,6 +229,7 @@ def assert_refused(project: Project, place: Place, refused: Mapping[str, tuple[F
     finish(project, place)
 
 
+@pytest.mark.slow
 def test_answers_that_stay_bad_end_each_run_and_cost_nothing(project: Project, place: Place) -> None:
     """Then the same command ends like a clean run, nothing set aside."""
     assert_refused(project, place, place.source.refused)

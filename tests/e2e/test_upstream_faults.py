@@ -40,8 +40,8 @@ def finish(project: Project, clean: Exports) -> None:
     ("answer", "least_s"),
     [
         ({"retry_after": "1"}, 1.0),
-        ({"retry_after": "date", "seconds": 2}, 1.0),
-        ({}, 0.04),
+        pytest.param({"retry_after": "date", "seconds": 2}, 1.0, marks=pytest.mark.slow),
+        pytest.param({}, 0.04, marks=pytest.mark.slow),
         ({"retry_after": "?"}, 0.04),
     ],
     ids=["seconds", "a date", "no header", "no sense"],
@@ -123,6 +123,7 @@ def test_while_shikimori_is_down_kodiks_data_is_delivered_and_completed_later(ne
     assert (project.dump(), project.exports()) == (expected, undisturbed.exports())
 
 
+@pytest.mark.slow
 def test_an_open_breaker_lets_one_probe_through_in_a_rest(quick_project: Project, clean: Exports) -> None:
     """Five failures in a row open it; another start sends nothing while it rests."""
     quick_project.fault("kodik", "status", status=503)

@@ -143,6 +143,7 @@ def test_titles_unknown_at_shikimori_are_imported_from_kodik_and_no_failure(new_
     assert len({row["url"] for row in dumped["videos"]}) == len({row["url"] for row in expected})
 
 
+@pytest.mark.slow
 def test_kills_while_the_list_moves_lose_nothing(quick_project: Project) -> None:
     """Materials change before each page while the job is killed again and again; in the end all is the oracle's."""
     quick_project.sandbox.post("/_sandbox/mutate", {"op": "mutate_while_walking", "per_request": 2})

@@ -7,6 +7,8 @@ import time
 from bisect import bisect_right
 from urllib.parse import parse_qs
 
+import pytest
+
 from tests.politeness.crawl import FAST, TOKEN, crawl, result_of, start, stopped_crawl
 
 
@@ -80,6 +82,7 @@ def test_a_stop_during_the_start_is_not_forgotten(plan):
     assert crawl(plan("/ok/1", stop_at_start=True)).outcomes == {"/ok/1": ("stopped", 0)}
 
 
+@pytest.mark.slow
 def test_a_retry_that_waits_survives_a_stop(server, plan, tmp_path):
     """It is pending; the next process has all its attempts again, for somebody may have mended something."""
     options = {
