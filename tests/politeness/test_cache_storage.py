@@ -122,7 +122,10 @@ def environment(place: str) -> dict[str, str]:
 
 
 def test_stats_and_clear(place: str, scrapy: Any) -> None:
-    """Per source; `clear` of one leaves the others, and `clear` of all leaves what is not ours."""
+    """Per source; `clear` of one leaves the others, and `clear` of all leaves what is not ours.
+
+    Redis refuses KEYS, which would hold up everybody else.
+    """
 
     async def use(storage: CacheStorage) -> None:
         for n in range(3):
@@ -131,12 +134,12 @@ def test_stats_and_clear(place: str, scrapy: Any) -> None:
         await storage.put(B, entry(), 7 * DAY_S)
 
     with_storage(place, use)
-    env = environment(place)
+    env = environment(place.replace("redis://", "redis://scanner:any@"))
     if env:
         with redis.Redis.from_url(place) as client:
+            client.acl_setuser("scanner", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-keys"])
             client.set("somebody:else", "1")
             assert {round(client.ttl(name) / DAY_S) for name in client.scan_iter("anime_crawler:*kodik*")} == {1}
-            client.config_resetstat()
     stats = scrapy("cache", "stats", COLUMNS="200", **env).stdout
     rows = [[part.strip() for part in line.split("│")[1:4]] for line in stats.splitlines() if "kodik" in line]
     assert rows == [["kodik", "http_cache", "3"], ["kodik", "result_cache", "1"]]
@@ -149,9 +152,7 @@ def test_stats_and_clear(place: str, scrapy: Any) -> None:
     if env:
         with redis.Redis.from_url(place) as client:
             assert client.keys() == [b"somebody:else"]
-            called = client.info("commandstats")
-            assert "cmdstat_scan" in called
-            assert called["cmdstat_keys"]["calls"] == 1  # the one of this test
+            client.acl_deluser("scanner")
 
 
 def test_what_the_command_cannot_do_is_said(scrapy: Any) -> None:
