@@ -21,7 +21,7 @@ setup: .venv/ready ## create .venv with the pinned requirements and the package
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory venv-module
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
-# Where PYTHONDONTWRITEBYTECODE is set, each of the suite's thousand processes would compile the package anew.
+# Where PYTHONDONTWRITEBYTECODE is set, each process would compile the package anew: 0.26 s of a command's 1.5.
 	@$(BIN)/python -m compileall -q anime_crawler tests
 	@touch $@
 
@@ -66,7 +66,7 @@ lint: setup ## check style, format and types
 bench: setup ## print the measured figures, each beside its baseline
 	@$(BIN)/python -m tests.benchmarks
 
-bench-distributed: setup ## the same for several workers, with a private Redis and PostgreSQL (25 minutes)
+bench-distributed: setup ## the same for several workers, with a private Redis and PostgreSQL (30 minutes)
 	@$(BIN)/python -m tests.services
 	@$(BIN)/python -m tests.benchmarks.distributed
 
