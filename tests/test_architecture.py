@@ -26,14 +26,15 @@ MAY_IMPORT = {
     "normalize": {"normalize"},
     "base_spiders": {"base_spiders", "items"},
     "sources": {"sources", "base_spiders", "items", "normalize"},
-    "politeness": {"politeness", "base_spiders", "items", "config", "failure"},
+    "politeness": {"politeness", "base_spiders", "items", "config", "failure", "wal"},
     "frontier": {"frontier", "base_spiders", "items"},
-    "catalogue": {"catalogue", "items", "config"},
+    "catalogue": {"catalogue", "items", "config", "wal"},
     "pipelines": {"pipelines", "items", "normalize", "catalogue", "base_spiders", "extensions", "failure"},
     "backend": {"backend", "catalogue", "config", "items", "politeness", "extensions", "failure"},
     "extensions": {"extensions", "base_spiders", "catalogue", "config", "items", "politeness"},
     "config": {"politeness", "base_spiders", "sources"},
     "failure": set(),
+    "wal": set(),
 }
 MAY_IMPORT_A_SOURCE = {"settings"}
 MAY_IMPORT_THE_SANDBOX = {"commands", "sandbox"}

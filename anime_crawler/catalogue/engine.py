@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from anime_crawler.catalogue.errors import CatalogueError
 from anime_crawler.catalogue.migrations import migrate
+from anime_crawler.wal import use_wal
 
 BUSY_TIMEOUT_S = 30
 """How long one process waits for another's write. The longest transaction, a page of items, takes milliseconds."""
@@ -141,8 +142,8 @@ def _connect_args(url: URL) -> dict[str, Any]:
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy says BEGIN, see _begin; else DDL would not be transactional
+    use_wal(connection, BUSY_TIMEOUT_S)
     for pragma in (
-        "journal_mode = WAL",  # readers (status, export) do not wait for the writer
         "foreign_keys = ON",
         "cache_size = -16000",  # 16 MB; bounds memory, holds the upper index pages of 450,000 players
     ):
