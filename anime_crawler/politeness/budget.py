@@ -16,12 +16,14 @@ from typing import Literal, Protocol
 from anime_crawler.config import ConfigError
 from anime_crawler.politeness.clock import SharedClock, SystemClock
 from anime_crawler.politeness.limits import Limits, Window
+from anime_crawler.wal import use_wal
 
 LONGEST_WAIT_S = 3600.0  # an hour's window is waited for; a day's quota ends the run, which can be resumed
 BREAKER_THRESHOLD = 5  # failures in a row: fewer happen when one worker of the upstream restarts
 FIRST_REST_S = 30.0  # long enough for a restart of the upstream
 LONGEST_REST_S = 300.0  # with doubling: 5 requests and 4 probes in the first ten minutes of an outage
 CLOCKS_APART_S = 0.001  # between the asker's clock and the storage's, over the length of one request
+BUSY_S = 10.0  # the longest wait for other processes' transactions, of 0.1 ms each
 ASK_AGAIN_S = 1.0  # who stands in line moves up when those ahead give up or die
 
 SCHEMA = """
@@ -135,8 +137,8 @@ class Budgets:
         with self._explained():
             if path != ":memory:":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
+            use_wal(self._db, BUSY_S)
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.executescript(SCHEMA + SharedClock.SCHEMA)
 
@@ -180,10 +182,8 @@ class Budgets:
 
     def well(self, upstream: str) -> None:
         with self._explained():
-            state = self._state(upstream)
-            if state.troubles:
-                state.troubles = 0
-                self._save(upstream, state)
+            if self._state(upstream).troubles:  # a read costs less, and every answer asks
+                self._db.execute("UPDATE upstream SET troubles = 0 WHERE name = ?", (upstream,))
 
     def used(self, upstream: str, limits: Limits) -> dict[str, int]:
         with self._transaction() as now:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Protocol
 
 from anime_crawler.politeness.cache_entry import Key, stored_at
+from anime_crawler.wal import use_wal
 
 LEASE_S = 15.0  # a dead process holds others up for no longer; a living one renews its leases every third of this
+BUSY_S = 5.0  # the longest wait for other processes' writes, of 0.1 ms each
 MOST_BYTES = 2 * 2**30  # compressed; 30,000 detail pages of 10 KB from each of seven sources
 PRUNE_EVERY = 200  # stores between two looks at the size
 
@@ -87,10 +89,10 @@ class SqliteStorage:
         self._stores = 0
         with self._explained():
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=5)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
         try:
             with self._explained():
-                self._db.execute("PRAGMA journal_mode = WAL")
+                use_wal(self._db, BUSY_S)
                 self._db.execute("PRAGMA synchronous = OFF")  # what a power cut costs is fetched again
                 self._db.executescript(SCHEMA)
         except CacheError:
@@ -117,15 +119,18 @@ class SqliteStorage:
             self._db.execute(statement, (key.family, key.source, key.digest))
 
     async def acquire(self, key: Key, owner: str) -> bool:
-        """One that ends later than any lease may was taken before the clock was set back, and counts as ended."""
+        """One that ends later than any lease may was taken before the clock was set back, and counts as ended.
+
+        Not one that another process took while this one waited for the file: that ends later than ours would.
+        """
         now = time.time()
         statement = """
             INSERT INTO lease VALUES (?, ?, ?, ?)
             ON CONFLICT (source, digest) DO UPDATE SET owner = excluded.owner, until = excluded.until
-            WHERE lease.owner = excluded.owner OR lease.until NOT BETWEEN ? AND excluded.until
+            WHERE lease.owner = excluded.owner OR lease.until NOT BETWEEN ? AND ?
         """
         with self._explained():
-            row = (key.source, key.digest, owner, now + LEASE_S, now)
+            row = (key.source, key.digest, owner, now + LEASE_S, now, now + LEASE_S + BUSY_S)
             return self._db.execute(statement, row).rowcount == 1
 
     async def release(self, key: Key, owner: str) -> None:

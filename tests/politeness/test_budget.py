@@ -193,6 +193,25 @@ def test_processes_share_penalties_and_breaker(bench, clock):
     assert there.reserve("a", OFF).cause == "breaker"
 
 
+def test_a_good_answer_takes_no_penalty_back_that_another_was_given_meanwhile(tmp_path, clock, monkeypatch):
+    """Between the read that finds troubles and the write that ends them."""
+    ours, other = (Budgets(tmp_path / "p.sqlite", clock) for _ in range(2))
+    ours.troubled("kodik")
+    read = ours._state
+
+    def read_then_the_other_is_refused(upstream):
+        state = read(upstream)
+        other.penalize(upstream, 60, "status 429")
+        return state
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ours, "_state", read_then_the_other_is_refused)
+        ours.well("kodik")
+    assert ours.resting("kodik").reason == "status 429"
+    ours.close()
+    other.close()
+
+
 def test_an_upstream_that_always_fails_is_asked_20_times_in_ten_minutes_at_most(budgets, clock):
     """Asked by four at once, each as often as allowed."""
     asked, end = 0, clock.uptime + 600

@@ -74,6 +74,20 @@ def test_a_lease_has_one_owner(place: str, monkeypatch: pytest.MonkeyPatch) -> N
     with_storage(place, use)
 
 
+def test_who_waited_for_the_file_does_not_take_a_lease_given_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time is from before the wait. A lease from long after now was given before the clock was set back."""
+    now = time.time()
+
+    async def use(storage: CacheStorage) -> None:
+        for at_s, owner, is_given in ((0.2, "quick", True), (0, "waited", False), (-60, "clock set back", True)):
+            monkeypatch.setattr(time, "time", lambda at=now + at_s: at)
+            assert await storage.acquire(A, owner) == is_given
+
+    with_storage(str(tmp_path / "cache.sqlite"), use)
+
+
 def test_eight_processes_tear_no_value(place: str) -> None:
     """8 × 1,000 gets, every fifth followed by a put of another value."""
     command = [sys.executable, "-W", "error", "-m", "tests.politeness.cache_hammer", place, "1000"]
