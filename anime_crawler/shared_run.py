@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 from scrapy.settings import BaseSettings
-from scrapy_redis import connection
 
 from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.config import Config
@@ -24,6 +23,8 @@ TURN_POLL_S = 0.5  # pause between two looks whether the other worker has delive
 
 def redis_of(config: Config, settings: BaseSettings) -> Any:
     """A client for REDIS_URL as scrapy-redis' settings want it; nothing is sent yet."""
+    from scrapy_redis import connection  # here: takes 0.05 s, and one machine needs no Redis
+
     return connection.get_redis(url=config.redis_url, **settings.getdict("REDIS_PARAMS"))
 
 

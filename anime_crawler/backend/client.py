@@ -6,15 +6,12 @@ because they would take the token along.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from types import TracebackType
 
 import aiohttp
 from yarl import URL
 
+from anime_crawler.backend.answer import Answer, Kind
 from anime_crawler.backend.errors import NoAnswerError, Outcome
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -28,23 +25,6 @@ CONNECT_S = 10
 
 PLAYER_TIMEOUT_S = 30
 """Shortest wait for the answer to a player: a POST given up too early may be stored twice, and is broken for ever."""
-
-
-class Kind(StrEnum):
-    """The three imports."""
-
-    ANIME = "anime"
-    EPISODES = "episodes"
-    PLAYER = "video"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    text: str
-    retry_after: str | None = None
 
 
 class BackendClient:
@@ -125,19 +105,6 @@ class BackendClient:
             raise NoAnswerError(Outcome.TIMEOUT, f"no answer within {timeout.total:g} s") from error
         except aiohttp.ClientError as error:
             raise NoAnswerError(Outcome.DISCONNECTED, f"connection dropped: {_describe(error)}") from error
-
-
-def retry_after_s(header: str | None) -> float | None:
-    """Seconds that a Retry-After header (seconds or a date) asks for, at least 0; ``None``: none, or not readable."""
-    if header is None:
-        return None
-    if header.strip().isdigit():
-        return float(header)
-    try:
-        moment = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
 
 
 async def _read(response: aiohttp.ClientResponse) -> str:

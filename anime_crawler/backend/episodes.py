@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.books import Books
-from anime_crawler.backend.client import Kind
 from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, SPLITS, STOPS, Outcome
 from anime_crawler.backend.payloads import EpisodeEntry, Refused, digest, episode_key
 from anime_crawler.backend.sender import Reply, Sender

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from anime_crawler.backend.books import Books
 from anime_crawler.backend.claims import Claims, ClaimsLostError
-from anime_crawler.backend.client import BackendClient
 from anime_crawler.backend.episodes import EpisodeDelivery
 from anime_crawler.backend.errors import DeliveryStoppedError
 from anime_crawler.backend.gate import POLL_S, Gate
@@ -126,6 +125,8 @@ class Importer:
         self, more_may_come: Callable[[], bool], ready_only: Callable[[], bool], stopping: Callable[[], bool]
     ) -> DeliveryStoppedError | None:
         """Why it was stopped; ``None``: it was not."""
+        from anime_crawler.backend.client import BackendClient  # here: aiohttp takes 0.1 s to import
+
         config = self._config
         assert config.backend_base_url and config.internal_token  # Config has checked it
         gate = Gate(config, self._report, more_may_come, stopping)

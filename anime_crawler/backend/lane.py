@@ -9,8 +9,8 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.books import Books
-from anime_crawler.backend.client import Kind
 from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, STOPS, UNCOUNTED, Outcome
 from anime_crawler.backend.gate import POLL_S
 from anime_crawler.backend.payloads import AnimePost, Refused, posts_for

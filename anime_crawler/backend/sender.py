@@ -9,9 +9,10 @@ import secrets
 from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
+from typing import TYPE_CHECKING
 
+from anime_crawler.backend.answer import Answer, Kind, retry_after_s
 from anime_crawler.backend.claims import Claims
-from anime_crawler.backend.client import Answer, BackendClient, Kind, retry_after_s
 from anime_crawler.backend.errors import (
     STOP_SETTINGS,
     STOPS,
@@ -28,6 +29,9 @@ from anime_crawler.extensions.report import RunReport
 from anime_crawler.failure import Failure, log_failure
 from anime_crawler.politeness.budget import BudgetStorage
 from anime_crawler.politeness.limits import Limits, with_rate
+
+if TYPE_CHECKING:
+    from anime_crawler.backend.client import BackendClient
 
 logger = logging.getLogger(__name__)
 

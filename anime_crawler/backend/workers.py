@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.books import Books, now
 from anime_crawler.backend.claims import ClaimsLostError
-from anime_crawler.backend.client import Kind
 from anime_crawler.backend.episodes import EpisodeDelivery
 from anime_crawler.backend.errors import DeliveryStoppedError, Outcome
 from anime_crawler.backend.ledger import Ledger

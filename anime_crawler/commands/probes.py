@@ -11,7 +11,7 @@ from typing import Any
 import requests
 from scrapy.http import TextResponse
 
-from anime_crawler.backend.client import Kind
+from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.errors import STOP_SETTINGS, Outcome, classify, explain
 from anime_crawler.base_spiders import Action, SourceCard, SourceSpider
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError

@@ -6,11 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from redis import exceptions
-
 from anime_crawler.frontier.store import FrontierAway, FrontierError, JobDirHeld, LeaseLost
 
-AWAY = (exceptions.TimeoutError, exceptions.ReadOnlyError, exceptions.OutOfMemoryError, OSError)
 AWAY_WORDS = ("MISCONF", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY", "READONLY", "OOM")
 """How Redis says that it cannot serve just now: its disk is full, it reads its file, its master is gone, …"""
 
@@ -24,6 +21,8 @@ def explained() -> Iterator[None]:
         LeaseLost, JobDirHeld: as our scripts say.
         FrontierError: it will not work.
     """
+    from redis import exceptions  # here: takes 0.05 s, and one machine needs no Redis
+
     try:
         yield
     except exceptions.RedisError as error:
@@ -32,7 +31,10 @@ def explained() -> Iterator[None]:
         raise FrontierAway(_away(error)) from error
 
 
-def _error(error: exceptions.RedisError) -> FrontierError:
+def _error(error: Exception) -> FrontierError:
+    from redis import exceptions
+
+    away = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError, exceptions.OutOfMemoryError)
     said = str(error)
     if said.startswith("LOST"):
         return LeaseLost("another worker has taken over what this one had leased")
@@ -40,7 +42,7 @@ def _error(error: exceptions.RedisError) -> FrontierError:
         return JobDirHeld("workers of another run are at work in this Redis (REDIS_URL); wait for them or stop them")
     if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
         return FrontierError(f"Redis of REDIS_URL refuses us: {said}. Set its user and password in REDIS_URL")
-    if isinstance(error, (*AWAY, exceptions.ConnectionError)) or said.startswith(AWAY_WORDS):
+    if isinstance(error, (*away, OSError)) or said.startswith(AWAY_WORDS):
         return FrontierAway(_away(error))
     return FrontierError(f"Redis of REDIS_URL cannot be used: {said}")
 

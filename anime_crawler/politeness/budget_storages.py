@@ -6,7 +6,6 @@ from pathlib import Path
 
 from anime_crawler.config import Config
 from anime_crawler.politeness.budget import Budgets, BudgetStorage
-from anime_crawler.politeness.budget_redis import RedisBudgets
 
 
 def open_budgets(config: Config, path: Path) -> BudgetStorage:
@@ -15,4 +14,8 @@ def open_budgets(config: Config, path: Path) -> BudgetStorage:
     Raises:
         BudgetError: it cannot be used.
     """
-    return RedisBudgets(config.redis_url) if config.redis_url else Budgets(path)
+    if not config.redis_url:
+        return Budgets(path)
+    from anime_crawler.politeness.budget_redis import RedisBudgets  # here: the library takes 0.05 s to import
+
+    return RedisBudgets(config.redis_url)

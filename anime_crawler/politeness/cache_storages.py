@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from anime_crawler.config import Config
-from anime_crawler.politeness.cache_redis import RedisStorage
 from anime_crawler.politeness.cache_storage import CacheStorage, SqliteStorage
 
 
@@ -13,4 +12,8 @@ def open_storage(config: Config, path: str) -> CacheStorage:
     Raises:
         CacheError: the file cannot be used.
     """
-    return RedisStorage(config.redis_cache_url) if config.http_cache_storage == "redis" else SqliteStorage(path)
+    if config.http_cache_storage == "sqlite":
+        return SqliteStorage(path)
+    from anime_crawler.politeness.cache_redis import RedisStorage  # here: the library takes 0.05 s to import
+
+    return RedisStorage(config.redis_cache_url)

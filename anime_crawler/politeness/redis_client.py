@@ -6,25 +6,23 @@ from typing import Any
 
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 TIMEOUT_S = 2.0  # for each call; a local Redis answers within a millisecond
 OPTIONS: dict[str, Any] = {
     "socket_timeout": TIMEOUT_S,
     "socket_connect_timeout": TIMEOUT_S,
     "client_name": "anime_crawler",
+    "retry": None,  # no further attempts
 }
 
 
 def redis_client(url: str) -> Redis:
     """A client with one connection pool; nothing is sent before the first call, and each call is tried once."""
-    client: Redis = Redis.from_url(url, retry=Retry(NoBackoff(), 0), **OPTIONS)
+    client: Redis = Redis.from_url(url, **OPTIONS)
     return client
 
 
 def async_redis_client(url: str) -> AsyncRedis:
     """The same for coroutines."""
-    client: AsyncRedis = AsyncRedis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **OPTIONS)
+    client: AsyncRedis = AsyncRedis.from_url(url, **OPTIONS)
     return client

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from anime_crawler.backend.client import MAX_ANSWER_BYTES, Answer, BackendClient, Kind, retry_after_s
+from anime_crawler.backend.answer import Answer, Kind, retry_after_s
+from anime_crawler.backend.client import MAX_ANSWER_BYTES, BackendClient
 from anime_crawler.backend.errors import NoAnswerError, Outcome
 from tests.services import free_port
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from anime_crawler.backend import client, players
+from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.players import seconds_in_doubt
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.outbox import SentPlayer
@@ -138,8 +139,8 @@ def test_a_timeout_is_remembered_over_a_restart(tmp_path, monkeypatch):
 def test_players_wait_at_least_30_s_for_their_answer(tmp_path):
     """Whatever HTTP_TIMEOUT_SECONDS says: given up too early, a player may be stored twice and is broken for ever."""
     short = client.BackendClient("http://127.0.0.1:9", "t", 1, timeout_s=5)
-    assert short.timeouts_s == {client.Kind.ANIME: 5, client.Kind.EPISODES: 5, client.Kind.PLAYER: 30}
-    assert client.BackendClient("http://127.0.0.1:9", "t", 1, timeout_s=60).timeouts_s[client.Kind.PLAYER] == 60
+    assert short.timeouts_s == {Kind.ANIME: 5, Kind.EPISODES: 5, Kind.PLAYER: 30}
+    assert client.BackendClient("http://127.0.0.1:9", "t", 1, timeout_s=60).timeouts_s[Kind.PLAYER] == 60
 
 
 def test_a_dropped_player_waits_a_second_before_it_is_sent_again(tmp_path):

@@ -43,6 +43,14 @@ def test_a_lookup_made_before_asks_nothing_and_takes_no_news_back(project: Proje
     assert {"http_cache", "result_cache"} <= set(stats.split())
 
 
+def test_a_crawl_imports_no_library_of_what_it_is_not_told_to_use(project: Project) -> None:
+    """Neither a backend nor Redis is set: together a fifth of a command's start."""
+    said = project.run("crawl", "shikimori", "-a", "ids=1", PYTHONPROFILEIMPORTTIME="1").stderr
+    imported = {line.rpartition("|")[2].strip() for line in said.splitlines() if line.startswith("import time:")}
+    assert {"scrapy", "sqlalchemy"} <= imported
+    assert not imported & {"aiohttp", "redis", "scrapy_redis", "fastapi", "playwright"}
+
+
 def requests_of(project: Project, ids: str) -> int:
     """Requests to Shikimori that a lookup makes; it ends as soon as all is stored."""
     before = project.requests_to("shikimori")

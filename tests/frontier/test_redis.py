@@ -13,12 +13,17 @@ from typing import Any
 import orjson
 import pytest
 from redis import Redis
+from scrapy.settings import Settings
 
+from anime_crawler import settings as project_settings
+from anime_crawler.config import Config
 from anime_crawler.frontier.crew import Crew
 from anime_crawler.frontier.patient import PatientStore
 from anime_crawler.frontier.redis import RedisStore
 from anime_crawler.frontier.store import FrontierAway, FrontierError, JobDirHeld, LeaseLost
 from anime_crawler.frontier.worker import Worker
+from anime_crawler.politeness.redis_client import async_redis_client, redis_client
+from anime_crawler.shared_run import redis_of
 from tests.frontier.own_redis import OwnRedis
 from tests.services import free_port
 
@@ -50,6 +55,15 @@ def join(client: Any) -> Callable[..., tuple[Crew, RedisStore]]:
 def let_expire(client: Any, crew: Crew) -> None:
     """As if the worker's lease had run out this moment."""
     client.zadd("anime_crawler:crawl:kodik:alive", {crew.me: 0})
+
+
+def test_no_client_makes_a_call_again_whose_answer_was_lost(redis_url: str) -> None:
+    """It may have been done; and three attempts, the library's own habit, would hold up the event loop for as long."""
+    settings = Settings()
+    settings.setmodule(project_settings)
+    shared = redis_of(Config.load({"REDIS_URL": redis_url}), settings)
+    for client in (shared, redis_client(redis_url), async_redis_client(redis_url)):
+        assert client.connection_pool.make_connection().retry.get_retries() == 0
 
 
 # --- several owners ---------------------------------------------------------------------------------
