@@ -73,6 +73,7 @@ DOWNLOADER_MIDDLEWARES = {
 HTTP_CACHE_FILE = "var/http_cache.sqlite"  # shared by every process that works in this directory
 
 SPIDER_MIDDLEWARES = {
+    "anime_crawler.frontier.scheduler.LineageMiddleware": 950,
     # Each is one generator more around every item, and none has a say here: spiders bound their own walks and make
     # their own addresses, and no upstream needs to know which of them led to which.
     "scrapy.spidermiddlewares.depth.DepthMiddleware": None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from hashlib import sha1
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,8 @@ import scrapy
 from scrapy import Request, Spider, signals
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.crawler import Crawler
+from scrapy.http import Response
+from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 from scrapy.utils.job import job_dir
 
 from anime_crawler.frontier.codec import request_from_json, request_to_json
@@ -23,6 +26,9 @@ from anime_crawler.frontier.sqlite import SqliteStore
 from anime_crawler.frontier.store import FrontierError, Lease, Store
 
 logger = logging.getLogger(__name__)
+
+LEASE = "lease"
+"""In a request's meta: the lease that it is done under, or, where it is new, that of the request it comes of."""
 
 
 class FrontierScheduler(BaseScheduler):
@@ -80,13 +86,25 @@ class FrontierScheduler(BaseScheduler):
 
     def enqueue_request(self, request: Request) -> bool:
         store = self._derived if self._is_derived(request) else self._durable
-        fingerprint = None if request.dont_filter else self._crawler.request_fingerprinter.fingerprint(request)
+        fingerprint = self._fingerprint(request)
         slot = self._crawler.engine.downloader.get_slot_key(request)
         try:
             return store.push(fingerprint, slot, request.priority, request_to_json(request, self._spider))
         except FrontierError as error:
             self._fail(error)
             return False
+
+    def _fingerprint(self, request: Request) -> bytes | None:
+        """By what the store takes a request once in a run, or, with `dont_filter`, once of each that it comes of.
+
+        Without the latter a process that dies after the next page of a list is pending, and before this one is acked,
+        would leave two walks through the rest of the list.
+        """
+        parent = request.meta.pop(LEASE, None)
+        own: bytes = self._crawler.request_fingerprinter.fingerprint(request)
+        if not request.dont_filter:
+            return own
+        return None if parent is None else sha1(f"{parent} ".encode() + own, usedforsecurity=False).digest()
 
     def _is_derived(self, request: Request) -> bool:
         return bool(request.meta.get("derived"))
@@ -108,6 +126,8 @@ class FrontierScheduler(BaseScheduler):
             except FrontierError as error:
                 self._unreadable(store, lease, error)
                 continue
+            if store is self._durable:
+                request.meta[LEASE] = lease.id
             self._held[id(request)] = (store, lease, request)  # the request too, so that its id is not used again
             return request
         return None
@@ -160,3 +180,12 @@ class FrontierScheduler(BaseScheduler):
             return
         logger.error(str(error))
         self._closing = asyncio.ensure_future(self._crawler.engine.close_spider_async(reason="frontier_failed"))
+
+
+class LineageMiddleware(BaseSpiderMiddleware):
+    """Spider middleware: a request that a callback gives knows which one it comes of. Those of errbacks do not."""
+
+    def get_processed_request(self, request: Request, response: Response | None) -> Request:
+        if response is not None and LEASE in response.meta:
+            request.meta[LEASE] = response.meta[LEASE]
+        return request

@@ -18,12 +18,12 @@ from filelock import FileLock, Timeout
 from anime_crawler.frontier.store import FrontierError, JobDirHeld, Lease
 
 FILE = "frontier.sqlite"
-VERSION = 1  # of the tables below and of the request's JSON; kept in the file
+VERSION = 2  # of the tables below and of the request's JSON; kept in the file
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS owner (generation TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS seen (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS request (
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, -- never twice: requests remember which one they come of
         slot TEXT NOT NULL,
         priority INTEGER NOT NULL,
         leased INTEGER NOT NULL DEFAULT 0,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -34,7 +36,9 @@ class StorePipeline:
 
 
 class WebSpider(SourceSpider):
-    """``/fan/N`` leads to N pages, ``/chain/N`` to N-1 further links, one after the other."""
+    """``/fan/N`` leads to N pages, ``/chain/N`` and ``/again/N`` to N-1 further links, one after the
+    other; those of the latter are not filtered, and the first process dies when ``/again/10`` has named the next one.
+    """
 
     name = "web"
     plan: Plan
@@ -46,7 +50,8 @@ class WebSpider(SourceSpider):
                 yield self.request(path)
 
     def request(self, path: str, **meta) -> Request:
-        return Request(self.plan.base_url + path, self.parse_page, errback=self.gave_up, meta={"path": path, **meta})
+        callback = self.parse_again if path.startswith("/again/") else self.parse_page
+        return Request(self.plan.base_url + path, callback, errback=self.gave_up, meta={"path": path, **meta})
 
     def parse_page(self, response):
         path = response.meta["path"]
@@ -65,6 +70,18 @@ class WebSpider(SourceSpider):
             yield self.request("/ok/never", pair=(1, 2))
         if number == "catalogue_fails":
             self.crawler.job.failed = True
+        yield {"name": path}
+
+    async def parse_again(self, response):
+        """Meta and address as in `parse_page`."""
+        path, number = response.meta["path"], int(response.meta["path"].rpartition("/")[2])
+        if number > 1:
+            yield self.request(f"/again/{number - 1}").replace(dont_filter=True)
+        died = Path(self.plan.directory, "died")
+        if number == 10 and not died.exists():
+            await asyncio.sleep(0.3)  # until the next one is pending, and asked for
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         yield {"name": path}
 
     def gave_up(self, failure):

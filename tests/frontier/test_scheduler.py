@@ -51,6 +51,15 @@ def test_no_kill_breaks_a_chain(web):
     assert len(web.asked()) - 400 <= in_flight
 
 
+def test_what_is_done_again_is_not_led_on_twice(web):
+    """Killed between the next link and its own ack, a page is fetched again; the rest of the chain once."""
+    web.start("/again/20").communicate()
+    assert web.crawl("/again/20").reason == "finished"
+    assert set(web.stored()) == {f"/again/{n}" for n in range(1, 21)}
+    assert sorted(set(web.asked())) == sorted(set(web.stored()))
+    assert 21 <= len(web.asked()) <= 22
+
+
 def test_a_stop_by_signal_loses_nothing_and_repeats_nothing(web):
     """SIGTERM: what is in flight is finished, the rest is for the next start."""
     process = web.start("/fan/300")
