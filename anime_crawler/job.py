@@ -210,8 +210,10 @@ class SpiderRun:
 
     def fail(self, verdict: Verdict) -> None:
         name = self._spider.card.name
-        self._job.report.problem(name, verdict.kind, verdict.message, verdict.setting)
-        if verdict.kind == "stopped":
+        is_overtaken = verdict.kind == "stopped"
+        if not is_overtaken or self._job.stopping:  # else the spider ends for a reason that it has told
+            self._job.report.problem(name, verdict.kind, verdict.message, verdict.setting)
+        if is_overtaken:
             return
         self._job.upstream_failed = True
         logger.error("%s: %s", name, describe(verdict))
