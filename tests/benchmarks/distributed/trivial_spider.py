@@ -32,6 +32,7 @@ LEASES = (
     *("SCHEDULER_QUEUE_CLASS", "SCHEDULER_QUEUE_KEY", "SCHEDULER_PERSIST", "DUPEFILTER_CLASS"),
     *("REDIS_PARAMS", "WORKER_LEASE_S"),
 )
+LINEAGE = {"anime_crawler.frontier.scheduler.LineageMiddleware": 950}
 
 
 class TrivialSpider(Spider):
@@ -59,7 +60,8 @@ def stock(url: str) -> Settings:
 
 def leases(config: Config) -> Settings:
     """Ours."""
-    settings = Settings({**SAME, **{name: getattr(project, name) for name in LEASES}})
+    own = {name: getattr(project, name) for name in LEASES}
+    settings = Settings({**SAME, **own, "SPIDER_MIDDLEWARES": LINEAGE})
     use_redis(settings, config)
     return settings
 
