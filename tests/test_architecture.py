@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "frontier": {"frontier", "base_spiders", "items"},
     "catalogue": {"catalogue", "items", "config", "wal"},
     "pipelines": {"pipelines", "items", "normalize", "catalogue", "base_spiders", "extensions", "failure"},
-    "backend": {"backend", "catalogue", "config", "items", "politeness", "extensions", "failure"},
+    "backend": {"backend", "catalogue", "config", "items", "politeness", "extensions", "failure", "wal"},
     "extensions": {"extensions", "base_spiders", "catalogue", "config", "items", "politeness"},
     "config": {"politeness", "base_spiders", "sources"},
     "failure": set(),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
+
+from scrapy.http import Headers
+
+from anime_crawler.politeness.header import retry_after_s
 
 
 class Kind(StrEnum):
@@ -23,16 +26,10 @@ class Answer:
     status: int
     text: str
     retry_after: str | None = None
+    """The header; bytes that are no UTF-8 stand in it as aiohttp leaves them, escaped."""
 
-
-def retry_after_s(header: str | None) -> float | None:
-    """Seconds that a Retry-After header (seconds or a date) asks for, at least 0; ``None``: none, or not readable."""
-    if header is None:
-        return None
-    if header.strip().isdigit():
-        return float(header)
-    try:
-        moment = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    @property
+    def asked_s(self) -> float | None:
+        """Seconds from now that the header asks for, at least 0; ``None``: there is none, or none that can be read."""
+        said = (self.retry_after or "").encode("utf-8", "surrogateescape")
+        return retry_after_s(Headers({"Retry-After": said}), time.time())

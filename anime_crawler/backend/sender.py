@@ -11,7 +11,7 @@ from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from anime_crawler.backend.answer import Answer, Kind, retry_after_s
+from anime_crawler.backend.answer import Answer, Kind
 from anime_crawler.backend.claims import Claims
 from anime_crawler.backend.errors import (
     STOP_SETTINGS,
@@ -189,7 +189,7 @@ class Sender:
     def _slow_down(self, answer: Answer) -> None:
         """Pause everything, and go on with one POST fewer at a time."""
         self._report.count("backend", "429")
-        pause_s = self.gate.pause(retry_after_s(answer.retry_after))
+        pause_s = self.gate.pause(answer.asked_s)
         self._budgets.penalize("backend", pause_s, "429")
         if self._slots > 1:
             self._slots -= 1

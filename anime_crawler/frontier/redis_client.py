@@ -42,7 +42,7 @@ def _error(error: Exception) -> FrontierError:
         return JobDirHeld("workers of another run are at work in this Redis (REDIS_URL); wait for them or stop them")
     if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
         return FrontierError(f"Redis of REDIS_URL refuses us: {said}. Set its user and password in REDIS_URL")
-    if isinstance(error, (*away, OSError)) or said.startswith(AWAY_WORDS):
+    if isinstance(error, away) or said.startswith(AWAY_WORDS):
         return FrontierAway(_away(error))
     return FrontierError(f"Redis of REDIS_URL cannot be used: {said}")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from anime_crawler.backend.answer import Answer, Kind, retry_after_s
+from anime_crawler.backend.answer import Answer, Kind
 from anime_crawler.backend.client import MAX_ANSWER_BYTES, BackendClient
 from anime_crawler.backend.errors import NoAnswerError, Outcome
 from tests.services import free_port
@@ -134,15 +134,19 @@ def test_a_refused_connection_was_certainly_not_sent():
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [(None, None), ("0", 0), ("120", 120), (" 7 ", 7), ("soon", None), ("-5", None), ("1.5", None), ("", None)],
+    [
+        *((None, None), ("0", 0), ("120", 120), (" 7 ", 7), ("1.5", 1.5)),
+        *(("soon", None), ("-5", None), ("", None), ("²", None), ("\udcb2", None)),
+    ],
 )
 def test_retry_after_in_seconds(header, seconds):
     """What cannot be read is no hint."""
-    assert retry_after_s(header) == seconds
+    assert Answer(429, "", header).asked_s == seconds
 
 
 def test_retry_after_as_a_date():
     """A date in the past is no wait."""
     now = datetime.now(UTC)
-    assert 58 < (retry_after_s(format_datetime(now + timedelta(seconds=60), usegmt=True)) or 0) <= 60
-    assert retry_after_s(format_datetime(now - timedelta(days=1), usegmt=True)) == 0
+    soon, past = (format_datetime(now + step, usegmt=True) for step in (timedelta(minutes=1), timedelta(days=-1)))
+    assert 58 < (Answer(429, "", soon).asked_s or 0) <= 60
+    assert Answer(429, "", past).asked_s == 0

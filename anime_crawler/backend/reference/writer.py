@@ -14,14 +14,15 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from anime_crawler.backend.reference.errors import RefusedError
+from anime_crawler.wal import use_wal
 
 T = TypeVar("T")
 Work = Callable[[Connection], Any]
 
+BUSY_S = 30  # as long as the catalogue waits
 SQLITE_PRAGMAS = (
-    "journal_mode=WAL",
     "synchronous=NORMAL",  # a committed row survives the death of the process; 20 times faster than FULL
-    "busy_timeout=30000",  # the catalogue may live in the same file and write too
+    f"busy_timeout={1000 * BUSY_S}",  # the catalogue may live in the same file and write too
     "wal_autocheckpoint=16000",  # pages; a checkpoint waits for the disk, which at the default 1,000 halves the speed
     "cache_size=-32000",  # KiB; the index of 450,000 players stays in memory
 )
@@ -161,6 +162,7 @@ def _engine(url: URL) -> Engine:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # we say when a transaction begins, not the driver
+    use_wal(connection, BUSY_S)
     for pragma in SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
