@@ -18,7 +18,6 @@ TOP_LEVEL = {
     *("anime_crawler", "tests", "ops", "scrapy.cfg", "pyproject.toml", "requirements.txt", "Makefile", "Dockerfile"),
     *("compose.yaml", "README.md", "CHANGELOG.md", ".ci", ".env.example", ".gitignore", ".dockerignore"),
 }
-LONGEST_FILE = 400  # lines; longer ones are two things in one file
 
 # What each part may import of our own; what is not listed may import everything but a source and the sandbox.
 MAY_IMPORT = {
@@ -110,13 +109,6 @@ def test_parsing_is_pure():
         for name in ("parse.py", "schema.py"):
             found = {imported.split(".")[0] for imported in imports(source / name)}
             assert not found & {"scrapy", "twisted", "requests", "aiohttp", "socket", "sqlite3", "logging"}, source
-
-
-def test_no_file_is_longer_than_a_person_reads():
-    """Package and tests alike."""
-    folders = (PACKAGE, ROOT / "tests")
-    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for f in folders for path in modules(f)}
-    assert {path: n for path, n in lengths.items() if n > LONGEST_FILE} == {}
 
 
 def test_the_top_level_is_the_one_of_the_design():
