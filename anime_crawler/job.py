@@ -65,6 +65,8 @@ class Job:
         self.stopping = False
         self.failed = False
         self.upstream_failed = False
+        self.is_short = False
+        """Whether something that was asked for by name was not had, though its upstream answered."""
         self.fatal_code: int | None = None
         self.crawlers: list[Crawler] = []
         self._stops: list[asyncio.Future[None]] = []
@@ -127,7 +129,7 @@ class Job:
             return Exit.UPSTREAM
         if backend_pending:
             return Exit.BACKEND
-        return Exit.SET_ASIDE if dead_letters or self._has_refused else Exit.DONE
+        return Exit.SET_ASIDE if dead_letters or self._has_refused or self.is_short else Exit.DONE
 
 
 async def stop_crawler(crawler: Crawler) -> None:
@@ -217,6 +219,12 @@ class SpiderRun:
             return
         self._job.upstream_failed = True
         logger.error("%s: %s", name, describe(verdict))
+
+    def missing(self, kind: str, message: str) -> None:
+        name = self._spider.card.name
+        self._job.report.problem(name, kind, message)
+        self._job.is_short = True
+        logger.warning("%s: %s", name, message)
 
     def enough(self, message: str) -> None:
         name = self._spider.card.name

@@ -44,7 +44,7 @@ def at_most_one(arguments: Mapping[str, str], *names: str) -> None:
         raise ArgumentError(f"one of {', '.join(names[:-1])} and {names[-1]} is wanted, or none")
 
 
-def parts_of(arguments: Mapping[str, str], name: str, form: str, example: str, separator: str = ",") -> list[str]:
+def parts_of(arguments: Mapping[str, str], name: str, form: str, example: str) -> list[str]:
     """The parts of a list in their order, each once; none when it is not given.
 
     Args:
@@ -54,7 +54,7 @@ def parts_of(arguments: Mapping[str, str], name: str, form: str, example: str, s
     Raises:
         ArgumentError: it names nothing, or a part has another form.
     """
-    parts = [part.strip() for part in arguments.get(name, "").split(separator) if part.strip()]
+    parts = [part.strip() for part in arguments.get(name, "").split(",") if part.strip()]
     if name in arguments and not (parts and all(re.fullmatch(form, part, re.ASCII) for part in parts)):
         raise ArgumentError(f"{name}={arguments[name][:80]}: a list like {example} is wanted")
     return list(dict.fromkeys(parts))
@@ -63,7 +63,17 @@ def parts_of(arguments: Mapping[str, str], name: str, form: str, example: str, s
 def titles_of(arguments: Mapping[str, str]) -> list[str]:
     """The titles of ``titles=One Piece;Naruto`` in their order, each once; none when there is no such argument.
 
+    A backslash before a semicolon or a backslash makes it part of the title: ``Steins\\;Gate``.
+
     Raises:
         ArgumentError: it names nothing.
     """
-    return parts_of(arguments, "titles", r"(?s).+", "One Piece;Naruto", ";")
+    if "titles" not in arguments:
+        return []
+    parts = re.findall(r"((?:\\[\\;]|[^;])+)", arguments["titles"])
+    titles = [re.sub(r"\\([\\;])", r"\1", part).strip() for part in parts]
+    if not any(titles):
+        raise ArgumentError(
+            f"titles={arguments['titles'][:80]}: a list like One Piece;Naruto is wanted; a semicolon in a title is \\;"
+        )
+    return list(dict.fromkeys(filter(None, titles)))

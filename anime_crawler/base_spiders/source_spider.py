@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 from scrapy import Request, Spider
@@ -58,6 +59,14 @@ class Run(Protocol):
 
     def fail(self, verdict: Verdict) -> None:
         """The upstream refused or stayed away: the run ends incomplete (exit code 3) and can be resumed."""
+
+    def missing(self, kind: str, message: str) -> None:
+        """Something that was asked for by name was not had, though the upstream answered: exit code 1.
+
+        Args:
+            kind: short stable name: ``title_not_found``, ``list_capped``, …
+            message: one sentence that names it and says what to do.
+        """
 
     def enough(self, message: str) -> None:
         """The run has done what the day's quota allows, and ends as done; the sentence says what is left for when."""
@@ -156,6 +165,16 @@ class SourceSpider(Spider):
         """
         at.meta["unfinished"] = True
         self.run.fail(Verdict(Action.GIVE_UP, kind, message, setting))
+
+    def title_not_found(self, title: str, candidates: Iterable[tuple[str | None, str | int]] = ()) -> None:
+        """Report a title of ``-a titles=`` that no anime bears exactly; nothing is stored for it.
+
+        Args:
+            candidates: (name, id) of what the upstream found instead, best first; the first five are named.
+        """
+        nearest = "; ".join(f"{name or 'without a title'} (ids={own})" for name, own in islice(candidates, 5))
+        hint = f". It found: {nearest}. Ask for the right one by its id" if nearest else ""
+        self.run.missing("title_not_found", f"{self.card.title} has no anime called exactly {title!r}{hint}")
 
     def report_drift(self, drift: Drift) -> None:
         """Tell the run what of an answer no longer matches the schema."""

@@ -165,3 +165,11 @@ def test_5_is_another_run_that_holds_the_lock(quick_project: Project) -> None:
     assert first.wait(10) == 130
     assert "what is not done stays for the next run" in quick_project.log()
     assert quick_project.report()["exit_code"] == 130
+
+
+def test_what_was_named_and_not_found_is_exit_code_1(quick_project: Project) -> None:
+    """The summary and the report name the title."""
+    done = quick_project.run("crawl", "jikan", "-a", "titles=Zxqv nobody")
+    assert done.returncode == 1, done.stderr
+    assert "Jikan has no anime called exactly 'Zxqv nobody'" in done.stderr
+    assert quick_project.problems() == {("jikan", "title_not_found")}

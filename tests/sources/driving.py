@@ -31,6 +31,7 @@ class RecordingRun:
         self.items: list[Item] = []
         self.rejected: list[Rejected] = []
         self.failures: list[Verdict] = []
+        self.missed: list[tuple[str, str]] = []
         self.enoughs: list[str] = []
         self.drifted: Counter[tuple[str, str]] = Counter()
         self.wants: list[str] = []
@@ -55,6 +56,9 @@ class RecordingRun:
 
     def fail(self, verdict: Verdict) -> None:
         self.failures.append(verdict)
+
+    def missing(self, kind: str, message: str) -> None:
+        self.missed.append((kind, message))
 
     def enough(self, message: str) -> None:
         self.enoughs.append(message)

@@ -78,8 +78,8 @@ def test_titles_that_nobody_asked_for_end_the_run():
     assert (run.items, [verdict.kind for verdict in run.failures]) == ([], ["wrong_answer"])
 
 
-def test_a_name_gives_the_titles_of_that_name_and_their_airings(caplog):
-    """Case, blanks and punctuation do not count; what is only near is named in a warning."""
+def test_a_name_gives_the_titles_of_that_name_and_their_airings():
+    """Case, blanks and punctuation do not count; what is only near is named."""
     titles = [
         media(1, title={"romaji": "Kita no Toudai!", "english": None, "native": None}),
         media(2, title={"romaji": "Kita no Toudai 2", "english": None, "native": None}),
@@ -94,7 +94,7 @@ def test_a_name_gives_the_titles_of_that_name_and_their_airings(caplog):
     drive(AnilistSpider(titles="Kita no Toudai; Kita to Minami"), run, anilist)
     assert (found(run), found(run, Airing)) == ({"1", "3"}, {"5"})
     assert [asked["search"] for asked in anilist.asked] == ["Kita no Toudai", "Kita to Minami"]
-    assert "no title 'Kita to Minami'; nearest: Kita no Toudai! (ids=1)" in caplog.text
+    assert "'Kita to Minami'. It found: Kita no Toudai! (ids=1)" in run.missed[0][1]
 
 
 def test_characters_come_only_when_asked_for_25_at_a_time():

@@ -163,10 +163,11 @@ def test_a_page_that_calls_itself_otherwise_makes_the_old_slug_absent():
 
 
 def test_titles_are_searched_for_and_the_one_of_that_name_is_read():
-    """The very name, however it is written, before others that hold it; without one the first; of none nothing."""
+    """The very name, however it is written, and no other that holds it."""
     site, run = FakeAnimePlanet(30), RecordingRun()
     crawl(site, run, titles="title: 003; Title 02 ;nothing like it")
-    assert ids(run) == {"title-003", "title-020"}
+    assert ids(run) == {"title-003"}
+    assert [kind for kind, _ in run.missed] == ["title_not_found"] * 2
     assert listings(site)[0] == "/anime/all?name=title%3A+003"
 
 

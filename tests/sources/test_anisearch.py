@@ -121,12 +121,13 @@ def test_ids_are_read_in_their_order_and_unknown_ones_are_absent():
 
 
 def test_titles_are_searched_for_and_the_very_title_is_preferred():
-    """Whatever its case and punctuation; else the first few hits; nothing found is no error."""
+    """Whatever its case and punctuation; others are named, not read."""
     site, run = FakeAniSearch(20), RecordingRun()
     crawl(run, site, titles="TITLE: 1")
     assert known(run) == {1}
     crawl(run, site, titles="nobody knows;le 1")
-    assert known(run) == {1, 10, 11, 12, 13}
+    assert known(run) == {1}
+    assert [kind for kind, _ in run.missed] == ["title_not_found"] * 2
     assert run.failures == []
 
 
@@ -241,8 +242,11 @@ def test_a_search_that_leads_straight_to_an_anime_has_found_it():
     """As sites do for a single hit."""
     site, run = FakeAniSearch(9), RecordingRun()
     site.locations = {"/anime/index/": "/anime/8,title-eight"}
-    crawl(run, site, titles="Eight")
+    crawl(run, site, titles="Eight;Title 8")
     assert known(run) == {8}
+    assert [message.partition(". ")[0] for _, message in run.missed] == [
+        "AniSearch has no anime called exactly 'Eight'"
+    ]
 
 
 def test_a_failure_that_is_a_bug_goes_through():

@@ -292,10 +292,11 @@ def test_ids_are_asked_for_in_full_and_unknown_ones_are_absent():
 
 
 def test_titles_are_searched_and_those_called_so_asked_for_in_full():
-    """Whatever the case and punctuation; where none is called so, the first one found; nothing is no failure."""
+    """Whatever the case and punctuation; what is only near is named."""
     jikan, run = FakeJikan(30), RecordingRun()
     crawl(run, jikan, titles="title: 3;Title;Nothing")
-    assert ids(run) == [3, 1]
+    assert ids(run) == [3]
+    assert ["(ids=1)" in message for _, message in run.missed] == [True, False]
     assert "/anime?q=title%3A%203&limit=25&page=1" in jikan.paths
 
 

@@ -230,7 +230,7 @@ class AnidbSpider(SourceSpider):
         for title in self.titles:
             hits = [aid for aid, print_ in known.items() if bears(print_, title)]
             if not hits:
-                self.logger.warning("AniDB's titles know no %r", title)
+                self.title_not_found(title)
             found += hits
         return list(dict.fromkeys(found))
 

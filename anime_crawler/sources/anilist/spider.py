@@ -236,8 +236,9 @@ class AnilistSpider(SourceSpider):
         found = list(items_from_media(self._records(response)[0], utc_now()))
         named = {item.source_id for item in found if isinstance(item, Anime) and is_called(title, item.names)}
         if not named:
-            near = [f"{a.titles.romaji or a.titles.native} (ids={a.source_id})" for a in found if isinstance(a, Anime)]
-            self.logger.warning("AniList has no title %r; nearest: %s", title, "; ".join(near[:5]) or "none")
+            self.title_not_found(
+                title, ((next(iter(item.names), None), item.source_id) for item in found if isinstance(item, Anime))
+            )
         yield from self._with_characters(
             item for item in found if getattr(item, "anime_id", item.source_id) in named or isinstance(item, Rejected)
         )

@@ -32,7 +32,7 @@ from anime_crawler.base_spiders import (
     verdict_by_status,
     wrong_address,
 )
-from anime_crawler.items import Absent, Character, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.items import Absent, Anime, Character, Checkpoint, Item, Rejected, utc_now
 from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.anime_planet import CARD
 from anime_crawler.sources.anime_planet.parse import (
@@ -168,8 +168,10 @@ class AnimePlanetSpider(SourceSpider):
         kwargs = {"walk": walk.model_dump(), "stored": stored, "last": last}
         return self._request(path, self.parse_list, kwargs, priority=1, dont_filter=True)
 
-    def _detail_request(self, slug: str) -> Request:
-        return self._request(f"/anime/{quote(slug, safe='%')}", self.parse_detail, {"slug": slug})
+    def _detail_request(self, slug: str, title: str | None = None) -> Request:
+        """The request for an anime's page, which says whether it is the one where a search for `title` led to it."""
+        kwargs = {"slug": slug, **({"title": title} if title else {})}
+        return self._request(f"/anime/{quote(slug, safe='%')}", self.parse_detail, kwargs)
 
     def parse_list(
         self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, last: list[str]
@@ -194,18 +196,21 @@ class AnimePlanetSpider(SourceSpider):
             yield self._list_request(there, state, listed if there.order == here.order else [])
 
     def parse_search(self, response: Response, title: str) -> Iterator[Item | Rejected | Request]:
-        """What a search by name finds: the titles of that very name, or else the first one."""
+        """What a search by name finds: the titles of that very name; one hit alone comes as its own page."""
         page, found = page_of(response), self._slug_of_redirect(response)
         if page.kind == "anime" and page.address:
             found = page.address[1]
         cards = [card for card in cards_from_page(page) if card.slug] if page.kind == "list" else []
         exact = [card for card in cards if is_called(title, [card.name, *alternative_titles(card.aka)])]
-        slugs = [found] if found else [card.slug for card in exact or cards[:1]]
-        if not slugs:
-            self.logger.warning("Anime-Planet knows no title %r", title)
-        yield from map(self._detail_request, slugs)
+        if found:
+            yield self._detail_request(found, title)
+        elif not exact:
+            self.title_not_found(title, ((card.name, card.slug) for card in cards))
+        yield from (self._detail_request(card.slug) for card in exact)
 
-    def parse_detail(self, response: Response, slug: str) -> Iterator[Item | Rejected | Request]:
+    def parse_detail(
+        self, response: Response, slug: str, title: str | None = None
+    ) -> Iterator[Item | Rejected | Request]:
         """The anime, or that there is none (any more)."""
         self._done += 1
         self.run.progress(self._done, self._total)
@@ -213,10 +218,15 @@ class AnimePlanetSpider(SourceSpider):
         if response.status != 200 or page.kind == "search":
             yield Absent(source=CARD.name, source_id=slug, fetched_at=utc_now())
             renamed = self._slug_of_redirect(response)
-            yield from [self._detail_request(renamed)] if renamed and renamed != slug else []
+            yield from [self._detail_request(renamed, title)] if renamed and renamed != slug else []
             return
         self.report_drift(drift(page))
-        yield from (item for item in items_from_entry(page, utc_now()) if not isinstance(item, Character))
+        items = [item for item in items_from_entry(page, utc_now()) if not isinstance(item, Character)]
+        named = [item for item in items if isinstance(item, Anime)]
+        if title and not any(is_called(title, item.names) for item in named):
+            self.title_not_found(title, ((next(iter(item.names), None), item.source_id) for item in named))
+            return
+        yield from items
         own = page.address[1] if page.address else slug
         if own != slug:
             yield Absent(source=CARD.name, source_id=slug, fetched_at=utc_now())

@@ -127,7 +127,7 @@ class AnimeScheduleSpider(SourceSpider):
         if self.is_resumed:
             return
         requests = [self._show_request(route) for route in self.ids]
-        requests += [self._search_request(title, 1, 0) for title in self.titles]
+        requests += [self._search_request(title, 1, 0, []) for title in self.titles]
         for request in requests or [self._walk_request(await self.run.checkpoint())]:
             yield request.replace(dont_filter=True)  # an interrupted run may have made it before
 
@@ -272,17 +272,17 @@ class AnimeScheduleSpider(SourceSpider):
 
     # Titles.
 
-    def _search_request(self, title: str, page: int, found: int) -> Request:
+    def _search_request(self, title: str, page: int, found: int, near: list[tuple[str | None, str]]) -> Request:
         return self._get(
             "/anime",
             {"q": title[:LONGEST_SEARCH], "page": page},
             callback=self.parse_search,
             errback=self.search_failed,
-            cb_kwargs={"title": title, "page": page, "found": found},
+            cb_kwargs={"title": title, "page": page, "found": found, "near": near},
         )
 
     def parse_search(
-        self, response: Response, title: str, page: int, found: int
+        self, response: Response, title: str, page: int, found: int, near: list[tuple[str | None, str]]
     ) -> Iterator[Item | Rejected | Request]:
         """A page of hits: the anime of exactly that name; a hit may as well be of that genre or studio."""
         document = json_body(response)
@@ -292,22 +292,21 @@ class AnimeScheduleSpider(SourceSpider):
             if isinstance(item, Rejected) or (isinstance(item, Anime) and is_called(title, item.names)):
                 found += isinstance(item, Anime)
                 yield item
+            elif isinstance(item, Anime) and page == 1:
+                near = [*near, (next(iter(item.names), None), item.source_id)]
         if len(listed.anime) == PAGE_SIZE and page * PAGE_SIZE < listed.totalAmount and page < SEARCH_PAGES:
-            yield self._search_request(title, page + 1, found)
-        else:
-            self._tell_found(title, found)
+            yield self._search_request(title, page + 1, found, near)
+        elif not found:
+            self.title_not_found(title, near)
 
     def search_failed(self, failure: Failure) -> Iterator[Rejected]:
         """Errback of searches: AnimeSchedule fails where there are no hits."""
         if kind_of(failure) == "nothing_there":
             kwargs = request_of(failure).cb_kwargs
-            self._tell_found(kwargs["title"], kwargs["found"])
+            if not kwargs["found"]:
+                self.title_not_found(kwargs["title"], kwargs["near"])
         else:
             yield from self.failed(failure)
-
-    def _tell_found(self, title: str, found: int) -> None:
-        if not found:
-            self.logger.warning("AnimeSchedule has no anime of exactly the name %r", title)
 
     def judge(self, response: Response) -> Verdict:
         """What an answer means: AnimeSchedule says errors in the status, and 500 for what is not there."""

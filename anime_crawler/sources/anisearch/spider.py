@@ -60,8 +60,6 @@ LOOK_AGAIN = timedelta(days=7)
 """Age from which what was not finished yet is looked at again; modb-app does so weekly."""
 OWN_ID = r"[1-9][0-9]{0,6}"
 """Form of an id. AniSearch has come to 20,000, and `Walk` keeps a bit for each up to the highest."""
-HITS_MOST = 5
-"""Search results looked at where none has the very title; each costs three seconds."""
 ODD_PAGES = 3
 """Unreadable pages in a row that are no accident any more: the site has changed or is down."""
 UNFINISHED = frozenset({AiringStatus.ANNOUNCED, AiringStatus.ONGOING, AiringStatus.PAUSED})
@@ -82,6 +80,8 @@ class Walk(BaseModel):
     """Anime to read before it."""
     titles: tuple[str, ...] = ()
     """Titles to search for before that."""
+    sought: tuple[tuple[int, str], ...] = ()
+    """Anime whose page a search led to at once, with the title: whether it is the one, only that page says."""
     is_last: bool = False
     """There is no index page left to read."""
     seen: str = ""
@@ -218,14 +218,13 @@ class AniSearchSpider(SourceSpider):
     def parse_search(
         self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None
     ) -> Iterator[Checkpoint | Request]:
-        """What AniSearch finds for a title: the anime of that very title, else the first few."""
+        """What AniSearch finds for a title: the anime of that very title; others are named, and not read."""
         here = Walk.model_validate(walk)
         found = [(row.blocks[0].title or "", int(row.id)) for row in index_from_root(root_of(response.body)).rows]
         exact = [own for title, own in found if is_called(here.titles[0], [title])]
-        hits = exact or [own for _, own in found[:HITS_MOST]]
-        if not hits:
-            self.logger.warning("AniSearch finds no anime for the title %r", here.titles[0])
-        yield from self._found(here, hits, stored)
+        if not exact:
+            self.title_not_found(here.titles[0], found)
+        yield from self._found(here, exact, stored)
 
     def _found(self, walk: Walk, ids: list[int], stored: dict[str, Any] | None) -> Iterator[Checkpoint | Request]:
         todo = tuple(dict.fromkeys([*walk.todo, *ids]))
@@ -239,6 +238,14 @@ class AniSearchSpider(SourceSpider):
         self._odd_pages = 0
         detail = detail_from_root(root)
         item = made(anime_from_detail, detail, utc_now())
+        names = item.names if isinstance(item, Anime) else ()
+        sought = [title for own, title in here.sought if own == here.todo[0]]
+        others = [title for title in sought if names and not is_called(title, names)]
+        for title in others:
+            self.title_not_found(title, [(names[0], here.todo[0])])
+        if sought and others == sought:
+            yield from self._go_on(here.after_anime(is_unfinished=False), stored)
+            return
         yield item
         self.report_drift(drift(root))
         parts = [part for part in self.parts if part != "characters" or detail.has_characters]
@@ -310,7 +317,9 @@ class AniSearchSpider(SourceSpider):
         own, slug = ID.search(path), SLUG.search(path)
         assert own is not None  # the judge has seen to it
         if walk.titles:
-            yield from self._found(walk, [int(own[2])], request.cb_kwargs["stored"])
+            sought = (*walk.sought, (int(own[2]), walk.titles[0]))
+            found = walk.model_copy(update={"sought": sought})
+            yield from self._found(found, [int(own[2])], request.cb_kwargs["stored"])
         elif "parts" in request.cb_kwargs or (walk.todo and int(own[2]) != walk.todo[0]):
             yield from self._without(request, walk)  # the entry is part of another one now
         elif walk.todo and slug and not request.meta.get("redirected"):

@@ -33,7 +33,7 @@ from anime_crawler.items import (
     Snapshot,
 )
 from anime_crawler.normalize.date import season_of
-from anime_crawler.normalize.text import is_called, normalize_line, normalize_text, snake, unique
+from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.jikan import schema
 
@@ -335,13 +335,6 @@ def _relations(title: schema.Title) -> Iterator[dict[str, Any]]:
             if kind and entry.type in ("anime", "manga"):
                 name = normalize_line(entry.name)
                 yield {"kind": kind, "target": entry.type, "target_id": str(entry.mal_id), "title": name}
-
-
-def best_matches(records: list[Any], wanted: str, fetched_at: datetime) -> list[int]:
-    """Ids of what a search found: the titles that are called so in whichever language, else the first; maybe none."""
-    anime = [item for item in items_from_titles(records, fetched_at) if isinstance(item, Anime)]
-    exact = [item for item in anime if is_called(wanted, item.names)]
-    return [int(item.source_id) for item in exact or anime[:1]]
 
 
 def parse_file(body: bytes, name: str, fetched_at: datetime) -> Iterator[Item | Rejected]:

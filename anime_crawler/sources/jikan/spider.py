@@ -35,6 +35,7 @@ from anime_crawler.base_spiders import (
     verdict_by_status,
 )
 from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.jikan import CARD, parse, schema
 
 PAGE_SIZE = 25
@@ -245,12 +246,13 @@ class JikanSpider(SourceSpider):
         yield from self._understood(response, schema.page_from_document(json_body(response)), kind)
 
     def parse_search(self, response: Response, title: str) -> Found:
-        """The titles that are called so, else the first one found."""
+        """The titles that are called so, in whichever language; Jikan's search finds something for everything."""
         listed = schema.page_from_document(json_body(response))
-        found = parse.best_matches(listed.data, title, utc_now())
-        if not found:
-            self.logger.warning("nothing found for %r", title)
-        yield from map(self._title_request, found)
+        found = [item for item in parse.items_from_titles(listed.data, utc_now()) if isinstance(item, Anime)]
+        exact = [int(item.source_id) for item in found if is_called(title, item.names)]
+        if not exact:
+            self.title_not_found(title, ((next(iter(item.names), None), item.source_id) for item in found))
+        yield from map(self._title_request, exact)
 
     def parse_title(self, response: Response, mal_id: int) -> Found:
         """One title with its relations."""
@@ -274,7 +276,9 @@ class JikanSpider(SourceSpider):
         yield from parse.items_from_episodes(new, str(mal_id), utc_now())
         highest = max(schema.numbers_of(new), default=last)
         is_full = len(rows) >= 100  # Jikan's size of these pages
-        if is_full and highest > last and number < MOST_PAGES["episodes"]:
+        if number >= MOST_PAGES["episodes"] and is_full and highest > last:
+            self.stop(response, "endless_list", f"the episodes of title {mal_id} have no end")
+        elif is_full and highest > last:
             path, kwargs = f"episodes?page={number + 1}", {"number": number + 1, "last": highest}
             yield self._request_of(mal_id, path, self.parse_episodes, **kwargs)
 

@@ -293,7 +293,8 @@ class KitsuSpider(SourceSpider):
         elif document.rows and document.links.next and page < SEARCH_PAGES:
             yield self._search_request(title, page + 1)
         else:
-            self.logger.warning("Kitsu knows no title called %r", title)
+            named = ((next(iter(schema.row_titles(row)), None), row_id(row)) for row in document.rows)
+            self.title_not_found(title, ((name, own) for name, own in named if own))
 
     # Episodes and characters
 

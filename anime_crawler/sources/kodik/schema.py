@@ -155,6 +155,12 @@ def versions_of(results: list[Any]) -> list[str]:
     return [f"{record.get('id')} {record.get('updated_at')}" for record in results if isinstance(record, dict)]
 
 
+def translations_of(results: list[Any]) -> list[str]:
+    """Ids of the translations of a page's records in their order, each once."""
+    found = (record["translation"] for record in results if isinstance(record, dict) and "translation" in record)
+    return list(dict.fromkeys(str(t["id"]) for t in found if isinstance(t, dict) and "id" in t))
+
+
 def updates_of(results: list[Any]) -> list[str]:
     """``updated_at`` of a page's records in their order, in one spelling, so that they compare as text."""
     stamps = (utc_stamp(record.get("updated_at")) for record in results if isinstance(record, dict))

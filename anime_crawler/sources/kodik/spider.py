@@ -40,12 +40,15 @@ from anime_crawler.sources.kodik.schema import (
     cursor_from_next_page,
     drift,
     page_from_document,
+    translations_of,
     updates_of,
     versions_of,
 )
 
 PAGE_SIZE = 100
 """Kodik's largest."""
+SEARCHED_AT_ONCE = 20
+"""Translations in one part of a search: an answer is full only where they have five materials each."""
 FORM = {
     "types": "anime,anime-serial",
     "limit": str(PAGE_SIZE),
@@ -204,9 +207,12 @@ class KodikSpider(SourceSpider):
             dont_filter=is_head,
         )
 
-    def _search_request(self, anime_id: str) -> Request:
-        form = FORM | {"shikimori_id": anime_id}
-        return self._post("/search", form, callback=self.parse_search, errback=self.failed, dont_filter=True)
+    def _search_request(self, anime_id: str, **narrower: str) -> Request:
+        """The request for the materials of one anime, of all translations or of those that a filter lets through."""
+        form = FORM | {"shikimori_id": anime_id} | narrower
+        kwargs = {"anime_id": anime_id, "narrower": narrower}
+        callbacks = {"callback": self.parse_search, "errback": self.failed}
+        return self._post("/search", form, **callbacks, cb_kwargs=kwargs, dont_filter=True)
 
     def _post(self, path: str, form: dict[str, str], **options: Any) -> Request:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -272,14 +278,35 @@ class KodikSpider(SourceSpider):
         can_fall_back = not self._fell_back and walk.cursor is not None and walk.watermark is not None
         return can_fall_back and (kind == "refused" or kind.startswith("status_4"))
 
-    def parse_search(self, response: Response) -> Iterator[Item | Rejected]:
-        """All materials of one anime."""
+    def parse_search(
+        self, response: Response, anime_id: str, narrower: dict[str, str]
+    ) -> Iterator[Item | Rejected | Request]:
+        """All materials of one anime.
+
+        A search has no pages and gives 100 materials at most. A full answer may be short of others, so the same is
+        asked again in parts: the translations that are in it, some at a time, and all but those.
+        """
         document = json_body(response)
         results = page_from_document(document).results
-        if len(results) >= PAGE_SIZE:
-            self.logger.warning("a search gave %d materials, Kodik's most; there may be more", len(results))
         self.report_drift(drift(document))
         yield from items_from_results(results, utc_now())
+        if not results and not narrower:
+            self.run.missing("id_not_found", f"Kodik has no material of shikimori_id {anime_id}")
+        if len(results) < PAGE_SIZE:
+            return
+        seen = translations_of(results)
+        asked, blocked = (narrower.get(name, "").split(",") for name in ("translation_id", "block_translations"))
+        new = [translation for translation in seen if translation not in blocked]
+        if len(asked) > 1 and set(seen) <= set(asked):
+            halves = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+            yield from (self._search_request(anime_id, translation_id=",".join(half)) for half in halves)
+        elif "translation_id" not in narrower and new:
+            yield self._search_request(anime_id, block_translations=",".join(filter(None, [*blocked, *new])))
+            for at in range(0, len(new), SEARCHED_AT_ONCE):
+                yield self._search_request(anime_id, translation_id=",".join(new[at : at + SEARCHED_AT_ONCE]))
+        else:
+            message = f"Kodik shows {PAGE_SIZE} materials of shikimori_id {anime_id} and no way to those beyond"
+            self.run.missing("list_capped", message)
 
     def judge(self, response: Response) -> Verdict:
         """Kodik says 500 for everything that is wrong; an ``error`` in the body decides, whatever the status."""
