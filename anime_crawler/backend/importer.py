@@ -29,7 +29,7 @@ from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.politeness.budget import BudgetStorage
-from anime_crawler.politeness.limits import Limits
+from anime_crawler.politeness.limits import budget_of
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class Importer:
         config = self._config
         assert config.backend_base_url and config.internal_token  # Config has checked it
         gate = Gate(config, self._report, more_may_come, stopping)
-        if penalty := self._budgets.reserve("backend", Limits()):  # of an earlier process
+        if penalty := self._budgets.resting(budget_of("backend", config.backend_base_url)):  # of an earlier process
             gate.pause(penalty.seconds)
         token = config.internal_token.get_secret_value()
         async with BackendClient(

@@ -28,7 +28,7 @@ from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.failure import Failure, log_failure
 from anime_crawler.politeness.budget import BudgetStorage
-from anime_crawler.politeness.limits import Limits, with_rate
+from anime_crawler.politeness.limits import Limits, budget_of, with_rate
 
 if TYPE_CHECKING:
     from anime_crawler.backend.client import BackendClient
@@ -76,6 +76,7 @@ class Sender:
         self._config = config
         self._report = report
         self._budgets = budgets
+        self._budget = budget_of("backend", config.backend_base_url or "")
         self._limits = with_rate(config.backend_limits or Limits(), config.rate_limit_rps)
         self._slots = config.concurrency
         self._retiring = 0
@@ -105,7 +106,7 @@ class Sender:
 
     async def _wait_for_budget(self) -> None:
         place = ""
-        while wait := self._budgets.reserve("backend", self._limits, place):
+        while wait := self._budgets.reserve(self._budget, self._limits, place):
             place = wait.place
             self._report.waiting["backend"] = wait.reason
             await self.rest(wait.pause_s)
@@ -190,7 +191,7 @@ class Sender:
         """Pause everything, and go on with one POST fewer at a time."""
         self._report.count("backend", "429")
         pause_s = self.gate.pause(answer.asked_s)
-        self._budgets.penalize("backend", pause_s, "429")
+        self._budgets.penalize(self._budget, pause_s, "429")
         if self._slots > 1:
             self._slots -= 1
             self._retiring += 1

@@ -18,7 +18,7 @@ from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.config import Config
 from anime_crawler.job import Exit
 from anime_crawler.politeness.budget import BudgetStorage, Wait
-from anime_crawler.politeness.limits import limits_of
+from anime_crawler.politeness.limits import address_of, budget_of, limits_of
 from anime_crawler.politeness.secrets import MaskingFactory, secrets_of
 
 LONGEST_WAIT_S = 60  # a minute's window is waited for; a penalty or a day's quota is told instead
@@ -89,18 +89,13 @@ def source_request(card: SourceCard, config: Config, user_agent: str) -> tuple[s
     method = "GET" if card.probe.form is None and card.probe.json is None else "POST"
     return (
         method,
-        address_of(card, config) + card.probe.path,
+        address_of(config, card) + card.probe.path,
         {
             "data": form or None,
             "json": card.probe.json,
             "headers": headers,
         },
     )
-
-
-def address_of(card: SourceCard, config: Config) -> str:
-    """The source's base address: the setting on its card, else the card's default."""
-    return config.value(card.base_url_setting) if card.base_url_setting else card.base_url
 
 
 def missing_secret(card: SourceCard, config: Config) -> str | None:
@@ -114,7 +109,7 @@ def missing_secret(card: SourceCard, config: Config) -> str | None:
 def check_source(spider: type[SourceSpider], config: Config, user_agent: str, budgets: BudgetStorage) -> Finding:
     """Ask the source's probe within its limits; its spider judges the answer, as it does in a crawl."""
     card = spider.card
-    address = address_of(card, config)
+    address = address_of(config, card)
     missing = missing_secret(card, config)
     if missing:
         return Finding(card.title, address, "nothing was asked", "a credential is missing", missing, Exit.CONFIGURATION)
@@ -142,8 +137,8 @@ def check_source(spider: type[SourceSpider], config: Config, user_agent: str, bu
 
 def wait_for_budget(card: SourceCard, config: Config, budgets: BudgetStorage) -> Wait | None:
     """``None``: one request is paid for, after a wait if need be. Else why it would take too long."""
-    place = ""
-    while wait := budgets.reserve(card.name, limits_of(config, card), place):
+    place, name = "", budget_of(card.name, address_of(config, card), card.base_url)
+    while wait := budgets.reserve(name, limits_of(config, card), place):
         if wait.seconds > LONGEST_WAIT_S:
             return wait
         place = wait.place

@@ -6,24 +6,22 @@ import argparse
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import BaseSettings
-from scrapy.spiderloader import SpiderLoader
 
-from anime_crawler.base_spiders import SourceCard, SourceSpider
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.status import read_status
-from anime_crawler.commands import complain, config_from
+from anime_crawler.commands import complain, config_from, source_spiders
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.metrics import metrics_text
 from anime_crawler.job import BUDGETS
-from anime_crawler.politeness.budget import BudgetError, BudgetStorage, Wait
+from anime_crawler.politeness.budget import BudgetError, Wait
 from anime_crawler.politeness.budget_storages import open_budgets
-from anime_crawler.politeness.limits import limits_of
+from anime_crawler.politeness.limits import Limits, address_of, budget_of, limits_of
 
 
 class Command(ScrapyCommand):
@@ -75,18 +73,17 @@ def politeness(settings: BaseSettings, config: Config) -> dict[str, Any]:
     Raises:
         BudgetError: they cannot be read.
     """
-    loader = SpiderLoader.from_settings(settings)
     budgets = open_budgets(config, BUDGETS)
-    cards = [cast("type[SourceSpider]", loader.load(name)).card for name in loader.list()]
-    return {
-        "budgets": {card.name: budgets.used(card.name, limits_of(config, card)) for card in cards},
-        "resting": [_rest(card.name, wait) for card in cards if (wait := _pause(budgets, config, card))],
-    }
-
-
-def _pause(budgets: BudgetStorage, config: Config, card: SourceCard) -> Wait | None:
-    """Why the upstream is not asked for hours: a penalty, a ban, or a quota that is used up."""
-    return budgets.resting(card.name) or budgets.exhausted(card.name, limits_of(config, card))
+    asked = [
+        (card.name, budget_of(card.name, address_of(config, card), card.base_url), limits_of(config, card))
+        for card in (spider.card for spider in source_spiders(settings).values())
+    ]
+    used = {name: budgets.used(budget, limits) for name, budget, limits in asked}
+    if config.backend_base_url:
+        asked.append(("backend", budget_of("backend", config.backend_base_url), config.backend_limits or Limits()))
+    # Why an upstream is not asked for a while: a penalty, a ban, or a quota that is used up.
+    pauses = [(name, budgets.resting(budget) or budgets.exhausted(budget, limits)) for name, budget, limits in asked]
+    return {"budgets": used, "resting": [_rest(name, wait) for name, wait in pauses if wait]}
 
 
 def _rest(upstream: str, wait: Wait) -> dict[str, Any]:

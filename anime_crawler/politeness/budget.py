@@ -37,6 +37,8 @@ SCHEMA = """
         rest_s REAL NOT NULL DEFAULT 0,
         probe_at REAL NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS remembered (upstream TEXT PRIMARY KEY, seconds REAL NOT NULL, until REAL NOT NULL)
+    WITHOUT ROWID;
 """
 
 
@@ -67,6 +69,10 @@ class Wait:
 
 class BudgetStorage(Protocol):
     """Who may send what, when; shared by all who use the same storage. Every call is one step.
+
+    An upstream is a name that `budget_of` gives. A request is remembered for as long as the longest window that
+    anybody who shares the storage has for its upstream, on the card or in a setting: who has short windows, or none,
+    takes nothing from the count of the others.
 
     Raises:
         BudgetError: from every method.
@@ -146,7 +152,7 @@ class Budgets:
         self._db.close()
 
     def reserve(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
-        if not limits.windows and self._is_untroubled(upstream):
+        if not remembered_s(limits) and self._is_untroubled(upstream):
             return None
         with self._transaction() as now:
             state = self._state(upstream)
@@ -156,7 +162,7 @@ class Budgets:
             return wait
 
     def late(self, upstream: str, limits: Limits, ago_s: float, by_s: float) -> None:
-        if not limits.windows:
+        if not remembered_s(limits):
             return
         with self._transaction() as now:
             self._db.execute(
@@ -202,7 +208,8 @@ class Budgets:
         """A read of some microseconds, so that an upstream without limits costs no transaction per request."""
         with self._explained():
             state = self._state(upstream)
-        return not state.is_open and not state.blocked_until
+            is_counted = self._db.execute("SELECT 1 FROM remembered WHERE upstream = ?", (upstream,)).fetchone()
+        return not state.is_open and not state.blocked_until and not is_counted
 
     def _full(self, upstream: str, limits: Limits, now: float) -> Wait | None:
         """The window that takes longest to have room again; ``None``: all have room."""
@@ -223,10 +230,20 @@ class Budgets:
             state.rest_s = min(2 * state.rest_s, LONGEST_REST_S)
             state.probe_at = now + state.rest_s
             self._save(upstream, state)
-        if limits.windows:
-            longest_s = max(map(stretched_s, limits.windows))
-            self._db.execute("DELETE FROM sent WHERE upstream = ? AND at < ?", (upstream, now - longest_s))
+        if keep_s := self._remembered_s(upstream, remembered_s(limits), now):
+            self._db.execute("DELETE FROM sent WHERE upstream = ? AND at < ?", (upstream, now - keep_s))
             self._db.execute("INSERT INTO sent VALUES (?, ?)", (upstream, now))
+
+    def _remembered_s(self, upstream: str, own_s: float, now: float) -> float:
+        """For how long the upstream's requests are kept; who has had the longest window counts for as long as that."""
+        row = self._db.execute("SELECT seconds, until FROM remembered WHERE upstream = ?", (upstream,)).fetchone()
+        if row and row[0] > own_s and row[1] > now:
+            return float(row[0])
+        if own_s:
+            self._db.execute("INSERT OR REPLACE INTO remembered VALUES (?, ?, ?)", (upstream, own_s, now + own_s))
+        elif row:
+            self._db.execute("DELETE FROM remembered WHERE upstream = ?", (upstream,))
+        return own_s
 
     def _count_since(self, upstream: str, since: float) -> int:
         row = self._db.execute("SELECT count(*) FROM sent WHERE upstream = ? AND at > ?", (upstream, since)).fetchone()
@@ -268,13 +285,22 @@ class Budgets:
             ) from error
 
 
+def remembered_s(limits: Limits) -> float:
+    """For how long a request is remembered for these limits: their longest window, or the card's; 0: not at all."""
+    return _stretched(max([limits.card_window_s, *(window.seconds for window in limits.windows)]))
+
+
 def stretched_s(window: Window) -> float:
     """Seconds after which a window is taken to have room again: 4 % more, half a second at most.
 
     Requests sent apart may arrive closer together. What `BudgetStorage.late` tells of makes up for long delays; this
     is for those too short to be told, 30 ms in the crawler, and leaves 95 % of every window to be used.
     """
-    return window.seconds + min(0.04 * window.seconds, 0.5)
+    return _stretched(window.seconds)
+
+
+def _stretched(seconds: float) -> float:
+    return seconds + min(0.04 * seconds, 0.5)
 
 
 def _penalty(state: _State, now: float) -> Wait | None:

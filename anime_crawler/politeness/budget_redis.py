@@ -22,6 +22,7 @@ from anime_crawler.politeness.budget import (
     LONGEST_WAIT_S,
     BudgetError,
     Wait,
+    remembered_s,
     stretched_s,
 )
 from anime_crawler.politeness.budget_scripts import FULL, LATE, LOOK, PARTS, PENALIZE, PREFIX, RESERVE, TROUBLED, WELL
@@ -65,7 +66,7 @@ class RedisBudgets:
 
     def reserve(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
         place = place or uuid.uuid4().hex
-        rules = _micros(PLACE_KEPT_S), BREAKER_THRESHOLD, _micros(LONGEST_REST_S)
+        rules = _micros(PLACE_KEPT_S), BREAKER_THRESHOLD, _micros(LONGEST_REST_S), _micros(remembered_s(limits))
         if self._clock.steady() < self._retry_at:
             return self._outage(place)
         try:
@@ -77,7 +78,7 @@ class RedisBudgets:
         return Wait(micros / 1e6, cause.decode(), _reason(cause, why, limits), place) if micros else None
 
     def late(self, upstream: str, limits: Limits, ago_s: float, by_s: float) -> None:
-        if limits.windows:
+        if remembered_s(limits):
             self._note(LATE, upstream, _micros(ago_s + CLOCKS_APART_S), _micros(by_s))
 
     def penalize(self, upstream: str, seconds: float, why: str) -> None:

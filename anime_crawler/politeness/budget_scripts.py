@@ -37,7 +37,7 @@ PRELUDE = f"""
     local function after(moment) return '(' .. string.format('%.0f', moment) end
     local function field(name) return tonumber(redis.call('HGET', state, name)) or 0 end
     local function keep_state()
-        local ahead = math.max(field('blocked_until'), field('probe_at'), now) - now
+        local ahead = math.max(field('blocked_until'), field('probe_at'), field('remembered_until'), now) - now
         redis.call('PEXPIRE', state, math.floor(ahead / 1000) + {STATE_KEPT_MS})
     end
 """
@@ -45,10 +45,12 @@ PRELUDE = f"""
 RESERVE = (
     PRELUDE
     + """
-    -- ARGV: ticket, how long a place is kept, failures that open the breaker, its longest rest, then count and length
-    -- of each window. Gives: now, microseconds to wait, cause, number of the window or a text.
+    -- ARGV: ticket, how long a place is kept, failures that open the breaker, its longest rest, how long requests are
+    -- to be remembered, then count and length of each window. Gives: now, microseconds to wait, cause, number of the
+    -- window or a text.
     local ticket, kept, threshold, longest_rest = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-    local first, last = 7, #ARGV
+    local remembered = tonumber(ARGV[7])
+    local first, last = 8, #ARGV
 
     local function told(at, cause, why)
         if first < last then
@@ -84,12 +86,10 @@ RESERVE = (
     local blocked_until = field('blocked_until')
     if blocked_until > now then return told(blocked_until, 'penalty', redis.call('HGET', state, 'blocked_why')) end
 
-    local full_until, full, longest = 0, 0, 0
+    local full_until, full = 0, 0
     for i = first, last, 2 do
-        local length = tonumber(ARGV[i + 1])
-        local at = free_at(tonumber(ARGV[i]), length)
+        local at = free_at(tonumber(ARGV[i]), tonumber(ARGV[i + 1]))
         if at > full_until then full_until, full = at, (i - first) / 2 end
-        longest = math.max(longest, length)
     end
     if full_until > now then return told(full_until, 'limit', tostring(full)) end
 
@@ -101,12 +101,19 @@ RESERVE = (
         redis.call('HSET', state, 'rest', rest, 'probe_at', now + rest)
         keep_state()
     end
-    if longest > 0 then
-        redis.call('ZREM', line, ticket)
-        redis.call('ZREM', due, ticket)
-        redis.call('ZREMRANGEBYSCORE', sent, '-inf', now - longest)
+    redis.call('ZREM', line, ticket)
+    redis.call('ZREM', due, ticket)
+    -- Who has had the longest window of all who share this decides what is forgotten, for as long as that window.
+    if field('remembered') > remembered and field('remembered_until') > now then
+        remembered = field('remembered')
+    elseif remembered > 0 then
+        redis.call('HSET', state, 'remembered', remembered, 'remembered_until', now + remembered)
+        keep_state()
+    end
+    if remembered > 0 then
+        redis.call('ZREMRANGEBYSCORE', sent, '-inf', now - remembered)
         redis.call('ZADD', sent, now, now)
-        redis.call('PEXPIRE', sent, math.ceil(longest / 1000))
+        redis.call('PEXPIRE', sent, math.ceil(remembered / 1000))
     end
     return {now, 0, '', ''}
 """

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 UNITS_S = {
     "s": 1,
@@ -37,6 +40,9 @@ class Limits:
     """Windows that hold together; none at all means no limit."""
 
     windows: tuple[Window, ...] = ()
+    card_window_s: float = 0.0
+    """The longest window of the source's card. A setting that replaces the card's windows, even `off`, does not shorten
+    for how long a request is remembered: other processes keep the card's."""
 
     def __str__(self) -> str:
         return ",".join(map(str, self.windows)) or "off"
@@ -71,8 +77,11 @@ def limits_of(config: Any, card: Any) -> Limits:
         config: a `Config`; this module is below it.
         card: a `SourceCard`.
     """
+    of_card = parse_limits(card.limits)
     own: Limits | None = config.value(card.limits_setting) if card.limits_setting else None
-    return with_rate(own if own is not None else parse_limits(card.limits), config.rate_limit_rps)
+    card_window_s = max((window.seconds for window in of_card.windows), default=0.0)
+    limits = replace(own if own is not None else of_card, card_window_s=card_window_s)
+    return with_rate(limits, config.rate_limit_rps)
 
 
 def with_rate(limits: Limits, requests_per_second: float | None) -> Limits:
@@ -80,4 +89,38 @@ def with_rate(limits: Limits, requests_per_second: float | None) -> Limits:
     if requests_per_second is None:
         return limits
     count = max(1, int(requests_per_second))
-    return Limits((*limits.windows, Window(count, count / requests_per_second)))
+    return replace(limits, windows=(*limits.windows, Window(count, count / requests_per_second)))
+
+
+def budget_of(name: str, address: str, usual_address: str = "") -> str:
+    """The name under which the budget of an upstream is kept: ``kodik``, or ``kodik@127.0.0.1:8100``.
+
+    What is sent to another host, a mirror or the sandbox, is not what the source's own host counts. The plain name is
+    that of the usual host. It was everybody's name before hosts were told apart: what an older release noted counts for
+    the source's own host, so that no quota is forgotten over an upgrade.
+
+    Args:
+        address: that is asked, from the settings.
+        usual_address: of the source's card; empty: it has none.
+    """
+    host = _host_of(address)
+    return name if usual_address and host == _host_of(usual_address) else f"{name}@{host}"
+
+
+def address_of(config: Any, card: Any) -> str:
+    """The source's base address: the setting on its card, else the card's default."""
+    address: str = config.value(card.base_url_setting) if card.base_url_setting else card.base_url
+    return address
+
+
+def _host_of(address: str) -> str:
+    """``host`` or ``host:port`` in one spelling: lower case, no final dot, no usual port, short IPv6 in brackets."""
+    parts = urlsplit(address)
+    host = (parts.hostname or "").rstrip(".")
+    with suppress(ValueError):
+        host = ip_address(host).compressed
+    with suppress(UnicodeError):
+        host = host.encode("idna").decode() if not host.isascii() else host
+    host = f"[{host}]" if ":" in host else host
+    usual_port = {"http": 80, "https": 443}.get(parts.scheme)
+    return host if parts.port in (None, usual_port) else f"{host}:{parts.port}"

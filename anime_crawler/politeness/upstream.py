@@ -16,7 +16,7 @@ from scrapy.http import Response
 from anime_crawler.base_spiders import ACCEPT, OUT_OF_QUOTA, Action, GivenUp, SourceSpider, Verdict
 from anime_crawler.config import Config
 from anime_crawler.politeness.budget import BudgetError, BudgetStorage, Wait
-from anime_crawler.politeness.limits import limits_of
+from anime_crawler.politeness.limits import budget_of, limits_of
 
 T = TypeVar("T")
 
@@ -52,6 +52,11 @@ class Upstream:
     def base_url(self) -> str:
         """Address that the settings, or else the card, give."""
         return cast("SourceSpider", self._crawler.spider).base_url
+
+    @property
+    def budget(self) -> str:
+        """The name of its budget. Further hosts of a card (AniDB's API) have one owner, who counts them together."""
+        return budget_of(self.name, self.base_url, self.card.base_url)
 
     def check_address(self, request: Request) -> None:
         """Raises ForeignHost where scheme, host or port are not the configured ones."""
@@ -118,27 +123,27 @@ class Upstream:
 
     def reserve(self, request: Request, place: str) -> Wait | None:
         """See `BudgetStorage.reserve`."""
-        return self._safely(request, lambda: self._budgets.reserve(self.name, self._limits, place))
+        return self._safely(request, lambda: self._budgets.reserve(self.budget, self._limits, place))
 
     def note_late(self, request: Request, ago_s: float, by_s: float) -> None:
         """See `BudgetStorage.late`."""
-        self._safely(request, lambda: self._budgets.late(self.name, self._limits, ago_s, by_s))
+        self._safely(request, lambda: self._budgets.late(self.budget, self._limits, ago_s, by_s))
 
     def penalize(self, request: Request, seconds: float, why: str) -> None:
         """Stop asking the upstream for this long, in all processes; a quarter of an hour at most."""
         if seconds > LONGEST_PENALTY_S:
             message = f"asked for a pause of {seconds:.0f} s ({why}); {LONGEST_PENALTY_S:.0f} s are kept"
             self._job.report.problem(self.name, "absurd_pause", message)
-        self._safely(request, lambda: self._budgets.penalize(self.name, min(seconds, LONGEST_PENALTY_S), why))
+        self._safely(request, lambda: self._budgets.penalize(self.budget, min(seconds, LONGEST_PENALTY_S), why))
 
     def rest(self, request: Request, seconds: float, why: str) -> None:
         """The same for a ban, for as long as that lasts."""
-        self._safely(request, lambda: self._budgets.penalize(self.name, seconds, why))
+        self._safely(request, lambda: self._budgets.penalize(self.budget, seconds, why))
 
     def note_health(self, request: Request, is_trouble: bool) -> None:
         """Tell the breaker how it went."""
         tell = self._budgets.troubled if is_trouble else self._budgets.well
-        self._safely(request, lambda: tell(self.name))
+        self._safely(request, lambda: tell(self.budget))
 
     def _safely(self, request: Request, call: Callable[[], T]) -> T:
         """The call's result; without the shared state no limit would hold, so the run ends where it is lost."""

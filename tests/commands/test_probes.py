@@ -16,6 +16,7 @@ from anime_crawler.commands.diagnose import exit_code
 from anime_crawler.commands.probes import Finding, check_backend, check_catalogue, check_source, cleaner
 from anime_crawler.config import Config
 from anime_crawler.politeness.budget import Budgets
+from anime_crawler.politeness.limits import budget_of
 from tests.services import free_port
 
 SECRET = "s3cr3t-canary-value"
@@ -124,7 +125,7 @@ def test_a_refused_credential_is_the_setting_to_change(service, source):
 def test_the_upstreams_limits_hold_for_a_diagnosis_too(service, source):
     """While a penalty runs nothing is asked; when to come back is told."""
     budgets = Budgets(":memory:")
-    budgets.penalize("kodik_like", 600, "Retry-After")
+    budgets.penalize(budget_of("kodik_like", service.url), 600, "Retry-After")
     finding = check_source(source, config(service), AGENT, budgets)
     assert service.asked == []
     assert finding.what_happened == "not asked because of Retry-After"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from bisect import bisect_right
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from anime_crawler.config import ConfigError
 from anime_crawler.politeness.budget import BudgetError, Budgets
-from anime_crawler.politeness.limits import Limits, parse_limits
+from anime_crawler.politeness.limits import Limits, budget_of, parse_limits
 from tests.politeness.budget_bench import Bench, FakeClock, FileBench, RedisBench, send
 
 OFF = Limits()
@@ -180,6 +183,95 @@ def test_a_penalty_stops_its_upstream_only_and_the_longer_one_stays(budgets, clo
     assert budgets.reserve("b", OFF) is None
     clock.pass_(30)
     assert budgets.reserve("a", OFF) is None
+
+
+@pytest.mark.parametrize("setting", ["1/4s", "off", "3/h"])
+def test_who_has_short_windows_or_none_takes_nothing_from_the_days_count(bench, clock, setting):
+    """``ANIDB_LIMITS=1/4s`` or ``off`` beside a process that keeps the card's day; what it sends itself counts too."""
+    day, other = bench.open(), bench.open()
+    card, short = parse_limits("1/4s,5/day"), parse_limits(setting)
+    send(day, clock, card, 4)
+    clock.pass_(HOUR * 4)
+    send(other, clock, short, 1)
+    clock.pass_(10)
+    assert day.used("a", card)["5/day"] == 5
+    assert day.exhausted("a", card).reason == "limit 5/day"
+    assert day.reserve("a", card).reason == "limit 5/day"
+
+
+@pytest.mark.parametrize("setting", ["1/s", "off"])
+def test_what_is_sent_under_a_setting_counts_for_the_cards_windows_later(bench, clock, setting):
+    """The first process ever has a setting that replaces the card's day; the second has none."""
+    card = replace(parse_limits(setting), card_window_s=24 * HOUR)
+    send(bench.open(), clock, card, 5)
+    clock.pass_(HOUR)
+    assert bench.open().reserve("a", parse_limits("5/day")).reason == "limit 5/day"
+
+
+def test_a_setting_longer_than_the_card_is_kept_for_as_long(bench, clock):
+    """One process has a week, the others the card's day: they forget nothing of the week, and the week ends."""
+    week, others = parse_limits("9/7d"), replace(parse_limits("9/day"), card_window_s=24 * HOUR)
+    a, b = bench.open(), bench.open()
+    for _ in range(5):
+        send(a, clock, week, 1)
+        send(b, clock, others, 1)
+        clock.pass_(24 * HOUR + 60)
+    assert a.used("a", week) == {"9/604800s": 10}
+    clock.pass_(7 * 24 * HOUR)
+    send(b, clock, others, 1)
+    assert b.used("a", week) == {"9/604800s": 1}
+
+
+def test_a_file_of_an_older_release_keeps_its_count_and_its_rests(tmp_path, clock):
+    """The day's quota that was used before an upgrade is used after it."""
+    path = tmp_path / "p.sqlite"
+    db = sqlite3.connect(path)
+    db.executescript("""
+        CREATE TABLE sent (upstream TEXT NOT NULL, at REAL NOT NULL);
+        CREATE TABLE upstream (name TEXT PRIMARY KEY, blocked_until REAL NOT NULL DEFAULT 0, blocked_why TEXT NOT NULL
+            DEFAULT '', troubles INTEGER NOT NULL DEFAULT 0, rest_s REAL NOT NULL DEFAULT 0, probe_at REAL NOT NULL
+            DEFAULT 0) WITHOUT ROWID;
+        CREATE TABLE clock (boot TEXT NOT NULL, anchor REAL NOT NULL, latest REAL NOT NULL);
+    """)
+    now = clock.wall()
+    db.executemany("INSERT INTO sent VALUES ('anidb', ?)", [(now - HOUR + n,) for n in range(5)])
+    db.execute("INSERT INTO upstream VALUES ('kodik', ?, 'banned', 0, 0, 0)", (now + HOUR,))
+    db.execute("INSERT INTO clock VALUES (?, ?, ?)", (clock.boot(), now - clock.steady(), now))
+    db.commit()
+    db.close()
+    budgets = Budgets(path, clock)
+    assert budgets.reserve("anidb", parse_limits("5/day")).reason == "limit 5/day"
+    assert budgets.resting("kodik").reason == "banned"
+    budgets.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("https://anidb.net", "anidb"),
+        ("https://ANIDB.net.:443/api", "anidb"),
+        ("http://anidb.net:80", "anidb"),
+        ("http://anidb.net:9001", "anidb@anidb.net:9001"),
+        ("http://127.0.0.1:8100/anidb", "anidb@127.0.0.1:8100"),
+        ("http://[::1]:8100", "anidb@[::1]:8100"),
+        ("http://[0:0:0:0:0:0:0:1]:8100", "anidb@[::1]:8100"),
+        ("http://[2001:DB8::0]", "anidb@[2001:db8::]"),
+        ("https://пример.рф", "anidb@xn--e1afmkfd.xn--p1ai"),
+    ],
+)
+def test_a_budget_belongs_to_the_host_that_is_asked(address, name):
+    """In whatever way its address is written; the source's own host has the plain name."""
+    assert budget_of("anidb", address, "https://anidb.net") == name
+
+
+def test_the_source_that_an_address_replaces_is_not_charged(scrapy, project):
+    """``status`` shows the count of the host that is asked; the real one's stays its own."""
+    budgets = Budgets(project / "var" / "politeness.sqlite")
+    budgets.reserve(budget_of("jikan", "http://127.0.0.1:8100"), parse_limits("1/day"))
+    budgets.close()
+    jikan = [json.loads(scrapy("status", "--json", JIKAN_LIMITS="1/day", **env).stdout)["budgets"]["jikan"]
+             for env in ({}, {"JIKAN_BASE_URL": "http://127.0.0.1:8100"})]  # fmt: skip
+    assert jikan == [{"1/day": 0}, {"1/day": 1}]
 
 
 def test_processes_share_penalties_and_breaker(bench, clock):
