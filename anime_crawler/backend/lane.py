@@ -51,6 +51,7 @@ class Lane:
         self._again: deque[str] = deque()
         self._failures: dict[str, tuple[int, float]] = {}  # title -> rounds failed, not before (monotonic)
         self._waits_for_others = False
+        self._delivered: set[str] = set()  # each title once, though it may be delivered again whenever it changes
         self.progress = Progress(0, None)
         self.wake = asyncio.Event()
         """Set when it is worth while to look for titles, or for the end, at once."""
@@ -59,8 +60,8 @@ class Lane:
         """Take up every title that can be; how many that were."""
         taken = after_seq = 0
         self._waits_for_others = await self._claims.others() > 0
-        pending = await self._books.catalogue.read(outbox.count_pending)
-        self.progress.total = self.progress.done + pending
+        pending = await self._books.catalogue.read(outbox.pending_titles)
+        self.progress.total = len(self._delivered | pending)
         while True:
             batch = await self._titles(after_seq, ready_only)
             taken += await self._take_up([title_id for title_id, _ in batch])
@@ -87,7 +88,8 @@ class Lane:
         else:
             await self._books.finished(title_id, work.state.version, work.posts.obsolete)
             self._failures.pop(title_id, None)
-            self.progress.done += 1
+            self._delivered.add(title_id)
+            self.progress.done = len(self._delivered)
         del self._queue.titles[title_id]
         if not self._queue.titles:
             self.wake.set()

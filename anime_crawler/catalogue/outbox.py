@@ -100,6 +100,11 @@ def count_pending(conn: Connection) -> int:
     return conn.scalar(select(func.count()).select_from(title).where(_PENDING)) or 0
 
 
+def pending_titles(conn: Connection) -> set[str]:
+    """Ids of the titles that have something to deliver."""
+    return set(conn.scalars(select(title.c.title_id).where(_PENDING)))
+
+
 def load_titles(conn: Connection, title_ids: Sequence[str]) -> list[TitleState]:
     """The state of these titles, in this order; ids that are no titles are left out.
 

@@ -305,6 +305,36 @@ def test_the_limit_for_the_backend_holds_for_all_posts(tmp_path):
     in_world(tmp_path, story)
 
 
+def test_progress_counts_a_title_once_however_often_it_is_delivered(tmp_path):
+    """A title that gets a release while the crawl runs is delivered anew, and is one title all the same."""
+
+    async def story(w: World) -> None:
+        await store_titles(w, 1, 2)
+        numbers = iter(range(4, 7))
+
+        async def changes() -> None:
+            while w.report.progress["backend"].done < 2:
+                await asyncio.sleep(0.01)
+            for number in numbers:
+                before = w.report.counters["backend"]["players"]
+                await w.store(release("1", range(1, number + 1)))
+                while w.report.counters["backend"]["players"] == before:
+                    await asyncio.sleep(0.01)
+
+        changing: list[asyncio.Future[None]] = []
+
+        def more_may_come() -> bool:
+            if not changing:
+                changing.append(asyncio.ensure_future(changes()))
+            return not changing[0].done()
+
+        await w.deliver(more_may_come)
+        progress = w.report.progress["backend"]
+        assert (progress.done, progress.total) == (2, 2)
+
+    in_world(tmp_path, story)
+
+
 def test_progress_counts_titles(tmp_path):
     """Done and total, for the live line."""
 
