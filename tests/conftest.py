@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -18,6 +17,7 @@ import redis
 from filelock import FileLock
 
 import tests.guard.sitecustomize  # noqa: F401  its import is its effect
+from tests import processes
 from tests.guard import ROOT, clean_environment
 from tests.services import (
     HOW_TO_INSTALL_CHROMIUM,
@@ -149,14 +149,7 @@ def scrapy(project: Path) -> ScrapyCommand:
     """Run the real command line in `project`: ``scrapy("status", "--json", KODIK_API_TOKEN="…")``."""
 
     def run(*arguments: str, timeout: float = CLI_TIMEOUT_S, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "scrapy", *arguments],
-            cwd=project,
-            env=clean_environment(environment),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        return processes.run("scrapy", *arguments, cwd=project, env=clean_environment(environment), timeout=timeout)
 
     return run
 
@@ -166,3 +159,10 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests see no setting of the person who runs them."""
     for name in set(os.environ) - set(clean_environment()):
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def true_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands of tests marked ``exec`` are started as users start them."""
+    if request.node.get_closest_marker("exec"):
+        monkeypatch.setattr(processes, "forking", False)

@@ -7,7 +7,6 @@ import json
 import random
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 from anime_crawler.catalogue import export
 from anime_crawler.catalogue.engine import connect
 from anime_crawler.sources import cards
+from tests import processes
 from tests.guard import ROOT, clean_environment
 
 FAST = {
@@ -45,9 +45,8 @@ class Project:
     def start(self, *arguments: str, module: str = "scrapy", **env: str) -> subprocess.Popen[str]:
         """The command, running; its output goes to ``log.txt``."""
         self.heartbeat.unlink(missing_ok=True)
-        command = [sys.executable, "-m", module, *arguments]
         with (self.directory / "log.txt").open("a") as log:
-            return subprocess.Popen(command, cwd=self.directory, env=self.env(**env), stdout=log, stderr=log, text=True)
+            return processes.start(module, *arguments, cwd=self.directory, env=self.env(**env), stdout=log, stderr=log)
 
     def start_and_wait(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """The command, at work: its event loop has begun to beat."""
@@ -62,10 +61,7 @@ class Project:
 
     def run(self, *arguments: str, timeout: float = 120, **env: str) -> subprocess.CompletedProcess[str]:
         """The command, ended."""
-        command = [sys.executable, "-m", "scrapy", *arguments]
-        return subprocess.run(
-            command, cwd=self.directory, env=self.env(**env), capture_output=True, text=True, timeout=timeout
-        )
+        return processes.run("scrapy", *arguments, cwd=self.directory, env=self.env(**env), timeout=timeout)
 
     def crawl(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """The main job with its job directory."""
