@@ -183,7 +183,7 @@ def test_a_body_is_parsed_once_and_forgotten_with_its_response():
     assert len(body._documents) == 0
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"<html>", b"\xff", b"[" * 5000, b"NaN", b'"\\ud800"'])
+@pytest.mark.parametrize("text", [b"", b"{", b"<html>", b"\xff", b"[" * 5000, b"nan", b'{"a": 1'])
 def test_what_is_no_json_is_named_without_its_content(text):
     """The message says where it breaks; what stands there may be a secret."""
     with pytest.raises(NotJsonError, match=r"^not JSON: "):

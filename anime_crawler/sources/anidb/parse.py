@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, set_aside
+from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, set_aside, text_of_bytes
 from anime_crawler.items import AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
 from anime_crawler.normalize.date import partial_date, season_of
 from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anidb.schema import (
     ANIME,
-    BYTE_ORDER_MARK,
     DUMP,
     AnimeEntry,
     CharacterEntry,
@@ -377,10 +376,10 @@ def parse_file(body: bytes, name: str, fetched_at: datetime) -> Iterator[Item | 
     Raises:
         ResponseError: it is none of these; the message says what was found.
     """
-    text = unpacked(body).removeprefix(BYTE_ORDER_MARK)
-    if not text.startswith(b"<") and is_dat(plain := text.decode("utf-8", "replace")):
+    unzipped = unpacked(body)
+    if b"<" not in unzipped[:10] and is_dat(plain := text_of_bytes(unzipped)):
         return items_from_dump(dat_records(plain), fetched_at)
-    root = root_from_body(text)
+    root = root_from_body(unzipped)
     if root.tag == DUMP:
         return items_from_dump(dump_records(root), fetched_at)
     if root.tag == ANIME and len(root):

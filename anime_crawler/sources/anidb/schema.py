@@ -5,6 +5,8 @@ Source: wiki page "HTTP API Definition"; answers recorded 2013 to 2018, dumps of
 
 from __future__ import annotations
 
+import html
+import logging
 import re
 import zlib
 from base64 import b64decode, b64encode
@@ -12,21 +14,27 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, Any
+from xml.sax.saxutils import escape
 
 from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field
 
-from anime_crawler.base_spiders import Drift, ResponseError
+from anime_crawler.base_spiders import Drift, ResponseError, text_of_bytes
 from anime_crawler.normalize.text import folded
 from anime_crawler.sources.anidb import CARD
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
+logger = logging.getLogger(__name__)
+
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 GZIP = b"\x1f\x8b"
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-WEB_PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html|head)\b", re.IGNORECASE)
+WEB_PAGE = re.compile(r"\s*<(?:!doctype\s+html|html|head)\b", re.IGNORECASE)
+DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
+AMPERSAND = re.compile(r"&(?:(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{0,31});)?")
+FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What is no character of XML."""
 DAT_LINE = re.compile(r"(\d{1,9})\|(\d{1,2})\|([^|\n]+)\|([^\n]+)")
 """``aid|type|language|title``; the title may hold further bars."""
 
@@ -177,18 +185,48 @@ def root_from_body(body: bytes) -> Element:
         WebPageError: it is HTML.
         ResponseError: it is no XML, cut short, or uses a DTD or entities. The message holds no part of the body.
     """
-    text = unpacked(body).removeprefix(BYTE_ORDER_MARK).lstrip()
+    # The declared encoding is not trusted: `text_of_bytes` looks at the bytes first.
+    text = DECLARATION.sub("", text_of_bytes(unpacked(body)), count=1).lstrip()
     if not text:
         raise ResponseError("not XML: the body is empty")
     if WEB_PAGE.match(text):
         raise WebPageError("a web page, not the XML of the API or the dump")
     try:
-        root: Element = fromstring(text)
+        return _root(text)
     except ParseError as error:
-        raise ResponseError(f"not XML: {error}") from None
-    except (ValueError, LookupError) as error:  # defusedxml refuses; an encoding that nobody knows
+        wrong = error
+    try:
+        root = _root(mended(text))
+    except ParseError:
+        raise ResponseError(f"not XML: {wrong}") from None
+    logger.warning("AniDB's answer is not quite XML (%s); what can be read of it was read.", wrong)
+    return root
+
+
+def _root(text: str) -> Element:
+    try:
+        root: Element = fromstring(text.encode("utf-8", "replace"))
+    except ParseError:
+        raise
+    except ValueError as error:  # defusedxml refuses it
         raise ResponseError(f"not XML that is safe to read: {type(error).__name__}") from None
     return root
+
+
+def mended(text: str) -> str:
+    """The document without what XML forbids and which says nothing of its structure.
+
+    Characters that XML has no place for become U+FFFD, also where they are written as numbers; HTML's entities become
+    their characters, and any other ampersand is one.
+    """
+    return FORBIDDEN.sub("\ufffd", AMPERSAND.sub(_character, text))
+
+
+def _character(found: re.Match[str]) -> str:
+    if found[1] in ("amp", "lt", "gt", "quot", "apos"):
+        return found[0]
+    meant = html.unescape(found[0]) if found[1] else "&"
+    return "&amp;" + found[0][1:] if meant.startswith("&") else escape(meant)
 
 
 def text_of(element: Element, path: str) -> str | None:

@@ -11,11 +11,19 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-import orjson
 from parsel import Selector, SelectorList
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from anime_crawler.base_spiders import Drift, RecordError, count_unknown, count_vanished, explain
+from anime_crawler.base_spiders import (
+    Drift,
+    NotJsonError,
+    RecordError,
+    count_unknown,
+    count_vanished,
+    explain,
+    parse_json,
+    text_of_bytes,
+)
 
 PROTECTED = re.compile(
     rb"<(a|span)\b[^>]*\bdata-cfemail=[\"']([0-9a-fA-F]{4,})[\"'][^>]*>(?:(?!</\1>).){0,200}</\1>", re.DOTALL
@@ -162,7 +170,7 @@ class Page:
         if b"data-cfemail" in body:
             body = PROTECTED.sub(lambda found: revealed(found[2]) or found[0], body)
         # Looking through a whole page costs as much as a tenth of parsing it, so what is found is kept.
-        self.root = Selector(body=body or b"<html/>", encoding="utf-8", type="html")
+        self.root = Selector(text=text_of_bytes(body) or "<html/>", type="html")
         self.asked_for = address
 
     @cached_property
@@ -211,8 +219,8 @@ class Page:
         query = "script[@type='application/ld+json']/text()"
         for text in (self.head.xpath(f"./{query}") or self.root.xpath(f"//{query}")).getall():
             try:
-                found = orjson.loads(text)
-            except orjson.JSONDecodeError:
+                found = parse_json(text)
+            except NotJsonError:
                 continue
             if isinstance(found, dict) and "name" in found:
                 return found

@@ -9,10 +9,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 from parsel import Selector
 
-from anime_crawler.base_spiders import Drift, ResponseError, Words
+from anime_crawler.base_spiders import Drift, NotJsonError, ResponseError, Words, parse_json, text_of_bytes
 
 OUTER = re.compile(rb"<div[^>]*\bid=[\"']content-outer[\"'][^>]*>")
 """The frame of every page of the site; a page without it comes from somebody in front."""
@@ -114,7 +113,7 @@ def root_of(body: bytes) -> Any:
         if is_challenge(body):
             raise ResponseError("a page that blocks us instead of AniSearch's")
         raise ResponseError("not a page of AniSearch: it has no content-outer")
-    return Selector(body=body, encoding="utf-8").root
+    return Selector(text=text_of_bytes(body)).root
 
 
 def frame_of(root: Any) -> Any:
@@ -189,8 +188,8 @@ def json_ld(root: Any) -> dict[str, Any]:
     for script in root.iter("script"):
         if script.get("type") == "application/ld+json":
             try:
-                facts = orjson.loads(script.text or "")
-            except orjson.JSONDecodeError:
+                facts = parse_json(script.text or "")
+            except NotJsonError:
                 continue
             if isinstance(facts, dict) and facts.get("@type") in ("TVSeries", "Movie"):
                 return facts
