@@ -93,6 +93,64 @@ def test_titles_keep_what_people_wrote(text, clean):
     assert normalize_line(text) == clean
 
 
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("In <Endless Garden>, a game", "In ‹Endless Garden>, a game"),
+        ("the skill <<Blade>> opens", "the skill <‹Blade>> opens"),
+        ("the skill <Link> and <Portal>", "the skill ‹Link> and ‹Portal>"),
+        ("learns that x<y is not x < y. I <3 it", "learns that x‹y is not x < y. I <3 it"),
+        ("if a <b and c> d, then <i>e</i>", "if a ‹b and c> d, then e"),
+        ("&lt;Endless Garden&gt; <em>opens</em>", "‹Endless Garden> opens"),
+        ("<ruby>零<rp>(</rp><rt>れい</rt><rp>)</rp></ruby>の点", "零(れい)の点"),
+        ("<ruby>零<rt>れい</ruby>の点", "零(れい)の点"),
+        ("<B>Маяк</B> <A HREF='x'>там</A>", "Маяк там"),
+    ],
+)
+def test_only_html_is_markup(text, clean):
+    """Words in angle brackets stay, in titles and in descriptions; what could begin a tag gets another bracket."""
+    assert normalize_line(text) == clean
+    assert normalize_text(text) == clean
+
+
+WORDS = st.text("abcdefghijклмн零点", min_size=1, max_size=8)
+
+
+@given(st.lists(st.tuples(WORDS, st.sampled_from(["{} ", "<{}х> ", "x<{}! ", "<i>{}</i> ", "&lt;{}х&gt; ", "{} < "]))))
+def test_no_word_vanishes(pieces):
+    """Whatever stands beside it: brackets, tags, entities."""
+    clean = normalize_text("".join(form.format(word) for word, form in pieces)) or ""
+    at = 0
+    for word, _ in pieces:
+        at = clean.index(word, at) + len(word)
+
+
+IGNORABLE = [
+    *(0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), *range(0x200B, 0x2010)),
+    *(*range(0x202A, 0x202F), *range(0x2060, 0x2070), 0x3164, *range(0xFE00, 0xFE10), 0xFEFF, 0xFFA0),
+    *(*range(0xFFF0, 0xFFF9), *range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B), *range(0xE0000, 0xE1000, 97)),
+]
+"""Unicode's ``Default_Ignorable_Code_Point``."""
+
+
+@pytest.mark.parametrize("code", [*IGNORABLE, 0x2800, 0xFFFD, 0xD83D], ids=hex)
+def test_what_cannot_be_seen_makes_no_title(code):
+    """Neither an empty one nor a second one; a title without it is found by one with it."""
+    unseen = chr(code)
+    assert normalize_line(unseen) is None
+    assert normalize_text(f" {unseen}\n") is None
+    assert unique(["Rei", f"{unseen}Rei", f"Rei{unseen}", unseen]) == ("Rei",)
+    assert is_called(f"Rei{unseen} no", ["Rei no"])
+    assert "".join((normalize_line(f"Re{unseen}i") or "").split()) == "Rei"
+
+
+@pytest.mark.parametrize("text", ["می\u200cخواهم", "क्\u200dष", "👩\u200d👩\u200d👧 дома", "🏳\u200d🌈"])
+def test_joiners_stay_where_they_carry_meaning(text):
+    """Between letters of scripts that join, and between emoji; as a title of its own it is no other one."""
+    assert normalize_line(text) == text
+    assert unique([text, text.replace("\u200c", "").replace("\u200d", "")]) == (text,)
+
+
 def test_texts_keep_their_paragraphs():
     """LF, at most one empty line, no blanks at line ends; HTML breaks become line ends."""
     assert normalize_text(" один \r\n\r\n\r\n\r\nдва<br>три<p>четыре</p>пять ") == "один\n\nдва\nтричетыре\nпять"

@@ -68,8 +68,8 @@ PARTS = frozenset({"characters", "characterPreview", "airingSchedule", "nextAiri
 LONGEST_DESCRIPTION = 20_000
 """Characters looked at. Genuine descriptions end below 5,000."""
 SPOILER = re.compile(r"~!.*?!~", re.DOTALL)
-CREDIT = re.compile(r"\s*[(\[]source\s*:.*$", re.IGNORECASE)
-"""A line's end that says where the description was taken from."""
+CREDIT = re.compile(r"\s*[(\[]source\s*:[^()\[\]]*(?:[(\[][^()\[\]]*[)\]][^()\[\]]*)*[)\]]$", re.IGNORECASE)
+"""A line's end that says where the description was taken from; one pair of brackets may be inside."""
 
 
 def items_from_media(records: list[Any], fetched_at: datetime) -> Iterator[Item | Rejected]:
@@ -203,8 +203,7 @@ def normalize_description(text: str | None) -> str | None:
 
 
 def _without_credit(line: str) -> str:
-    line = line.rstrip()
-    return CREDIT.sub("", line) if line.endswith((")", "]")) else line
+    return CREDIT.sub("", line.rstrip())
 
 
 def _season(word: str | None, start: FuzzyDate, year: int | None) -> Season | None:
