@@ -9,7 +9,7 @@ from anime_crawler.base_spiders.arguments import (
     parts_of,
     titles_of,
 )
-from anime_crawler.base_spiders.body import json_body, parse_json, read_once, text_of_bytes
+from anime_crawler.base_spiders.body import json_body, parse_json, read_once, tell_mended, text_of_bytes
 from anime_crawler.base_spiders.card import Probe, Secret, SourceCard, SourceSetting
 from anime_crawler.base_spiders.errors import NotJsonError, RecordError, ResponseError, SourceError
 from anime_crawler.base_spiders.record import (
@@ -81,6 +81,7 @@ __all__ = [
     "request_of",
     "set_aside",
     "shape_of",
+    "tell_mended",
     "text_of_bytes",
     "titles_of",
     "unreadable",

@@ -76,8 +76,13 @@ def parse_json(body: bytes | str) -> Any:
         document = _parse_leniently(body if isinstance(body, str) else text_of_bytes(body))
     except (ValueError, RecursionError):
         raise NotJsonError(f"not JSON: {wrong}") from None
-    logger.warning("An answer is not quite JSON (%s); what can be read of it was read.", wrong)
+    tell_mended("JSON", wrong)
     return document
+
+
+def tell_mended(form: str, wrong: str) -> None:
+    """Log that an answer broke the rules of its form, and was read all the same."""
+    logger.warning("An answer is not quite %s (%s); what can be read of it was read.", form, wrong)
 
 
 def _parse_leniently(text: str) -> Any:

@@ -6,7 +6,6 @@ Source: wiki page "HTTP API Definition"; answers recorded 2013 to 2018, dumps of
 from __future__ import annotations
 
 import html
-import logging
 import re
 import zlib
 from base64 import b64decode, b64encode
@@ -19,14 +18,12 @@ from xml.sax.saxutils import escape
 from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field
 
-from anime_crawler.base_spiders import Drift, ResponseError, text_of_bytes
+from anime_crawler.base_spiders import Drift, ResponseError, tell_mended, text_of_bytes
 from anime_crawler.normalize.text import folded
 from anime_crawler.sources.anidb import CARD
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
-
-logger = logging.getLogger(__name__)
 
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 GZIP = b"\x1f\x8b"
@@ -199,7 +196,7 @@ def root_from_body(body: bytes) -> Element:
         root = _root(mended(text))
     except ParseError:
         raise ResponseError(f"not XML: {wrong}") from None
-    logger.warning("AniDB's answer is not quite XML (%s); what can be read of it was read.", wrong)
+    tell_mended("XML", str(wrong))
     return root
 
 
