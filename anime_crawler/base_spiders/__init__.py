@@ -1,4 +1,4 @@
-"""What sources build on: the card, the base spider, its arguments, verdicts, errors; words and records of parsers."""
+"""What sources build on: the card, the base spider, arguments, walks, verdicts, errors; parsers' words and records."""
 
 from anime_crawler.base_spiders.arguments import (
     NUMBER,
@@ -38,6 +38,7 @@ from anime_crawler.base_spiders.verdict import (
     verdict_by_status,
     wrong_address,
 )
+from anime_crawler.base_spiders.walk import Page, Paging, Place, Proof, WalkError, WalkingSpider, WalkState, until_now
 from anime_crawler.base_spiders.words import Words, envelope
 
 __all__ = [
@@ -50,7 +51,11 @@ __all__ = [
     "Drift",
     "GivenUp",
     "NotJsonError",
+    "Page",
+    "Paging",
+    "Place",
     "Probe",
+    "Proof",
     "RecordError",
     "ResponseError",
     "Run",
@@ -60,6 +65,9 @@ __all__ = [
     "SourceSetting",
     "SourceSpider",
     "Verdict",
+    "WalkError",
+    "WalkState",
+    "WalkingSpider",
     "Words",
     "at_most_one",
     "checked",
@@ -85,6 +93,7 @@ __all__ = [
     "text_of_bytes",
     "titles_of",
     "unreadable",
+    "until_now",
     "verdict_by_status",
     "wrong_address",
 ]

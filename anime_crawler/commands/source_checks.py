@@ -41,7 +41,8 @@ def part(name: str, file: str) -> Any:
 def spiders_of(name: str) -> list[type[SourceSpider]]:
     """The spiders that a source defines."""
     found = vars(part(name, "spider")).values()
-    return [c for c in found if isinstance(c, type) and issubclass(c, SourceSpider) and c is not SourceSpider]
+    own = [c for c in found if getattr(c, "__module__", "") == part(name, "spider").__name__]
+    return [c for c in own if isinstance(c, type) and issubclass(c, SourceSpider)]
 
 
 def samples_of(name: str) -> list[Path]:

@@ -48,7 +48,8 @@ def test_a_full_walk_lists_every_anime_once_and_asks_for_no_page_past_the_end(co
     assert routes(run) == [s["route"] for s in upstream.shows]
     assert asked == [f"/anime?st=alphabetic&page={n}" for n in range(1, (count + 17) // 18 + 1)]
     assert run.failures == run.rejected == []
-    assert run.state == {"page": 0, "total": count, "complete": True, "week": None}
+    assert run.state is not None
+    assert (run.state["complete"], run.state["week"], run.full_since) == (True, "2026-11-16", [1])
 
 
 @pytest.mark.parametrize("deaths", [[1], [2, 1], [1, 1, 1, 1]])
@@ -61,26 +62,20 @@ def test_a_walk_that_dies_goes_on_where_it_was(deaths):
     assert routes(run) == [s["route"] for s in upstream.shows]
 
 
-def test_a_list_that_claims_more_than_it_has_ends_at_its_short_page():
-    """Nothing is asked for behind it; it is not taken for whole, and walked again next time."""
-    run, upstream = RecordingRun(), FakeAnimeSchedule(40)
-    upstream.total = 1000
-    assert len(crawl(run, upstream)) == 3
-    assert run.failures == []
-    assert run.state is not None
-    assert not run.state["complete"]
-    assert crawl(run, upstream)[0] == "/anime?st=alphabetic&page=1"
-
-
-@pytest.mark.parametrize(("total", "complete"), [(37, True), (1000, False)])
-def test_a_page_past_the_end_is_the_end_and_no_failure(total, complete):
-    """36 anime fill two pages; the third answers 500, which is no outage."""
-    run, upstream = RecordingRun(), FakeAnimeSchedule(36)
+@pytest.mark.parametrize(
+    ("count", "total", "failures"), [(40, 1000, ["short_list"]), (36, 1000, ["short_list"]), (36, 37, [])]
+)
+def test_a_list_that_ends_long_before_its_total_is_not_whole(count, total, failures):
+    """A short page is its end, or one that is empty twice; a total that is wrong by less than a page is no reason."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(count)
     upstream.total = total
-    assert len(crawl(run, upstream)) == 3
-    assert len(routes(run)) == 36
-    assert run.failures == []
-    assert run.state == {"page": 0, "total": total, "complete": complete, "week": None}
+    assert len(crawl(run, upstream)) == (3 if count == 40 else 5)
+    assert len(set(routes(run))) == count
+    assert [verdict.kind for verdict in run.failures] == failures
+    assert run.state is not None
+    assert run.state["complete"] is not bool(failures)
+    run.id = 2
+    assert crawl(run, upstream)[0].startswith("/anime?" if failures else "/timetables/")
 
 
 def test_the_same_page_twice_stops_the_run_and_stays_pending():
@@ -89,14 +84,30 @@ def test_the_same_page_twice_stops_the_run_and_stays_pending():
     upstream.answers["/anime?"] = (200, json.dumps({"page": 1, "totalAmount": 90, "anime": upstream.shows}))
     made = drive(AnimeScheduleSpider(), run, upstream)
     assert [verdict.kind for verdict in run.failures] == ["repeated_page"]
-    assert len(made) == 2
+    assert len(made) == 3
     assert made[-1].meta["unfinished"]
 
 
-def test_a_list_that_claims_millions_is_read_no_further_than_there_can_be_anime():
-    """The hard end, whatever the list says."""
-    walk = module.Walk(page=module.MOST_PAGES, total=10**9)
-    assert walk.after(18, 10**9).page == 0
+def test_a_full_walk_that_another_run_left_is_not_gone_on_with_when_a_full_walk_is_asked_for():
+    """Its first pages are old by then; a run without a mode ends it, because nothing has been listed whole before."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(90)
+    crawl(run, upstream)
+    run.id = 2
+    crawl(run, upstream, kill_after=3, mode="full")
+    run.id = 3
+    crawl(run, upstream, mode="incremental")
+    run.id = 4
+    assert crawl(run, upstream, mode="full") == [f"/anime?st=alphabetic&page={n}" for n in range(1, 6)]
+    assert run.full_since == [1, 4]
+
+
+def test_a_checkpoint_of_an_earlier_release_begins_its_walk_again():
+    """Its place in the list is not trusted; that the list was read once, and the weeks, are."""
+    run, upstream = RecordingRun(), FakeAnimeSchedule(90)
+    run.state = {"page": 4, "total": 90, "complete": False, "week": None}
+    assert len(crawl(run, upstream)) == 5
+    run.state = {"page": 4, "total": 90, "complete": True, "week": "2026-11-09"}
+    assert len(weeks(crawl(run, upstream))) == 12
 
 
 def test_a_bad_record_is_set_aside_and_the_rest_of_its_page_goes_on():
@@ -131,6 +142,7 @@ def test_after_a_full_walk_the_default_is_incremental_and_full_must_be_asked_for
     """``mode=full`` begins again at the first page."""
     run, upstream = RecordingRun(), FakeAnimeSchedule(20)
     crawl(run, upstream)
+    run.id = 2
     assert all(path.startswith("/timetables/") for path in crawl(run, upstream))
     assert crawl(run, upstream, mode="full")[0] == "/anime?st=alphabetic&page=1"
 

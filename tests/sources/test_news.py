@@ -39,8 +39,8 @@ LOOKUPS: dict[str, list[dict[str, str]]] = {
 def spider_of(source: str, arguments: dict[str, str]) -> SourceSpider:
     """The source's spider as a run makes it."""
     module = import_module(f"anime_crawler.sources.{source}.spider")
-    kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, SourceSpider)]
-    (kind,) = (kind for kind in kinds if kind is not SourceSpider)
+    own = [kind for kind in vars(module).values() if getattr(kind, "__module__", "") == module.__name__]
+    (kind,) = (kind for kind in own if isinstance(kind, type) and issubclass(kind, SourceSpider))
     spider: SourceSpider = kind(**arguments)
     spider.own, run = OWN, RecordingRun()
     run.wants = ["20"]

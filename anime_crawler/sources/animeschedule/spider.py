@@ -8,7 +8,6 @@ from datetime import date, timedelta
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from pydantic import BaseModel, ConfigDict
 from scrapy import Request
 from scrapy.http import Response
 from twisted.python.failure import Failure
@@ -16,9 +15,14 @@ from twisted.python.failure import Failure
 from anime_crawler.base_spiders import (
     ACCEPT,
     Action,
+    Page,
+    Paging,
+    Place,
+    Proof,
     ResponseError,
-    SourceSpider,
     Verdict,
+    WalkingSpider,
+    WalkState,
     at_most_one,
     chosen,
     json_body,
@@ -64,41 +68,35 @@ MOST_WEEKS_BACK = 52
 """After a pause of more than a year, what is older is left out: 160 requests are enough for one run."""
 
 
-class Walk(BaseModel):
-    """How far AnimeSchedule has been read. The checkpoint's state."""
+class Walk(WalkState):
+    """How far AnimeSchedule has been read. The checkpoint's state.
 
-    model_config = ConfigDict(frozen=True)
+    `complete` stays true after a walk through the list, until the next one begins.
+    """
 
-    page: int = 0
-    """Page of the whole list to read next, from 1; 0: no walk is under way."""
-    total: int = 0
-    """Anime in the list, as the last page read said."""
-    complete: bool = False
-    """The list has been walked once to the end that it states itself."""
+    place: Place = Place()
+    """In the list of all anime, while that is walked."""
     week: date | None = None
-    """Monday of the last week whose timetables have been read; this week at most, since later ones are plans."""
+    """Monday of the last week whose timetables have been read, or in which the list was begun; this week at most, since
+    later ones are plans."""
 
     @property
-    def last_page(self) -> int:
-        """Where the list ends by what it says itself."""
-        return min(-(-self.total // PAGE_SIZE), MOST_PAGES)
+    def current(self) -> Place:
+        """Where it is in the list."""
+        return self.place
 
-    def after(self, rows: int, total: int) -> Walk:
-        """The walk when its page is read."""
-        here = self.model_copy(update={"total": total})
-        is_end = rows < PAGE_SIZE or self.page >= here.last_page
-        return here.ended() if is_end else here.model_copy(update={"page": self.page + 1})
+    @property
+    def paging(self) -> Paging:
+        """The list has no order that we could check, but says how long it is."""
+        return Paging(PAGE_SIZE, Proof.TOTAL, most=MOST_PAGES)
 
-    def ended(self) -> Walk:
-        """The walk when nothing more comes; one that ends before the last page does not make it complete."""
-        return self.model_copy(update={"page": 0, "complete": self.complete or self.page >= self.last_page})
-
-    def state(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return self.model_dump(mode="json")
+    def after(self, page: Page) -> Walk:
+        """The walk when a page of the list is read."""
+        place = self.place.after(page, self.paging)
+        return self.model_copy(update={"place": Place() if place.is_read else place, "complete": place.is_read})
 
 
-class AnimeScheduleSpider(SourceSpider):
+class AnimeScheduleSpider(WalkingSpider):
     """``scrapy crawl animeschedule``: the whole list at first, then the timetables of the weeks around now."""
 
     name = "animeschedule"
@@ -128,15 +126,15 @@ class AnimeScheduleSpider(SourceSpider):
             return
         requests = [self._show_request(route) for route in self.ids]
         requests += [self._search_request(title, 1, 0, []) for title in self.titles]
-        for request in requests or [self._walk_request(await self.run.checkpoint())]:
+        if not requests:
+            stored = await self.run.checkpoint()
+            is_for_list = self.mode == "full" or (self.mode is None and not Walk.model_validate(stored or {}).complete)
+            requests = await self.first_page() if is_for_list else [self._first_timetable(stored)]
+        for request in requests:
             yield request.replace(dont_filter=True)  # an interrupted run may have made it before
 
-    def _walk_request(self, stored: dict[str, Any] | None) -> Request:
-        walk = Walk.model_validate(stored or {})
-        if self.mode == "full" or (self.mode is None and not walk.complete):
-            return self._list_request(walk.model_copy(update={"page": walk.page or 1}), stored, None)
-        today = utc_now().date()
-        this_week = today - timedelta(days=today.weekday())
+    def _first_timetable(self, stored: dict[str, Any] | None) -> Request:
+        walk, this_week = Walk.model_validate(stored or {}), _this_week()
         # The week before is read again: what was late in it is known only now.
         first = max(min(walk.week or this_week, this_week - WEEK), this_week - MOST_WEEKS_BACK * WEEK)
         return self._timetable_request(first, AIR_TYPES[0], this_week, stored)
@@ -147,53 +145,44 @@ class AnimeScheduleSpider(SourceSpider):
 
     # The whole list.
 
-    def _list_request(self, walk: Walk, stored: dict[str, Any] | None, first: str | None) -> Request:
-        """The request for the walk's page.
+    def begin(self, stored: dict[str, Any] | None) -> Walk:
+        """The walk through the list that is under way; one that is asked for by another run begins anew."""
+        walk = self.state_of(stored or {})
+        is_own = walk.began_in == self.run.id
+        if walk.full and (is_own or self.mode is None):
+            return walk.model_copy(update={"place": walk.place.resumed(walk.paging)})
+        return Walk(full=True, began_in=self.run.id, week=walk.week or _this_week())
 
-        Args:
-            stored: the checkpoint as the catalogue holds it before that page.
-            first: the first route on the page before.
-        """
-        return self._get(
-            "/anime",
-            {"st": "alphabetic", "page": walk.page},  # the only order that does not move by itself
-            callback=self.parse_list_page,
-            errback=self.list_page_failed,
-            cb_kwargs={"walk": walk.state(), "stored": stored, "first": first},
-        )
+    def state_of(self, walk: dict[str, Any]) -> Walk:
+        """The walk that a request carries."""
+        return Walk.model_validate(walk)
 
-    def parse_list_page(
-        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, first: str | None
-    ) -> Iterator[Item | Rejected | Checkpoint | Request]:
-        """One page: its anime, then how far we have come, then the next page."""
-        document, here = json_body(response), Walk.model_validate(walk)
-        listed = list_page_from_document(document)
-        own_first = _first_route(listed.anime)
-        if first and own_first == first:
-            self.stop(response, "repeated_page", f"AnimeSchedule gives the same page for {here.page - 1} and after it")
-            return
-        yield from items_from_shows(listed.anime, utc_now())
-        self.report_drift(drift(document))
-        there = here.after(len(listed.anime), listed.totalAmount)
-        self.run.progress(min(here.page * PAGE_SIZE, there.total), there.total)
-        if not there.page and here.page < there.last_page:
-            self.logger.warning("AnimeSchedule's list ends on page %d of %d", here.page, there.last_page)
-        yield from self._keep(there, stored)
-        if there.page:
-            yield self._list_request(there, there.state(), own_first)
+    def page_request(self, walk: Walk) -> Request:
+        """In the only order that does not move by itself."""
+        return self._get("/anime", {"st": "alphabetic", "page": walk.place.window(walk.paging).page})
 
-    def list_page_failed(self, failure: Failure) -> Iterator[Rejected | Checkpoint]:
-        """Errback of list pages: a page past the end is the end."""
+    def read_page(self, response: Response, walk: Walk) -> Page:
+        """A page of the list; the last one is short, or the total says so."""
+        listed = list_page_from_document(json_body(response))
+        rows, end = listed.anime, walk.place.window(walk.paging).start + PAGE_SIZE
+        has_next = len(rows) == PAGE_SIZE and end < listed.totalAmount
+        return Page(rows, [_route(row) for row in rows], has_next, total=listed.totalAmount)
+
+    def page_items(self, response: Response, walk: Walk, rows: list[Any]) -> Iterator[Item | Rejected]:
+        """The anime of a page."""
+        yield from items_from_shows(rows, utc_now())
+        self.report_drift(drift(json_body(response)))
+
+    def walk_failed(self, failure: Failure) -> Iterator[Any]:
+        """Errback of list pages: a page past the end is an empty one."""
         kwargs = request_of(failure).cb_kwargs
-        walk = Walk.model_validate(kwargs["walk"])
         if kind_of(failure) == "nothing_there":
-            self.logger.warning("AnimeSchedule has no page %d of %d; the list ends there", walk.page, walk.last_page)
-            yield from self._keep(walk.ended(), kwargs["stored"])
+            yield from self.go_on(self.state_of(kwargs["walk"]).after(Page([], [], has_next=False)), kwargs["stored"])
         else:
-            yield from self.failed(failure)
+            yield from super().walk_failed(failure)
 
     def _keep(self, walk: Walk, stored: dict[str, Any] | None) -> Iterator[Checkpoint]:
-        state = walk.state()
+        state = walk.model_dump(mode="json")
         if state != stored:
             yield Checkpoint(source=CARD.name, previous=stored, state=state)
 
@@ -247,7 +236,7 @@ class AnimeScheduleSpider(SourceSpider):
         there = walk.model_copy(update={"week": max(walk.week or read, min(read, now))})
         yield from self._keep(there, stored)
         if read < now + WEEKS_AHEAD * WEEK:
-            yield self._timetable_request(read + WEEK, AIR_TYPES[0], now, there.state())
+            yield self._timetable_request(read + WEEK, AIR_TYPES[0], now, there.model_dump(mode="json"))
 
     # Single anime.
 
@@ -356,6 +345,11 @@ def _may_be_nothing(response: Response) -> bool:
     return is_list and is_nothing_there(response.body)
 
 
-def _first_route(records: list[Any]) -> str | None:
-    route = records[0].get("route") if records and isinstance(records[0], dict) else None
-    return route if isinstance(route, str) else None
+def _route(record: Any) -> str:
+    return str(record.get("route")) if isinstance(record, dict) else ""
+
+
+def _this_week() -> date:
+    """Its Monday."""
+    today = utc_now().date()
+    return today - timedelta(days=today.weekday())
