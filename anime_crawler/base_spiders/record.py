@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -11,13 +13,15 @@ import orjson
 from pydantic import ValidationError
 
 from anime_crawler.base_spiders.errors import RecordError
-from anime_crawler.items import AiringStatus, Rejected, cut_raw
+from anime_crawler.items import AiringStatus, Rejected, without_tokens
 
 Given = TypeVar("Given")
 Value = TypeVar("Value")
 Drift = Counter[tuple[str, Literal["unknown", "vanished"]]]
 """(path, change) -> how often: fields that no schema knows, and usual ones that a whole page lacks."""
 
+BASE64 = "base64:"
+"""What stands before the bytes of a body that is no text in UTF-8."""
 WHOLE_PAGE = 20
 """Records from which on a missing field is no accident of the selection."""
 NAMES = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
@@ -90,10 +94,31 @@ def set_aside(
         kind=kind,
         source_id=source_id or None,
         reason=reason,
-        raw=cut_raw(orjson.dumps(record).decode()),
+        raw=without_tokens(json_text(record)),
         request=request or {},
         fetched_at=fetched_at,
     )
+
+
+def json_text(record: Any) -> str:
+    """JSON of a record, whatever is in it: halves of characters are written as escapes, times as text."""
+    try:
+        return orjson.dumps(record, default=str).decode()
+    except TypeError:  # orjson's error: half a character, or more than 254 levels
+        return json.dumps(record, default=str)
+
+
+def raw_text(body: bytes) -> str:
+    """A body as a dead letter keeps it; `raw_body` gives it back."""
+    try:
+        return without_tokens(body.decode())
+    except UnicodeDecodeError:
+        return BASE64 + base64.b64encode(without_tokens(body.decode("latin-1")).encode("latin-1")).decode()
+
+
+def raw_body(text: str) -> bytes:
+    """The body that `raw_text` kept."""
+    return base64.b64decode(text.removeprefix(BASE64)) if text.startswith(BASE64) else text.encode()
 
 
 def count_unknown(counts: Drift, records: Iterable[Any], prefix: str, known: frozenset[str]) -> None:

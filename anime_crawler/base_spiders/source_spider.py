@@ -14,9 +14,9 @@ from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders.arguments import ArgumentError, chosen
 from anime_crawler.base_spiders.card import SourceCard
-from anime_crawler.base_spiders.record import Drift
+from anime_crawler.base_spiders.record import Drift, raw_text
 from anime_crawler.base_spiders.verdict import Action, GivenUp, Verdict, request_of, verdict_by_status
-from anime_crawler.items import Rejected, cut_raw, utc_now
+from anime_crawler.items import Rejected, utc_now
 
 UNREADABLE = frozenset({"not_json", "wrong_shape", "challenge"})
 """Kinds of verdict that say: an answer came, but not the one that was asked for."""
@@ -188,7 +188,7 @@ class SourceSpider(Spider):
             kind="page",
             source_id=None,
             reason=f"{verdict.kind}: {verdict.message}",
-            raw=cut_raw(response.body.decode("utf-8", "replace")),
+            raw=raw_text(response.body),
             request={"url": request.url, "body": request.body.decode("utf-8", "replace")},
             fetched_at=utc_now(),
         )

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Delete, Row, bindparam, delete, func, or_, se
 from anime_crawler.catalogue.batch import by_source
 from anime_crawler.catalogue.sql import iso, packed_ids, rows_of, upsert
 from anime_crawler.catalogue.tables import dead_letter
-from anime_crawler.items import Item, Rejected, utc_now
+from anime_crawler.items import Item, Rejected, storable, utc_now
 
 Stage = Literal["parse", "validate", "deliver"]
 IDENTITY = ("stage", "source", "kind", "key")
@@ -59,14 +59,15 @@ def put_rejected(conn: Connection, run_id: int, rejected: Iterable[Rejected]) ->
 
 def letter_of(rejected: Rejected) -> Letter:
     """The dead letter of a refused record. One without an id is told apart by its request, else by its content."""
+    rejected = storable(rejected)
     request = json.dumps(rejected.request, sort_keys=True, ensure_ascii=False)
     return Letter(
         stage=rejected.stage,
         source=rejected.source,
         kind=rejected.kind,
-        key=_clean(rejected.source_id or _checksum(request if rejected.request else rejected.raw)),
-        reason=_clean(rejected.reason),
-        raw=_clean(rejected.raw),
+        key=rejected.source_id or _checksum(request if rejected.request else rejected.raw),
+        reason=rejected.reason,
+        raw=rejected.raw,
         checksum=_checksum(rejected.raw),
         schema_version=rejected.schema_version,
         request=request,
@@ -139,7 +140,3 @@ def drop(conn: Connection, letter_id: int) -> bool:
 
 def _checksum(text: str) -> str:
     return blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _clean(text: str) -> str:
-    return text.replace("\x00", "\ufffd")  # PostgreSQL's text cannot hold NUL

@@ -2,12 +2,13 @@
 
 from anime_crawler.items.anime import ADULT_MATURITIES, AiringStatus, Anime, Kind, PartialDate, Relation, Season, Titles
 from anime_crawler.items.base import HttpsUrl, Item, NonBlank, utc_now
-from anime_crawler.items.control import Absent, Checkpoint, Rejected, cut_raw
+from anime_crawler.items.control import UNSTORABLE, Absent, Checkpoint, Rejected, replaced, storable, without_tokens
 from anime_crawler.items.metadata import Airing, Character, Episode, Snapshot, VoiceActor
 from anime_crawler.items.release import Player, Release, TranslationKind
 
 __all__ = [
     "ADULT_MATURITIES",
+    "UNSTORABLE",
     "Absent",
     "Airing",
     "AiringStatus",
@@ -29,6 +30,8 @@ __all__ = [
     "Titles",
     "TranslationKind",
     "VoiceActor",
-    "cut_raw",
+    "replaced",
+    "storable",
     "utc_now",
+    "without_tokens",
 ]

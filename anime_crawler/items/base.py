@@ -42,6 +42,7 @@ class Item(BaseModel):
         """Identity among items of the same kind."""
         return (self.source, self.source_id)
 
+    @cached_property
     def content(self) -> bytes:
         """Canonical JSON of everything but the volatile fields; the same bytes on every machine."""
         return self.__pydantic_serializer__.to_json(self, exclude=set(self.volatile))
@@ -49,7 +50,7 @@ class Item(BaseModel):
     @cached_property
     def digest(self) -> str:
         """`checksum`, computed once: the pipelines and the catalogue both ask for it."""
-        return blake2b(self.content(), digest_size=16).hexdigest()
+        return blake2b(self.content, digest_size=16).hexdigest()
 
     def checksum(self) -> str:
         """32 hex digits over `content`: equal if and only if nothing but the time of fetching differs."""
@@ -58,7 +59,8 @@ class Item(BaseModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with other values; its checksum is its own."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("digest", None)
+        for name in ("content", "digest"):
+            copied.__dict__.pop(name, None)
         return copied
 
 

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from anime_crawler.items.base import Item, NonBlank
 
-RAW_MAX = 65_536
-"""Characters kept of a record that was set aside: more than the longest genuine one, a serial of 700 episodes."""
 TOKEN = re.compile(r"(token=)[^&\"'\\\s]+")
 """A credential inside an address, as in Kodik's ``next_page``."""
 
 
-def cut_raw(text: str) -> str:
-    """The record as it may be kept: without tokens, at most `RAW_MAX` characters; says what was cut."""
-    text = TOKEN.sub(r"\1REDACTED", text)
-    if len(text) <= RAW_MAX:
-        return text
-    note = f"… cut, {len(text)} characters in all"
-    return text[: RAW_MAX - len(note)] + note
+def without_tokens(text: str) -> str:
+    """The record as it may be kept."""
+    return TOKEN.sub(r"\1REDACTED", text)
+
+
+UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+"""NUL, which PostgreSQL refuses, also escaped in JSON; halves of characters, which are no UTF-8."""
+Word = TypeVar("Word", bound=BaseModel)
+
+
+def storable(word: Word) -> Word:
+    """What is no data, with U+FFFD for each character that cannot be stored: it must not be lost, nor end a batch."""
+    changed = {name: replaced(value) for name, value in word if value and replaced(value) != value}
+    return word.model_copy(update=changed) if changed else word
+
+
+def replaced(value: Any) -> Any:
+    """The value with U+FFFD for each such character in its texts, however deep they lie."""
+    if isinstance(value, str):
+        return UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {replaced(key): replaced(inner) for key, inner in value.items()}
+    return type(value)(map(replaced, value)) if isinstance(value, list | tuple) else value
 
 
 class Checkpoint(BaseModel):
@@ -67,7 +81,8 @@ class Rejected(BaseModel):
     reason: NonBlank
     """Which field breaks which rule, without the value of secrets."""
     raw: str
-    """The record as received (JSON text, or the body), at most 64 KiB; longer is cut and says so."""
+    """The record as received, whole, so that it can be replayed: JSON text, or the body. No answer is longer than the
+    card's ``max_body_bytes``, so no record is. A body that is no UTF-8 stands as ``base64:`` and its bytes."""
     request: dict[str, Any] = {}
     """How to ask for it again: what the spider's ``replay_request`` needs; no token."""
     fetched_at: AwareDatetime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,14 +10,13 @@ from importlib import import_module
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
 from sqlalchemy import Connection, Row
 
-from anime_crawler.base_spiders import SourceError
+from anime_crawler.base_spiders import SourceError, raw_body
 from anime_crawler.catalogue import dead_letters
 from anime_crawler.catalogue.store import Storable
 from anime_crawler.catalogue.titles import raise_versions
-from anime_crawler.items import Airing, Anime, Character, Episode, Item, Rejected, Release, Snapshot
+from anime_crawler.items import Airing, Anime, Character, Episode, Item, Rejected, Release, Snapshot, storable
 from anime_crawler.pipelines.validation import validated
 
 ITEMS: dict[str, type[Item]] = {
@@ -55,7 +55,7 @@ def replay(conn: Connection, letter: Row[Any], store: Store, sources: str) -> Ou
         return Outcome(f"title {title_id} will be sent again by the next `scrapy deliver` or crawl", True)
     try:
         items = list(_items(letter, sources))
-    except (SourceError, ValidationError, ModuleNotFoundError) as error:
+    except (SourceError, ValueError, ModuleNotFoundError) as error:  # a ValueError: letters of before were cut
         return Outcome(f"still not understood: {error}", False)
     store(conn, items)
     return _judge(conn, letter, items)
@@ -63,12 +63,12 @@ def replay(conn: Connection, letter: Row[Any], store: Store, sources: str) -> Ou
 
 def _items(letter: Row[Any], sources: str) -> Iterator[Item | Rejected]:
     if letter.stage == "validate":
-        yield validated(ITEMS[letter.kind].model_validate_json(letter.raw))
+        yield validated(ITEMS[letter.kind].model_validate(json.loads(letter.raw)))
         return
     parser = import_module(f"{sources}.{letter.source}.parse")
     received_at = datetime.fromisoformat(letter.created_at)
-    for item in parser.parse_file(letter.raw.encode(), f"dead letter {letter.id}", received_at):
-        yield item if isinstance(item, Rejected) else validated(item)
+    for item in parser.parse_file(raw_body(letter.raw), f"dead letter {letter.id}", received_at):
+        yield storable(item) if isinstance(item, Rejected) else validated(item)
 
 
 def _judge(conn: Connection, letter: Row[Any], items: Sequence[Item | Rejected]) -> Outcome:

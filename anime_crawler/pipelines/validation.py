@@ -6,32 +6,43 @@ What breaks one is set aside as a dead letter and never stored: the rest of its 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from operator import ge
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
 from scrapy.exceptions import DropItem
 
+from anime_crawler.base_spiders import json_text
 from anime_crawler.catalogue.dead_letters import key_of
 from anime_crawler.items import (
+    UNSTORABLE,
     Airing,
     Anime,
-    Character,
     Checkpoint,
     Episode,
     Item,
     Player,
     Rejected,
     Release,
-    Titles,
-    cut_raw,
+    replaced,
+    storable,
+    without_tokens,
 )
 from anime_crawler.normalize.url import is_public_host
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""C0, DEL and C1: what moves a terminal's cursor or changes its colours, and NUL, which PostgreSQL refuses."""
-CONTROL_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What cannot be stored, and all of C0, DEL and C1: they move a terminal's cursor or change its colours."""
+CONTROL_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """The same for texts of several lines, which have tabs and line feeds."""
+SUSPECT = re.compile(rb"\\[bfnrtu]|\x7f|\xc2[\x80-\x9f]|\xef\xbf\xbd")
+"""What any of these characters is in an item's JSON: an escape, itself, or U+FFFD for half a character in a key."""
+TEXTS = {"description": CONTROL_IN_TEXT}
+"""Fields of several lines, beside `AS_SENT`; all others are lines."""
+AS_SENT = "description_raw"
+"""The source's own text, kept for people to look at: what cannot be stored in it is replaced, not refused."""
 INTEGER_MAX = 2_147_483_647
 """What an integer column of PostgreSQL holds."""
 
@@ -40,76 +51,82 @@ class ValidationPipeline:
     """Lets sound items pass, turns the others into `Rejected`, and drops what is no item of ours."""
 
     def process_item(self, item: Any) -> Item | Checkpoint | Rejected:
-        if isinstance(item, Checkpoint | Rejected):
-            return item
+        if isinstance(item, Checkpoint):
+            return storable(item)
+        if isinstance(item, Rejected):
+            return storable(item)
         if not isinstance(item, Item):
             raise DropItem(f"{type(item).__name__} is not an item of this project")
         return validated(item)
 
 
 def validated(item: Item) -> Item | Rejected:
-    """The item, or its dead letter."""
+    """The item, repaired where that costs no meaning, or its dead letter."""
+    if isinstance(item, Anime) and item.description_raw and UNSTORABLE.search(item.description_raw):
+        item = item.model_copy(update={AS_SENT: replaced(item.description_raw)})
     problem = next(problems(item), None)
     return rejected(item, problem) if problem else item
 
 
 def problems(item: Item) -> Iterator[str]:
     """Which field breaks which rule, one sentence each; nothing for a sound item."""
-    yield from _control_characters("source_id or identity", [item.source_id, *item.key])
+    yield from _characters(item)
     if isinstance(item, Release):
-        yield from _of_release(item)
-    elif isinstance(item, Anime):
-        yield from _of_anime(item)
+        yield from _of_players(item.players)
     elif isinstance(item, Episode | Airing):
         yield from _of_episode(item)
-    elif isinstance(item, Character):
-        yield from _of_character(item)
 
 
 def rejected(item: Item, problem: str) -> Rejected:
     """The dead letter of an item that breaks a rule."""
-    return Rejected(
+    letter = Rejected(
         stage="validate",
         source=item.source,
         kind=type(item).__name__.lower(),
         source_id=key_of(item),
         reason=problem,
-        raw=cut_raw(item.model_dump_json()),
+        raw=without_tokens(json_text(item.model_dump())),
         fetched_at=item.fetched_at,
     )
+    return storable(letter)
 
 
-def _of_anime(item: Anime) -> Iterator[str]:
-    names = (*_names(item.titles), *item.alternative_titles, *item.genres, *item.studios)
-    yield from _control_characters("titles, genres or studios", names)
-    yield from _control_characters("external_ids", item.external_ids.values())
-    if item.description and CONTROL_IN_TEXT.search(item.description):
-        yield "description: holds a control character"
+def _characters(item: Item) -> Iterator[str]:
+    """Fields with a character that may not be in them, however deep they lie.
+
+    The item's JSON, which its checksum needs anyway, shows at a glance that nearly every item has none.
+    """
+    try:
+        if not SUSPECT.search(item.content):
+            return
+    except PydanticSerializationError:
+        pass
+    for path, text in _strings(item, ""):
+        pattern = UNSTORABLE if path == AS_SENT else TEXTS.get(path, CONTROL)
+        if pattern.search(text):
+            yield f"{path}: holds a control character or half a character"
+
+
+def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """All texts within a value, keys too, each with the names that lead to it."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _strings(key, path)
+            yield from _strings(inner, path)
+    elif isinstance(value, tuple | list | set | frozenset):
+        for inner in value:
+            yield from _strings(inner, path)
+    elif isinstance(value, BaseModel) or is_dataclass(value):
+        names = type(value).model_fields if isinstance(value, BaseModel) else [field.name for field in fields(value)]
+        for name in names:
+            yield from _strings(getattr(value, name), f"{path}.{name}" if path else name)
 
 
 def _of_episode(item: Episode | Airing) -> Iterator[str]:
     if item.number > INTEGER_MAX or (isinstance(item, Episode) and (item.season_number or 0) > INTEGER_MAX):
         yield f"number: a season or number above {INTEGER_MAX}"
-    if isinstance(item, Episode):
-        yield from _control_characters("titles", _names(item.titles))
-
-
-def _of_character(item: Character) -> Iterator[str]:
-    voices = (text for actor in item.voice_actors for text in (actor.name, actor.language))
-    yield from _control_characters(
-        "names, role or voice actors", (*_names(item.names), item.anime_id, item.role, *voices)
-    )
-
-
-def _names(titles: Titles) -> tuple[str | None, ...]:
-    return titles.ru, titles.en, titles.romaji, titles.native
-
-
-def _of_release(item: Release) -> Iterator[str]:
-    names = (item.title, item.title_original, item.translation_title, item.translation_id, item.anime_id, item.quality)
-    yield from _control_characters("title or translation", names)
-    yield from _control_characters("external_ids", item.external_ids.values())
-    yield from _of_players(item.players)
 
 
 def _of_players(players: tuple[Player, ...]) -> Iterator[str]:
@@ -122,9 +139,3 @@ def _of_players(players: tuple[Player, ...]) -> Iterator[str]:
     for host in sorted({player.url.split("/", 3)[2] for player in players}):
         if not is_public_host(host.partition(":")[0].lower()):
             yield f"players.url: {host} is not a public name"
-    yield from _control_characters("players.title", [player.title for player in players])
-
-
-def _control_characters(where: str, texts: Iterable[str | None]) -> Iterator[str]:
-    if CONTROL.search("".join(filter(None, texts))):
-        yield f"{where}: holds a control character"

@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from anime_crawler.items import Absent, Airing, Anime, Character, Episode, Player, Release, Snapshot, Titles, cut_raw
+from anime_crawler.items import (
+    Absent,
+    Airing,
+    Anime,
+    Character,
+    Episode,
+    Player,
+    Release,
+    Snapshot,
+    Titles,
+    without_tokens,
+)
 
 NOW = datetime(2026, 5, 3, tzinfo=UTC)
 LATER = datetime(2026, 5, 4, tzinfo=UTC)
@@ -84,10 +95,4 @@ def test_players_are_https_and_films_have_no_season():
 )
 def test_a_raw_record_is_kept_without_tokens(text, kept):
     """Kodik puts them into its addresses."""
-    assert cut_raw(text) == kept
-
-
-def test_a_long_raw_record_is_cut_to_its_bound():
-    """65,536 characters with the note."""
-    assert cut_raw("a" * 65_536) == "a" * 65_536
-    assert len(cut_raw("a" * 65_537)) == 65_536
+    assert without_tokens(text) == kept
