@@ -29,7 +29,7 @@ PATIENCE_REFUSED = 0.25
 
 
 LONGEST_PAUSE_S = 600
-"""A longer Retry-After is absurd, or better waited for by the next run."""
+"""A longer Retry-After is better waited for by the next run; the budgets keep it for that one, for a day at most."""
 
 
 class Gate:
@@ -135,12 +135,17 @@ class Gate:
         if now >= self._paused_until:  # else the others of a burst say the same
             self._pauses += 1
         wait_s = self.backoff_s(self._pauses - 1) if seconds is None else seconds
-        if (wait_s > LONGEST_PAUSE_S or self._pauses > FAILURES_TO_SHUT) and not self._more_may_come():
+        if self._pauses > FAILURES_TO_SHUT and not self._more_may_come():
             self.stop("slow_down", f"the backend asks to wait for {wait_s:.0f} s", "BACKEND_LIMITS")
-        wait_s = min(wait_s, LONGEST_PAUSE_S)
-        self._paused_until = max(self._paused_until, now + wait_s)
-        self._report.waiting["backend"] = f"asked to slow down, {wait_s:.0f} s"
+        self.hold(wait_s)
         return wait_s
+
+    def hold(self, seconds: float) -> None:
+        """Let no POST leave for so long; where a run does not wait for that, it ends the delivery."""
+        if seconds > LONGEST_PAUSE_S:
+            self.stop("slow_down", f"the backend asks to wait for {seconds:.0f} s", "BACKEND_LIMITS")
+        self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+        self._report.waiting["backend"] = f"asked to slow down, {seconds:.0f} s"
 
     def backoff_s(self, failures: int) -> float:
         """Seconds before the next attempt after this many failures: doubling, with jitter, at least half of it."""

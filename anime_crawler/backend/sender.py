@@ -23,12 +23,13 @@ from anime_crawler.backend.errors import (
     classify,
     explain,
 )
-from anime_crawler.backend.gate import POLL_S, Gate
+from anime_crawler.backend.gate import LONGEST_PAUSE_S, POLL_S, Gate
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.failure import Failure, log_failure
 from anime_crawler.politeness.budget import BudgetStorage
 from anime_crawler.politeness.limits import Limits, budget_of, with_rate
+from anime_crawler.politeness.rest import LONGEST_ASKED_S
 
 if TYPE_CHECKING:
     from anime_crawler.backend.client import BackendClient
@@ -108,6 +109,9 @@ class Sender:
         place = ""
         while wait := self._budgets.reserve(self._budget, self._limits, place):
             place = wait.place
+            if wait.cause == "penalty" and wait.seconds > LONGEST_PAUSE_S:
+                self.gate.hold(wait.seconds)
+                self.gate.check()
             self._report.waiting["backend"] = wait.reason
             await self.rest(wait.pause_s)
         self._report.waiting.pop("backend", None)
@@ -179,6 +183,9 @@ class Sender:
     def _tell_gate(self, outcome: Outcome, key: str, reason: str, answer: Answer | None) -> None:
         if outcome in TROUBLE:
             self.gate.failed(outcome, key)
+            if answer and answer.asked_s:
+                self.gate.hold(answer.asked_s)
+                self._budgets.penalize(self._budget, min(answer.asked_s, LONGEST_ASKED_S), "Retry-After")
         elif outcome is Outcome.SLOW_DOWN and answer:
             self._slow_down(answer)
         else:
@@ -191,7 +198,7 @@ class Sender:
         """Pause everything, and go on with one POST fewer at a time."""
         self._report.count("backend", "429")
         pause_s = self.gate.pause(answer.asked_s)
-        self._budgets.penalize(self._budget, pause_s, "429")
+        self._budgets.penalize(self._budget, min(pause_s, LONGEST_ASKED_S), "429")
         if self._slots > 1:
             self._slots -= 1
             self._retiring += 1

@@ -80,6 +80,11 @@ class SourceCard:
     limit_rest_s: float | None = None
     """Seconds of rest when the limit is reached, or all but the reserve, and no header says for how long.
     ``None``: after a 429 as after other failures, else none."""
+    block_rest_s: float = 3600.0
+    """Seconds for which nobody asks again after a block that does not say for how long it lasts. An hour is our guess
+    where nobody knows: who asks on is shut out for longer."""
+    block_origin: str = ""
+    """Who says how long a block lasts, or that nobody does."""
     known_as: str | None = None
     """Name under which other sources give its ids, where that is not `name`: ``mal``."""
     ongoing_age_days: int = 1

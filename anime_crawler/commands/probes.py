@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
-from scrapy.http import TextResponse
+from scrapy.http import Response, TextResponse
 
 from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.errors import STOP_SETTINGS, Outcome, classify, explain
-from anime_crawler.base_spiders import Action, SourceCard, SourceSpider
+from anime_crawler.base_spiders import Action, SourceCard, SourceSpider, Verdict
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.config import Config
 from anime_crawler.job import Exit
 from anime_crawler.politeness.budget import BudgetStorage, Wait
 from anime_crawler.politeness.limits import address_of, budget_of, limits_of
+from anime_crawler.politeness.rest import rest_after
 from anime_crawler.politeness.secrets import MaskingFactory, secrets_of
 
 LONGEST_WAIT_S = 60  # a minute's window is waited for; a penalty or a day's quota is told instead
@@ -131,6 +132,7 @@ def check_source(spider: type[SourceSpider], config: Config, user_agent: str, bu
     verdict = spider().judge(scrapy_response)
     if verdict.action is Action.ACCEPT:
         return Finding(card.title, address, answer.seen, "fine")
+    note_rest(card, config, budgets, verdict, scrapy_response)
     do = f"set {verdict.setting}" if verdict.setting else "run again later; if it stays, see the source's documentation"
     return Finding(card.title, address, answer.seen, f"{verdict.kind}: {verdict.message}", do, Exit.UPSTREAM)
 
@@ -144,6 +146,13 @@ def wait_for_budget(card: SourceCard, config: Config, budgets: BudgetStorage) ->
         place = wait.place
         time.sleep(wait.pause_s)
     return None
+
+
+def note_rest(card: SourceCard, config: Config, budgets: BudgetStorage, verdict: Verdict, response: Response) -> None:
+    """Let the crawls of this machine know of a refusal that a command met: it holds for them too."""
+    seconds, why = rest_after(verdict, card, response.status, response.headers, time.time())
+    if seconds:
+        budgets.penalize(budget_of(card.name, address_of(config, card), card.base_url), seconds, why)
 
 
 def check_backend(config: Config) -> Finding:

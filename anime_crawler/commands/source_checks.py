@@ -95,6 +95,8 @@ def card_says_who_states_the_limits(name: str) -> Problems:
         yield f"the card is named {card.name}"
     if not parse_limits(card.limits).windows or len(card.limits_origin) <= 20:
         yield "the card is to state limits, and who says so"
+    if card.block_rest_s <= 0 or len(card.block_origin) <= 20:
+        yield "the card is to state how long a block lasts, and who says so"
     if not card.base_url.startswith("https://") or card.base_url.endswith("/"):
         yield f"{card.base_url} is no https address without a slash at its end"
     named = [card.base_url_setting, card.limits_setting, *(secret.setting for secret in card.secrets)]

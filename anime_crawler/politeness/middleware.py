@@ -14,7 +14,8 @@ from scrapy.http import Response
 from anime_crawler.base_spiders import Action, GivenUp, Verdict
 from anime_crawler.politeness.budget import LONGEST_WAIT_S, Wait
 from anime_crawler.politeness.header import rate_limit_reset_s
-from anime_crawler.politeness.upstream import LONGEST_PENALTY_S, Upstream, attempt_of
+from anime_crawler.politeness.rest import LONGEST_ASKED_S, LONGEST_SLEEP_S
+from anime_crawler.politeness.upstream import Upstream, attempt_of
 
 LATE_S = 0.03
 """An answer that takes so much longer than the quickest may be for a request that arrived late, …"""
@@ -63,7 +64,7 @@ class PolitenessMiddleware:
             response.headers, time.time(), reserve=card.limit_reserve, unsaid_s=card.limit_rest_s
         )
         if seconds:
-            self._upstream.penalize(request, seconds, "X-RateLimit-Remaining is low")
+            self._upstream.rest(request, min(seconds, LONGEST_ASKED_S), "X-RateLimit-Remaining is low")
         return response
 
     def _forget_an_earlier_process(self, request: Request) -> None:
@@ -91,8 +92,7 @@ class PolitenessMiddleware:
         place = ""
         while wait := self._reserve(request, place):
             place, seconds = wait.place, wait.pause_s
-            # No pause that is asked for is longer: a longer penalty is a ban.
-            if wait.seconds > (LONGEST_PENALTY_S if wait.cause == "penalty" else LONGEST_WAIT_S):
+            if wait.seconds > (LONGEST_SLEEP_S if wait.cause == "penalty" else LONGEST_WAIT_S):
                 raise self._upstream.resting(request, wait)
             if wait.cause == "breaker":
                 seconds = min(seconds, self._time_left(request))

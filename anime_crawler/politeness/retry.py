@@ -21,11 +21,11 @@ from anime_crawler.config import Config
 from anime_crawler.failure import Failure, log_failure
 from anime_crawler.politeness.handler import BodyTooLarge, BrokenEncoding, NotShown
 from anime_crawler.politeness.header import retry_after_s
+from anime_crawler.politeness.rest import BLOCKS, rest_after
 from anime_crawler.politeness.upstream import ForeignHost, Upstream, attempt_of
 
 logger = logging.getLogger(__name__)
 
-BLOCK_REST_S = 3600.0  # who asks on is shut out for longer; our guess where neither upstream nor source names a time
 JITTER = 0.1  # of the pause, both ways: clients that failed together do not come again together
 
 
@@ -91,25 +91,34 @@ class RetryMiddleware:
         spent_s = request.meta.get("spent_s", 0.0) + time.monotonic() - request.meta.get("sent_at", time.monotonic())
         left_s = self._upstream.deadline_s - spent_s
         pause_s = backoff_s(attempt, self._upstream.config)
-        self._penalize(request, verdict, response, pause_s)
         # The last attempt within the deadline comes earlier than the back-off says, but not without a pause.
         if left_s < pause_s:
             pause_s = left_s
         too_late = left_s <= self._upstream.config.backoff_base_seconds * (1 - JITTER)
-        if verdict.action is Action.GIVE_UP or attempt > self._upstream.config.max_retries or too_late:
+        is_final = verdict.action is Action.GIVE_UP or attempt > self._upstream.config.max_retries or too_late
+        if response is not None:
+            self._penalize(request, verdict, response, pause_s, is_final=is_final)
+        if is_final:
             raise GivenUp(verdict, attempt, response)
         return _next_attempt(request, attempt + 1, pause_s, spent_s + pause_s)
 
-    def _penalize(self, request: Request, verdict: Verdict, response: Response | None, pause_s: float) -> None:
-        """Make everybody wait who asks this upstream, where it says so itself."""
-        asked_s = retry_after_s(response.headers, time.time()) if response else None
-        rest_s = verdict.rest_s or (BLOCK_REST_S if verdict.kind == "blocked" else 0)
-        if rest_s:
-            self._upstream.rest(request, rest_s, verdict.message)
-        if asked_s and verdict.action is Action.RETRY:
-            self._upstream.penalize(request, asked_s, "Retry-After")
-        elif response and response.status == 429:
-            self._upstream.penalize(request, self._upstream.card.limit_rest_s or pause_s, "it asks us to slow down")
+    def _penalize(
+        self, request: Request, verdict: Verdict, response: Response, pause_s: float, *, is_final: bool
+    ) -> None:
+        """Make everybody wait who asks this upstream: as it says itself, else as long as its block is known to last.
+
+        A challenge may pass; the card's word on blocks counts once the request is given up.
+        """
+        judged = verdict if is_final or verdict.kind not in BLOCKS else replace(verdict, kind="")
+        seconds, why = rest_after(judged, self._upstream.card, response.status, response.headers, time.time())
+        if seconds:
+            self._upstream.rest(request, seconds, why)
+            asked_s = retry_after_s(response.headers, time.time()) or 0.0
+            if asked_s > seconds:
+                message = f"it asks for a pause of {asked_s:.0f} s; {seconds:.0f} s are kept"
+                self._upstream.problem("absurd_pause", message)
+        elif response.status == 429:
+            self._upstream.rest(request, self._upstream.card.limit_rest_s or pause_s, "it asks us to slow down")
 
     def _log(self, request: Request, verdict: Verdict, attempt: int, response: Response | None) -> None:
         self._upstream.count(f"failed {verdict.kind}")

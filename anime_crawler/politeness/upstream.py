@@ -21,9 +21,6 @@ from anime_crawler.politeness.limits import budget_of, limits_of
 T = TypeVar("T")
 
 POLL_S = 0.1  # a stop is noticed within this time
-LONGEST_PENALTY_S = (
-    900.0  # an upstream that asks for more is taken to err, and is asked again after a quarter of an hour
-)
 DEADLINE_S = 90.0  # time that one request may fail for, over all its attempts; limits that are waited for do not count
 PART = "part_of_page"
 """Request meta: the kind (``script``, ``xhr``, ``fetch``) of a part of a page that is shown in a browser."""
@@ -117,6 +114,10 @@ class Upstream:
         """Add to a counter of the run report."""
         self._job.report.count(self.name, name, n)
 
+    def problem(self, kind: str, message: str) -> None:
+        """Note in the run report what a person must know."""
+        self._job.report.problem(self.name, kind, message)
+
     def is_troubled(self) -> bool:
         """Whether the run report says that something went wrong with it."""
         return any(problem["service"] == self.name for problem in self._job.report.problems)
@@ -129,15 +130,8 @@ class Upstream:
         """See `BudgetStorage.late`."""
         self._safely(request, lambda: self._budgets.late(self.budget, self._limits, ago_s, by_s))
 
-    def penalize(self, request: Request, seconds: float, why: str) -> None:
-        """Stop asking the upstream for this long, in all processes; a quarter of an hour at most."""
-        if seconds > LONGEST_PENALTY_S:
-            message = f"asked for a pause of {seconds:.0f} s ({why}); {LONGEST_PENALTY_S:.0f} s are kept"
-            self._job.report.problem(self.name, "absurd_pause", message)
-        self._safely(request, lambda: self._budgets.penalize(self.budget, min(seconds, LONGEST_PENALTY_S), why))
-
     def rest(self, request: Request, seconds: float, why: str) -> None:
-        """The same for a ban, for as long as that lasts."""
+        """Let nobody ask the upstream for this long, in no process."""
         self._safely(request, lambda: self._budgets.penalize(self.budget, seconds, why))
 
     def note_health(self, request: Request, is_trouble: bool) -> None:

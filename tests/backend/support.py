@@ -100,12 +100,14 @@ class World:
     settings: dict[str, Any] = field(default_factory=dict)
     run_id: int = 1
     report: RunReport = field(default_factory=RunReport)
+    budgets: Budgets = field(default_factory=lambda: Budgets(":memory:"))
+    """Those of all processes; a pause that the backend asked for stands in them."""
 
     def importer(self, **settings: Any) -> Importer:
         """A new importer with a report of its own, as a new process has."""
         self.report = RunReport()
         config = config_for(self.backend.url, **{**self.settings, **settings})
-        return Importer(self.catalogue, config, self.run_id, self.report, SOURCE_PRIORITY, Budgets(":memory:"))
+        return Importer(self.catalogue, config, self.run_id, self.report, SOURCE_PRIORITY, self.budgets)
 
     async def deliver(
         self,

@@ -9,6 +9,7 @@ import pytest
 
 from anime_crawler.backend import sender
 from anime_crawler.items import Titles
+from anime_crawler.politeness.limits import budget_of
 from tests.backend.support import World, anime, in_world, refuse, release, running_backend, two_titles
 
 
@@ -34,16 +35,21 @@ def test_a_throttled_post_waits_as_long_as_it_is_told(tmp_path):
     in_world(tmp_path, story)
 
 
-def test_an_absurd_retry_after_ends_the_delivery(tmp_path):
-    """Nobody waits for a year; what is not delivered stays pending."""
+@pytest.mark.parametrize(
+    ("fault", "retry_after", "kept_s"), [("throttled", "31536000", 86_400), ("unavailable", "7200", 7200)]
+)
+def test_a_long_retry_after_ends_the_delivery_and_holds_for_the_next(tmp_path, fault, retry_after, kept_s):
+    """Nobody sleeps for two hours, nor asks before they are over; what is not delivered stays pending."""
 
     async def story(w: World) -> None:
         await two_titles(w)
-        w.backend.fail({"name": "throttled", "headers": {"retry-after": "31536000"}})
-        result = await w.deliver()
-        assert result.reason.startswith("slow_down: ")
-        assert result.pending == 2
+        w.backend.fail({"name": fault, "headers": {"retry-after": retry_after}})
+        for _ in range(2):
+            result = await w.deliver()
+            assert result.reason.startswith("slow_down: ")
+            assert result.pending == 2
         assert w.backend.posts == {"anime": 1}
+        assert kept_s - 600 < w.budgets.resting(budget_of("backend", w.backend.url)).seconds <= kept_s
 
     in_world(tmp_path, story)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -60,20 +61,18 @@ def test_a_429_is_waited_for_as_long_as_it_says(
     assert quick_project.exports() == clean
 
 
-def test_an_absurd_retry_after_is_said_and_cut_to_a_quarter_of_an_hour(quick_project: Project, clean: Exports) -> None:
-    """90,000 s: nothing more is asked, a stop ends the wait at once, and the run is resumable."""
-    quick_project.fault("kodik", "too_many", retry_after="90000")
-    process = quick_project.start(*CRAWL)
-    until(lambda: quick_project.requests_to("kodik") == 1)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 130, quick_project.log()
+@pytest.mark.parametrize(("asked_s", "kept_s"), [("7200", 7200), ("90000", 86_400)])
+def test_a_long_retry_after_is_kept_and_ends_the_run(
+    quick_project: Project, clean: Exports, asked_s: str, kept_s: int
+) -> None:
+    """Two hours, or a day of what is more: exit 3, nothing more is asked, `status` says until when, and it goes on."""
+    quick_project.fault("kodik", "too_many", retry_after=asked_s)
+    assert [quick_project.crawl().returncode for _ in range(2)] == [3, 3]
     assert quick_project.requests_to("kodik") == 1
-    assert ("kodik", "absurd_pause") in quick_project.problems()
-    with sqlite3.connect(quick_project.directory / "var" / "politeness.sqlite") as db:
-        (left_s,) = db.execute("SELECT blocked_until - latest FROM upstream, clock WHERE name = 'kodik'").fetchone()
-    db.close()
-    assert 890 < left_s <= 900
+    (resting,) = json.loads(quick_project.run("status", "--json").stdout)["resting"]
+    left = datetime.fromisoformat(resting["until"]) - datetime.now(UTC)
+    assert (resting["upstream"], resting["why"]) == ("kodik", "Retry-After")
+    assert kept_s - 60 < left.total_seconds() <= kept_s
     finish(quick_project, clean)
 
 

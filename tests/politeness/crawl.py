@@ -72,6 +72,7 @@ class Plan:
     cache_ttl_s: int | None = 86_400
     limit_reserve: int = 0
     limit_rest_s: float | None = None
+    block_rest_s: float = 3600.0
     arguments: dict[str, str] = field(default_factory=lambda: {"ids": "1"})
     """The spider's; these make it a lookup."""
     oldest_in_walks_s: float = 0
@@ -113,6 +114,8 @@ class PathSpider(SourceSpider):
     def judge(self, response):
         if response.body == b"banned":
             return Verdict(Action.GIVE_UP, "banned", "banned for an hour", rest_s=3600)
+        if response.body == b"blocked":
+            return Verdict(Action.GIVE_UP, "blocked", "we are shut out")
         return super().judge(response)
 
     def done(self, response):
@@ -178,6 +181,7 @@ def card_of(plan: Plan) -> SourceCard:
         cache_ttl_s=plan.cache_ttl_s,
         limit_reserve=plan.limit_reserve,
         limit_rest_s=plan.limit_rest_s,
+        block_rest_s=plan.block_rest_s,
     )
 
 

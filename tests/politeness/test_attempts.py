@@ -9,7 +9,6 @@ import pytest
 from aiohttp import web
 
 from anime_crawler.politeness.budget import Budgets
-from anime_crawler.politeness.limits import Limits
 from tests.politeness.crawl import FAST, Plan, Result, crawl, stopped_crawl
 from tests.politeness.upstream_server import UpstreamServer, running_server
 
@@ -145,18 +144,6 @@ def test_retry_after_makes_everybody_wait(server, plan):
     first, *others = server.arrivals
     assert first.path == "/limited"
     assert min(arrival.at for arrival in others) >= first.at + 1
-
-
-def test_an_absurd_retry_after_is_cut_to_a_quarter_of_an_hour_and_reported(server, plan, tmp_path):
-    """A year is taken for an error; the stop during the wait leaves the request pending."""
-    server.answers["/limited"] = [_limited("31536000")]
-    result = stopped_crawl(plan("/limited"), server, arrivals=1)
-    assert [problem["kind"] for problem in result.report["problems"]] == ["absurd_pause"]
-    assert result.outcomes["/limited"][0] == "stopped"
-    wait = Budgets(tmp_path / "politeness.sqlite").reserve("upstream", Limits())
-    assert wait is not None
-    assert wait.cause == "penalty"
-    assert wait.seconds <= 900
 
 
 def test_a_spent_rate_limit_header_is_obeyed_on_good_answers_too(server, plan):

@@ -46,6 +46,8 @@ CARD = SourceCard(
         "Wiki: one page every two seconds at most, and a daily budget that is not published; ShokoServer (2026-08) and"
         " Kometa's AniDB service, unbanned: one in four seconds sustained, 200 a day for each address"
     ),
+    block_rest_s=86_400.0,
+    block_origin="users and ShokoServer: 6 to 24 hours, seldom 48, begun anew by each request meanwhile",
     # Also for whoever has another catalogue here: the same anime, or the dump, twice in a day is a reason for a ban.
     cache_ttl_s=86_400,
     # At 200 a day: 600 airing anime a week leave half of the quota for others; what has ended seldom changes.

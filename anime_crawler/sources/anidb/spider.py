@@ -58,8 +58,6 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 DUMP_PATH = "/api/anime-titles.xml.gz"
-BAN = timedelta(hours=24)
-"""Bans last 6 to 24 hours, seldom longer, and begin anew with each request."""
 PAUSE_S = 900.0  # after an overload, or a block in front of AniDB; a lower bound
 MOST_WANTED = 50_000
 """All that the catalogue wants: three times as many anime as AniDB has."""
@@ -344,8 +342,9 @@ def _judge_error(code: str, text: str) -> Verdict:
 
 
 def _blocked(what: str) -> Verdict:
-    message = f"{what}; each request makes it longer, so nothing is asked before {utc_now() + BAN:%Y-%m-%d %H:%M} UTC"
-    return Verdict(Action.GIVE_UP, "blocked", message, rest_s=BAN.total_seconds())
+    until = utc_now() + timedelta(seconds=CARD.block_rest_s)
+    message = f"{what}; each request makes it longer, so nothing is asked before {until:%Y-%m-%d %H:%M} UTC"
+    return Verdict(Action.GIVE_UP, "blocked", message, rest_s=CARD.block_rest_s)
 
 
 def _judge_root(root: Element) -> Verdict:

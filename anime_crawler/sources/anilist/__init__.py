@@ -45,6 +45,8 @@ CARD = SourceCard(
     limits="1/s,27/min",
     limits_setting="ANILIST_LIMITS",
     limits_origin="its documentation: 90 a minute, 30 while degraded (since 2024-09), few at once; three are margin",
+    block_rest_s=600.0,
+    block_origin="outages of 2022 and 2026-08 answered 403 to all, and came and went unannounced, by the hour",
     # What we send alone leaves three; with two left somebody else is at our address. A lock-out lasts a minute.
     limit_reserve=2,
     limit_rest_s=60.0,

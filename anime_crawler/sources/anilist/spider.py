@@ -66,8 +66,6 @@ FIRST_LOOK_S = 86_400
 """How far the first incremental run looks back; further would be the mass collection that the terms forbid."""
 SCHEDULE_S = 7 * 86_400
 """How far ahead airings are read: some 300. Further ones are guesses by the week, and every title has its next one."""
-REST_S = 600.0
-"""Nobody asks for so long after a 403: outages of 2026-08 came and went by the hour."""
 PROJECT_PAGE = "https://github.com/anime-crawler/anime_crawler"
 """Who we are, as in our user agent: without any ``Referer`` some got 403 in 2026-08."""
 Mode = Literal["full", "incremental"]
@@ -355,9 +353,7 @@ def _judge_error(http_status: int, status: int | None, message: str) -> Verdict:
 def _judge_status(status: int, message: str) -> Verdict:
     if status == 403:
         said = f": {message}" if message else ""
-        return Verdict(
-            Action.GIVE_UP, "blocked", f"AniList is closed, for all or for us; try again later{said}", rest_s=REST_S
-        )
+        return Verdict(Action.GIVE_UP, "blocked", f"AniList is closed, for all or for us; try again later{said}")
     return wrong_address(CARD) if status == 404 else verdict_by_status(status)
 
 

@@ -43,6 +43,8 @@ CARD = SourceCard(
     limits="1/5s",
     limits_setting="ANIME_PLANET_LIMITS",
     limits_origin="Anime-Planet states none; 403 after too many in a row; a crawler of 2026 waits 5 s, 12 a minute",
+    block_rest_s=600.0,
+    block_origin="a crawler of 2026: the 403 after too many in a row lifts after minutes; nobody states how many",
     item_kinds=("Anime", "Character", "Absent"),
     obeys_robots=True,
     # The longest page recorded, a listing, has 330 KB; one of a thousand characters would have ten times as much.

@@ -40,6 +40,8 @@ CARD = SourceCard(
     limits="1/3s",
     limits_setting="ANISEARCH_LIMITS",
     limits_origin="AniSearch states none; modb-app reads it all weekly at 2 to 3 s a page; one a second was shut out",
+    block_rest_s=604_800.0,
+    block_origin="users of 2023: an address that asked too much was shut out for about a week",
     item_kinds=("Anime", "Character", "Episode", "Absent"),
     obeys_robots=True,
     # The largest recorded page is 475 KB; 1,200 episodes in five languages on one page would be 3 MB.

@@ -49,6 +49,8 @@ CARD = SourceCard(
     limits="3/s,60/min",
     limits_setting="JIKAN_LIMITS",
     limits_origin="its documentation: 3 per second and 60 per minute, for each address; Tenrai states the same",
+    block_rest_s=3_600.0,
+    block_origin="its documentation names none; an hour is our guess",
     limit_rest_s=60.0,  # its 429 names no time; clients wait 30 to 60 s
     item_kinds=("Anime", "Episode", "Character", "Airing", "Snapshot", "Absent"),
     # 25 titles are 150 KB; the longest list of characters, some 1,500 with all their voices, is below 10 MB.

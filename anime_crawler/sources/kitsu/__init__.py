@@ -41,6 +41,8 @@ CARD = SourceCard(
     limits="1/s",
     limits_setting="KITSU_LIMITS",
     limits_origin="Kitsu states none for reading; its public clients keep to one request in 1 to 1.5 s, unrefused",
+    block_rest_s=3_600.0,
+    block_origin="no 403 of the proxy in front is on record; an hour is our guess",
     item_kinds=("Anime", "Episode", "Character", "Absent"),
     # A title with all includes is 114 KB at most; 20 of them are 2.3 MB.
     max_body_bytes=8 * 2**20,

@@ -40,6 +40,8 @@ CARD = SourceCard(
     limits="2/s,30/min",
     limits_setting="KODIK_LIMITS",
     limits_origin="Kodik states none; orinuno runs at 30 a minute, 500 ms between calls, unrefused (2026-05)",
+    block_rest_s=3_600.0,
+    block_origin="none is on record, Kodik refuses by the token; an hour is our guess",
     item_kinds=("Anime", "Release"),
     secrets=(
         Secret(

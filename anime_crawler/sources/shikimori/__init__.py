@@ -35,6 +35,8 @@ CARD = SourceCard(
     limits="5/s,90/min",
     limits_setting="SHIKIMORI_LIMITS",
     limits_origin="its config/initializers/rack-attack.rb: per address, GraphQL and REST together",
+    block_rest_s=3_600.0,
+    block_origin="DDoS-Guard, in front of it, does not say how long it wants us to wait; an hour is our guess",
     item_kinds=("Anime", "Absent"),
     # 50 titles with everything we select are 300 KB; descriptions end below 20 KB each.
     max_body_bytes=8 * 2**20,
