@@ -8,6 +8,7 @@ Machines are noisy: ratios and counts of requests are the figures, seconds only 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from tests.e2e.support import Project
 from tests.guard import ROOT
 
 LARGE = 7_000  # titles; with about 40,000 materials and 450,000 players the size of the real thing
+SLOW_S = 0.012  # of one POST at a backend that takes 300/s from four at once; the rest is the way
 WORLD = 30_000  # titles; about all that any of the catalogues has
 OLD_200 = "328 / 340"  # requests to Kodik / Shikimori that the old importer sends for 200 titles
 OLD_7000 = "7,400 / 7,000"  # its design: one search and one metadata request for each title
@@ -130,17 +132,41 @@ def limited_import() -> Iterator[Row]:
 
 
 def delivery() -> Iterator[Row]:
-    """One POST per player into the reference backend in another process."""
-    for concurrency in ("4", "16"):
-        with project(400, backend=True) as place:
+    """One POST per player into the reference backend in another process, beside an aiohttp loop with the same bodies.
+
+    The backend is as fast as it can be, or takes as long for each POST as the real one, which does 300/s for four.
+    """
+    for concurrency, titles, slow_s, least in (
+        (4, 400, 0.0, ""),
+        (16, 400, 0.0, ">= 50 %"),
+        (4, 60, SLOW_S, ">= 90 %"),
+    ):
+        with project(titles, backend=True) as place, project(titles, backend=True) as bare_place:
             stored = crawl(place, "-s", "BACKEND_BASE_URL=")
             assert stored["exit_code"] == 0
-            done = place.run("deliver", timeout=3600, CONCURRENCY=concurrency)
+            shutil.copytree(place.directory / "var", bare_place.directory / "var")
+            for each in (place, bare_place):
+                if slow_s:
+                    each.sandbox.post("/backend/_reference/faults", {"rules": [{"name": "slow", "delay_s": slow_s}]})
+            done = place.run("deliver", timeout=3600, CONCURRENCY=str(concurrency))
             assert done.returncode == 0, done.stderr
             newest = max((place.directory / "var/reports").glob("run-*.json"), key=lambda p: p.stat().st_mtime)
             report = json.loads(newest.read_text())
             rate = report["counters"]["backend"]["players"] / report["wall_s"]
-            yield (f"players/s delivered, CONCURRENCY={concurrency}", f"{rate:,.0f}", "300 (real backend)", ">= 2,500")
+            bare = bare_delivery(bare_place, concurrency)
+            bare_rate = bare["players"] / bare["seconds"]
+            what = f"players/s delivered, CONCURRENCY={concurrency}" + (", 300/s backend" if slow_s else "")
+            yield (what, f"{rate:,.0f} = {rate / bare_rate:.0%}", f"bare aiohttp: {bare_rate:,.0f}", least)
+
+
+def bare_delivery(place: Project, concurrency: int) -> dict[str, float]:
+    """Players and seconds of the baseline."""
+    command = [sys.executable, "-m", "tests.benchmarks.bare_delivery"]
+    environment = place.env(CONCURRENCY=str(concurrency), PYTHONPATH=str(ROOT))
+    done = subprocess.run(command, cwd=place.directory, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
 
 
 def cache_hit() -> Iterator[Row]:
