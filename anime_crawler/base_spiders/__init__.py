@@ -40,7 +40,17 @@ from anime_crawler.base_spiders.verdict import (
     verdict_by_status,
     wrong_address,
 )
-from anime_crawler.base_spiders.walk import Page, Paging, Place, Proof, WalkError, WalkingSpider, WalkState, until_now
+from anime_crawler.base_spiders.walk import (
+    TOO_MUCH,
+    Page,
+    Paging,
+    Place,
+    Proof,
+    WalkError,
+    WalkingSpider,
+    WalkState,
+    until_now,
+)
 from anime_crawler.base_spiders.words import Words, envelope
 
 __all__ = [
@@ -48,6 +58,7 @@ __all__ = [
     "NUMBER",
     "OUT_OF_QUOTA",
     "RENDER",
+    "TOO_MUCH",
     "Action",
     "ArgumentError",
     "Drift",

@@ -12,8 +12,8 @@ has not happened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
@@ -95,7 +95,7 @@ class Page:
     """What tells the rows apart, to notice a page that comes again; with their times, where there are any."""
     has_next: bool
     """Whether a page after this one is worth asking for."""
-    keys: list[Key | None] = field(default_factory=list)
+    keys: Sequence[Key | None] = ()
     """With `Proof.OVERLAP`: of each row, what the list is ordered by; with `Proof.PASSES`: its number. ``None``: it has
     none that can be read."""
     total: int | None = None
@@ -197,12 +197,12 @@ class Place(BaseModel):
         Raises:
             WalkError: the server does not heed which page is asked for.
         """
-        if self.pages >= paging.most:
-            return Place(given_up=("endless_list", f"the list does not end within {paging.most} pages"))
         window, missing = self.window(paging), self._rows_missing(page, paging)
         step: dict[str, Any] = {"pages": self.pages + 1, "size": None, "given_up": None, "expected": ""}
         step["total"] = self.total if page.total is None else page.total
         step["read_at"] = utc_now() if paging.proof is Proof.TOTAL else None
+        if self.pages + 1 >= paging.most and page.has_next:
+            return Place(given_up=("endless_list", f"the list does not end within {paging.most} pages"))
         if missing:
             row = max(0, window.start - missing)
             row = row if paging.proof is Proof.OVERLAP else row // paging.size * paging.size
@@ -250,7 +250,7 @@ class Place(BaseModel):
             return (window.size - 1) * 2**self.back if is_behind else 0  # ever further: many may be gone at once
         if paging.proof is not Proof.TOTAL or self.total is None:
             return 0
-        if not page.rows:
+        if not page.rows and page.total is None:
             return paging.size if self.empty_at != window.start else 0
         return max(0, self.total - (self.total if page.total is None else page.total))
 
@@ -261,7 +261,7 @@ class Place(BaseModel):
 
     def _ended(self, page: Page, paging: Paging, *, is_one_page: bool) -> Place:
         """The place when no page follows."""
-        if paging.proof is Proof.TOTAL and self.row + paging.size <= (self.total or 0):
+        if paging.proof is Proof.TOTAL and not page.is_past and self.row + paging.size <= (self.total or 0):
             message = f"the list ends after {self.row} rows and says that it has {self.total}"
             return Place(given_up=("short_list", message))
         is_restless = self._is_in_passes(page, paging) and self.has_news and not is_one_page
@@ -399,7 +399,8 @@ class WalkingSpider(SourceSpider):
         kwargs = request_of(failure).cb_kwargs
         walk: Any = self.state_of(kwargs["walk"])
         if kind_of(failure) in TOO_MUCH and self.smallest_page and walk.current.size is None:
-            yield self.walk_request(walk.smaller(self.smallest_page), kwargs["stored"])
+            smaller = walk.current.model_copy(update={"size": self.smallest_page})
+            yield self.walk_request(walk.at(smaller), kwargs["stored"])
         else:
             yield from self.failed(failure)
 

@@ -20,9 +20,15 @@ from anime_crawler.base_spiders import (
     Action,
     ArgumentError,
     GivenUp,
+    Page,
+    Paging,
+    Place,
+    Proof,
     ResponseError,
-    SourceSpider,
     Verdict,
+    WalkError,
+    WalkingSpider,
+    WalkState,
     chosen,
     is_on,
     json_body,
@@ -43,12 +49,14 @@ PAGE_SIZE = 25
 MOST_PAGES = {"full": 4_000, "incremental": 200, "season": 200, "episodes": 100}
 """Where a list ends that has no end: 100,000 titles are three times all there are, 5,000 three times all that are
 announced, and the longest anime has 8,000 episodes."""
+SEASON_PAGES = Paging(PAGE_SIZE, Proof.TOTAL, most=MOST_PAGES["season"])
 SETTLED = timedelta(days=14)
 """What ended is looked for so far back: MyAnimeList learns of it late, and servers keep answers for some days."""
 EXTRAS = ("episodes", "characters")
 SEASON = r"(?:19|20)\d\d-(?:winter|spring|summer|fall)"
 Mode = Literal["full", "incremental"]
 State = dict[str, Any]
+Titles = Iterator[Item | Rejected | Request]
 Found = Iterator[Item | Rejected | Checkpoint | Request]
 
 LISTINGS: dict[Mode, list[tuple[str, str | None]]] = {
@@ -73,38 +81,19 @@ class Walk(BaseModel, frozen=True):
     began: str
     """The day (UTC) on which it did."""
     listing: int = 0
-    """Place in `LISTINGS`."""
-    page: int = 1
-    """To read next."""
-    read: int = 0
-    """Pages read, those twice that had moved."""
-    total: int | None = None
-    """Titles in the list, as its last page said."""
+    """Which of `LISTINGS` it reads."""
+    place: Place = Place()
+    """Where in that list."""
     top_id: int = 0
     """The highest ``mal_id`` that it has shown."""
     complete: bool = False
 
-    def has_moved(self, listed: schema.ListPage) -> bool:
-        """Whether titles were removed since the page before: what stood first on this one has moved onto that."""
-        return self.page > 1 and self.total is not None and listed.total is not None and listed.total < self.total
 
-    def after(self, mode: Mode, listed: schema.ListPage, *, is_last: bool) -> Walk:
-        """The walk when its page is read."""
-        ids = schema.numbers_of(listed.data)
-        update = {"read": self.read + 1, "total": listed.total, "top_id": max([self.top_id, *ids])}
-        if mode == "full" and self.has_moved(listed):
-            update["page"] = self.page - 1
-        elif not is_last:
-            update["page"] = self.page + 1
-        else:
-            update |= {"listing": self.listing + 1, "page": 1, "total": None}
-            update["complete"] = self.listing + 1 == len(LISTINGS[mode])
-        return self.model_copy(update=update)
+class Progress(WalkState):
+    """The checkpoint's state. A full walk under way keeps its place while an incremental one goes on."""
 
-
-class Progress(BaseModel, frozen=True):
-    """The checkpoint's state."""
-
+    mode: Mode = "full"
+    """Which of `walks` is going on."""
     walks: dict[Mode, Walk] = {}
     """The last walk of each kind, under way or complete."""
     until: str | None = None
@@ -112,15 +101,46 @@ class Progress(BaseModel, frozen=True):
     newest_id: int = 0
     """The highest ``mal_id`` of the complete walks."""
 
-    def after(self, mode: Mode, walk: Walk) -> Progress:
-        """The state when `walk` has come so far."""
-        update: dict[str, Any] = {"walks": {**self.walks, mode: walk}}
-        if walk.complete:
-            update |= {"until": walk.began, "newest_id": max(self.newest_id, walk.top_id)}
-        return self.model_copy(update=update)
+    @property
+    def walk(self) -> Walk:
+        """The one that is going on."""
+        return self.walks[self.mode]
+
+    @property
+    def current(self) -> Place:
+        """Where it is in its list."""
+        return self.walk.place
+
+    @property
+    def paging(self) -> Paging:
+        """Each page says how long its list is. Equal values lie in no order: of such lists that proves little."""
+        return Paging(PAGE_SIZE, Proof.TOTAL, most=MOST_PAGES[self.mode])
+
+    def going_on(self, mode: Mode, walk: Walk) -> Progress:
+        """The state with this walk."""
+        step = {"mode": mode, "walks": {**self.walks, mode: walk}, "full": mode == "full", "began_in": walk.run}
+        return self.model_copy(update={**step, "complete": walk.complete})
+
+    def at(self, place: Place) -> Progress:
+        """The walk at another place of its list."""
+        return self.going_on(self.mode, self.walk.model_copy(update={"place": place}))
+
+    def after(self, page: Page) -> Progress:
+        """The state when a page is read."""
+        place = self.current.after(page, self.paging)
+        top_id = max([self.walk.top_id, *schema.numbers_of(page.rows)])
+        walk = self.walk.model_copy(update={"place": place, "top_id": top_id})
+        if not place.is_read:
+            return self.going_on(self.mode, walk)
+        listing = walk.listing + 1
+        step = {"listing": listing, "place": Place(), "complete": listing == len(LISTINGS[self.mode])}
+        there = self.going_on(self.mode, walk.model_copy(update=step))
+        if there.complete:
+            return there.model_copy(update={"until": walk.began, "newest_id": max(self.newest_id, top_id)})
+        return there
 
 
-class JikanSpider(SourceSpider):
+class JikanSpider(WalkingSpider):
     """``scrapy crawl jikan``: everything at first, then what may have changed since."""
 
     name = "jikan"
@@ -155,11 +175,11 @@ class JikanSpider(SourceSpider):
         if self.ids or self.titles:
             return [*map(self._title_request, self.ids), *map(self._search_request, self.titles)]
         if self.mode == "season":
-            return [self._season_request(1, [])]
+            return [self._season_request(Place())]
         if self.mode == "snapshot":
             queries = parse.SNAPSHOTS.items()
             return [self._list_request(f"/anime?{query}", 1, self.parse_snapshot, kind=kind) for kind, query in queries]
-        return self._walk_requests(await self.run.checkpoint())
+        return await self.first_page()
 
     def _list_request(self, path: str, page: int, callback: Any, **kwargs: Any) -> Request:
         """A page of titles; `path` ends in its query. The same page may be wanted again when the list has moved."""
@@ -167,9 +187,9 @@ class JikanSpider(SourceSpider):
         url = f"{self.base_url}{path}{joint}limit={PAGE_SIZE}&page={page}"
         return Request(url, callback, errback=self.list_failed, cb_kwargs=kwargs, dont_filter=True)
 
-    def _season_request(self, number: int, last: list[int]) -> Request:
-        path, kwargs = f"/seasons/{self.args['season'].replace('-', '/')}?", {"number": number, "last": last}
-        return self._list_request(path, number, self.parse_season, **kwargs)
+    def _season_request(self, place: Place) -> Request:
+        path, number = f"/seasons/{self.args['season'].replace('-', '/')}?", place.window(SEASON_PAGES).page
+        return self._list_request(path, number, self.parse_season, place=place.model_dump(mode="json"))
 
     def _search_request(self, title: str) -> Request:
         return self._list_request(f"/anime?q={quote(title, safe='')}", 1, self.parse_search, title=title)
@@ -188,58 +208,58 @@ class JikanSpider(SourceSpider):
         # before the next page of a list, so that what is pending stays short
         return Request(url, callback=callback, errback=self.title_failed, cb_kwargs=kwargs, priority=1)
 
-    def _walk_requests(self, stored: dict[str, Any] | None) -> list[Request]:
-        """The first request of a walk; none when this run has walked through everything already."""
-        progress = Progress.model_validate(stored or {})
-        is_listed = "full" in progress.walks and progress.walks["full"].complete
+    def begin(self, stored: State | None) -> Progress:
+        """The walk of this run, where it has one already; what an earlier run left only if nothing was listed whole."""
+        progress = self.state_of(stored or {})
+        listed = progress.walks.get("full")
+        is_listed = bool(listed and listed.complete)
         mode: Mode = "incremental" if self.mode == "incremental" or (is_listed and not self.mode) else "full"
         walk = progress.walks.get(mode)
-        if walk and walk.complete and mode == "full" and walk.run == self.run.id:
-            return []
-        if walk is None or walk.complete:
+        if walk is None or (walk.run != self.run.id and (walk.complete or self.mode or mode == "incremental")):
             walk = Walk(run=self.run.id, began=utc_now().date().isoformat())
-        return [self._walk_request(mode, progress.after(mode, walk), stored, [])]
+        there = progress.going_on(mode, walk)
+        return there.at(walk.place.resumed(there.paging))
 
-    def _walk_request(self, mode: Mode, here: Progress, stored: State | None, last: list[int]) -> Request:
-        walk, kwargs = here.walks[mode], {"mode": mode, "here": here.model_dump(), "stored": stored, "last": last}
-        return self._list_request(LISTINGS[mode][walk.listing][0], walk.page, self.parse_walk, **kwargs)
+    def state_of(self, walk: State) -> Progress:
+        """The state that a request carries."""
+        return Progress.model_validate(walk)
 
-    def parse_walk(self, response: Response, mode: Mode, here: State, stored: State | None, last: list[int]) -> Found:
-        """A page of a walk: its items, how far we have come, the next page.
+    def page_request(self, walk: Progress) -> Request:
+        """A page of the list that is being read."""
+        path = LISTINGS[walk.mode][walk.walk.listing][0]
+        return self._list_request(path, walk.current.window(walk.paging).page, None)
 
-        Args:
-            here: the `Progress` before that page; `stored`: the same as the catalogue holds it.
-            last: ids of the page before, of the same list.
-        """
-        listed, progress = schema.page_from_document(json_body(response)), Progress.model_validate(here)
-        walk, ids = progress.walks[mode], schema.numbers_of(listed.data)
-        is_repeated = bool(ids) and ids == last
-        wrong = _what_is_wrong(walk, listed, is_repeated=is_repeated) if mode == "full" else None
-        if wrong:
-            self.stop(response, *wrong, CARD.base_url_setting)
+    def read_page(self, response: Response, walk: Progress) -> Page:
+        """A page of a list; in a sorted one, what follows may be known."""
+        listed, number = schema.page_from_document(json_body(response)), walk.current.window(walk.paging).page
+        if walk.full and number == 1 and not listed.data:
+            message = "the server lists no anime at all; one of your own must be indexed first"
+            raise WalkError("empty_list", message, CARD.base_url_setting)
+        return _page_of(listed, number, is_past=_is_known(walk, listed))
+
+    def page_items(self, response: Response, walk: Progress, rows: list[Any]) -> Titles:
+        """The titles of a page."""
+        yield from self._understood(response, schema.ListPage(data=rows))
+
+    def walk_failed(self, failure: Failure) -> Iterator[Any]:
+        """Errback of the walk: a page that Jikan could not read is asked for once more."""
+        again = _second_try(failure)
+        yield from [again] if again else super().walk_failed(failure)
+
+    def parse_season(self, response: Response, place: State) -> Found:
+        """A page of one season, then the next. The season is read whole by each run, so it has no checkpoint."""
+        here, listed = Place.model_validate(place), schema.page_from_document(json_body(response))
+        page = _page_of(listed, here.window(SEASON_PAGES).page)
+        try:
+            there = here.after(page, SEASON_PAGES)
+        except WalkError as error:
+            self.stop(response, error.kind, str(error))
             return
-        yield from self._understood(response, listed)
-        is_last = is_repeated or self._is_end(mode, walk.page, listed) or _is_known(mode, progress, listed)
-        then = walk.after(mode, listed, is_last=is_last)
-        there = progress.after(mode, then)
-        self.run.progress(min(walk.page * PAGE_SIZE, listed.total or 0), listed.total)
-        yield Checkpoint(source=CARD.name, previous=stored, state=there.model_dump())
-        if not then.complete:
-            yield self._walk_request(mode, there, there.model_dump(), ids if then.listing == walk.listing else [])
-
-    def _is_end(self, kind: str, page: int, listed: schema.ListPage) -> bool:
-        if kind == "full" or page < MOST_PAGES[kind]:
-            return not listed.has_more(page, PAGE_SIZE)
-        self.logger.warning("a list was left after %d pages; it goes on", page)
-        return True
-
-    def parse_season(self, response: Response, number: int, last: list[int]) -> Found:
-        """A page of one season, then the next."""
-        listed = schema.page_from_document(json_body(response))
-        yield from self._understood(response, listed)
-        ids = schema.numbers_of(listed.data)
-        if ids != last and not self._is_end("season", number, listed):
-            yield self._season_request(number + 1, ids)
+        yield from self._understood(response, schema.ListPage(data=here.news(page, SEASON_PAGES)))
+        if there.given_up:
+            self.stop(response, *there.given_up)
+        elif not there.is_read:
+            yield self._season_request(there)
 
     def parse_snapshot(self, response: Response, kind: str) -> Found:
         """The first 25 of a ranking: the titles, and their numbers on this day."""
@@ -259,7 +279,7 @@ class JikanSpider(SourceSpider):
         record = schema.record_from_document(json_body(response))
         yield from self._understood(response, schema.ListPage(data=[record]))
 
-    def _understood(self, response: Response, listed: schema.ListPage, snapshot: str | None = None) -> Found:
+    def _understood(self, response: Response, listed: schema.ListPage, snapshot: str | None = None) -> Titles:
         """Items of a page of titles, then the requests for what belongs to them."""
         self.report_drift(schema.drift(json_body(response)))
         updated_at, found = schema.moment_of(response.headers.get("Last-Modified")), []
@@ -347,26 +367,21 @@ def _judge_error(status: int, type_: str, message: str) -> Verdict:
     return replace(verdict, setting=CARD.base_url_setting) if status >= 500 else verdict
 
 
-def _what_is_wrong(walk: Walk, listed: schema.ListPage, *, is_repeated: bool) -> tuple[str, str] | None:
-    """(kind, message) when a walk through everything cannot go on."""
-    if is_repeated and (walk.page - 1) * PAGE_SIZE < (listed.total or walk.page * PAGE_SIZE):
-        return "repeated_page", "the server gives the same page for two page numbers"
-    if walk.read >= MOST_PAGES["full"]:
-        return "endless_list", f"the list of everything does not end within {walk.read} pages"
-    if walk.page == 1 and not listed.data:
-        return "empty_list", "the server lists no anime at all; one of your own must be indexed first"
-    return None
+def _page_of(listed: schema.ListPage, number: int, *, is_past: bool = False) -> Page:
+    """The `number`-th page of a list."""
+    keys = [tuple(schema.numbers_of([row])) or None for row in listed.data]
+    has_next = listed.has_more(number, PAGE_SIZE)
+    return Page(listed.data, [*map(str, keys)], has_next, keys, listed.total, is_past)
 
 
-def _is_known(mode: Mode, here: Progress, listed: schema.ListPage) -> bool:
+def _is_known(here: Progress, listed: schema.ListPage) -> bool:
     """Whether what follows in a sorted list was read by an earlier walk; with none, one page is enough."""
-    walk = here.walks[mode]
-    by = LISTINGS[mode][walk.listing][1]
+    by = LISTINGS[here.mode][here.walk.listing][1]
     if by == "mal_id":
         return not here.newest_id or min(schema.numbers_of(listed.data), default=0) <= here.newest_id
     if by is None:
         return False
-    floor = (date.fromisoformat(here.until or walk.began) - SETTLED).isoformat()
+    floor = (date.fromisoformat(here.until or here.walk.began) - SETTLED).isoformat()
     days = schema.days_of(listed.data, by)
     return bool(days) and max(days) < floor
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, Field, field_validator
 from scrapy import Request
 from scrapy.http import Response
 from twisted.python.failure import Failure
@@ -14,10 +14,16 @@ from twisted.python.failure import Failure
 from anime_crawler.base_spiders import (
     ACCEPT,
     NUMBER,
+    TOO_MUCH,
     Action,
+    Page,
+    Paging,
+    Place,
+    Proof,
     ResponseError,
-    SourceSpider,
     Verdict,
+    WalkingSpider,
+    WalkState,
     at_most_one,
     chosen,
     is_on,
@@ -26,6 +32,7 @@ from anime_crawler.base_spiders import (
     moved,
     parts_of,
     request_of,
+    set_aside,
     titles_of,
     unreadable,
     verdict_by_status,
@@ -40,8 +47,7 @@ from anime_crawler.sources.kitsu.schema import Document, document_from_json, row
 PAGE_SIZE = 20
 """Kitsu's largest; more is refused."""
 SMALL_PAGE = 10
-"""For a page of 20 that fails, as others ask when much is included. Also how far a walk steps back: as it goes forward
-by 19, it comes to no address twice."""
+"""For a page of 20 that fails, as others ask when much is included."""
 MOST_PAGES = 500
 """Pages of one anime's episodes or characters: 10,000 rows. The longest anime has 8,000 episodes."""
 SEARCH_PAGES = 3
@@ -60,93 +66,97 @@ DETAILS = {
 }
 LIVING = ("current", "upcoming")
 """Statuses of what changes by itself; a few hundred titles."""
-TOO_MUCH = frozenset({"server_error", "timeout"})
-"""How a page fails that includes too much."""
+MOST_UNREADABLE = 3
+"""Titles in a row that fail one by one: no accident of these titles any more, Kitsu is down."""
 REFUSALS = {400: "refused", 401: "not_allowed", 403: "not_allowed", 404: "not_found"}
 """Status of an error document that asking again does not change -> kind of verdict."""
 State = dict[str, Any] | None
 """What the catalogue holds of a walk."""
 
 
-class Walk(BaseModel):
+class Walk(WalkState):
     """How far the catalogue has been walked, and what is unfinished. The checkpoint's state.
 
     The catalogue is read by ascending id. New titles are appended, so that the stored place is progress, resume point
     and watermark in one. An incremental walk then reads what is living, and at last what no longer is.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     part: Literal["catalogue", "living", "left"] = "catalogue"
-    places: dict[str, tuple[int, int | None]] = {}
-    """By part: the row to begin the next page with, which is the last one read, and its id where it is known."""
+    places: dict[str, Place] = {}
+    """By part: how far its list has been read."""
     living: list[int] = []
     """Ids that were unfinished when last seen, ascending."""
     met: list[int] = []
     """Those met by the present look at the living."""
     left: list[int] = []
     """Ids that were living and are not any more, still to be asked for."""
-    full: bool = False
-    """This walk lists everything, not only what is new or unfinished."""
-    full_since: int | None = None
-    """The run in which the full walk began."""
-    complete: bool = False
+    batch: int = PAGE_SIZE
+    """How many of `left` are asked for at once: fewer after a batch that was too much for Kitsu."""
+    began_in: int | None = Field(None, validation_alias=AliasChoices("began_in", "full_since"))
+
+    @field_validator("places", mode="before")
+    @classmethod
+    def _of_an_earlier_release(cls, places: Any) -> Any:
+        """There a place was the number and the id of the last row read."""
+        return {
+            part: Place(row=place[0] + 1, last=(place[1],)) if isinstance(place, list) and place[1] else place
+            for part, place in places.items()
+            if not isinstance(place, list) or place[1]
+        }
 
     @property
-    def place(self) -> tuple[int, int | None]:
-        """Where the present part is."""
-        return self.places.get(self.part, (0, None))
+    def current(self) -> Place:
+        """Where it is in the present part; what is left is no list."""
+        return self.places.get(self.part, Place())
 
-    def at(self, offset: int, last: int | None) -> Walk:
+    @property
+    def paging(self) -> Paging:
+        """By offset, in order of ids: each page begins with the last row of the one before."""
+        return Paging(PAGE_SIZE, Proof.OVERLAP, by_offset=True)
+
+    def at(self, place: Place) -> Walk:
         """The walk at another place of the present part."""
-        return self.model_copy(update={"places": self.places | {self.part: (offset, last)}})
+        return self.model_copy(update={"places": self.places | {self.part: place}})
 
-    def is_past_its_place(self, document: Document) -> bool:
-        """Whether the page begins behind the row expected at its place: rows before are gone, others were skipped."""
-        offset, last = self.place
-        if not offset or last is None:
-            return False
-        if not document.rows:
-            return bool(document.meta.count)
-        return (row_id(document.rows[0]) or 0) > last
-
-    def after(self, rows: list[Any], *, is_last: bool) -> Walk:
-        """The walk when a page of it is read."""
-        offset, last = self.place
-        found = row_id(rows[-1]) if rows else last
-        there = self.at(offset + len(rows) - (found is not None and bool(rows)), found)._with_living(rows)
-        return there._next_part() if is_last else there
-
-    def _with_living(self, rows: list[Any]) -> Walk:
-        ids = {number for row in rows if schema.row_status(row) in LIVING and (number := row_id(row)) is not None}
+    def after(self, page: Page) -> Walk:
+        """The walk when a page of a list is read."""
+        place = self.current.after(page, self.paging)
+        living = {key[0] for row, key in zip(page.rows, page.keys, strict=True) if key and _is_living(row)}
         name = "met" if self.part == "living" else "living"
-        return self.model_copy(update={name: sorted(ids.union(getattr(self, name)))})
+        there = self.at(place).model_copy(update={name: sorted(living.union(getattr(self, name)))})
+        return there._next_part() if place.is_read else there
 
     def _next_part(self) -> Walk:
+        here = self.at(Place(row=self.current.row, last=self.current.last, total=self.current.total))
         if self.full:
-            return self.model_copy(update={"complete": True})
+            return here.model_copy(update={"complete": True})
         if self.part == "catalogue":
-            return self.model_copy(update={"part": "living"})
+            return here.model_copy(update={"part": "living"})
         left = sorted(set(self.living).difference(self.met))
-        places = {"catalogue": self.places["catalogue"]}
-        step = {"part": "left", "places": places, "living": self.met, "met": [], "left": left}
-        return self.model_copy(update=step).without([])
+        step = {"part": "left", "places": {"catalogue": self.places["catalogue"]}, "living": self.met, "met": []}
+        return self.model_copy(update=step | {"left": left, "batch": PAGE_SIZE, "complete": not left})
 
-    def without(self, ids: list[int]) -> Walk:
-        """The walk when these, which were left, are answered."""
+    def without(self, ids: list[int], *, unread: list[int] | None = None) -> Walk:
+        """The walk when these, which were left, are answered.
+
+        Args:
+            unread: those of them that the next walk is to ask for again.
+        """
         left = [number for number in self.left if number not in ids]
-        return self.model_copy(update={"left": left, "complete": not left})
+        living = sorted({*self.living, *(unread or ())})
+        return self.model_copy(update={"left": left, "living": living, "complete": not left})
 
     def again(self) -> Walk:
         """The incremental walk after this complete one."""
-        return self.model_copy(update={"part": "catalogue", "complete": False, "full": False, "full_since": None})
+        return self.model_copy(update={"part": "catalogue", "complete": False, "full": False, "began_in": None})
 
 
-class KitsuSpider(SourceSpider):
+class KitsuSpider(WalkingSpider):
     """``scrapy crawl kitsu``: everything at first, then what is new and what is unfinished."""
 
     name = "kitsu"
     card = CARD
+    smallest_page = SMALL_PAGE
     arguments = {
         "mode": "full (list everything again) or incremental (new and unfinished; default after the first time)",
         "ids": "only these titles, by Kitsu's ids: 1,20",
@@ -167,6 +177,8 @@ class KitsuSpider(SourceSpider):
         self.ids = parts_of(self.args, "ids", NUMBER, "1,20")
         self.titles = titles_of(self.args)
         self._answered = 0
+        self._unreadable = 0
+        """Titles in a row that failed one by one."""
 
     async def start(self) -> AsyncIterator[Any]:
         if self.is_resumed:
@@ -177,17 +189,19 @@ class KitsuSpider(SourceSpider):
             for title in self.titles:
                 yield self._search_request(title)
             return
-        stored = await self.run.checkpoint()
-        walk = self._begin(stored)
-        if not walk.complete:
-            yield self._walk_request(walk, stored, dont_filter=True)
+        for request in await self.first_page():
+            yield request
 
-    def _begin(self, stored: State) -> Walk:
-        walk = Walk.model_validate(stored) if stored else None
-        is_wanted = self.mode == "full" and not (walk and walk.full_since == self.run.id)
-        if walk is None or (is_wanted and (walk.complete or not walk.full)):
-            return Walk(full=True, full_since=self.run.id)
-        return walk.again() if walk.complete and walk.full_since != self.run.id else walk
+    def begin(self, stored: State) -> Walk:
+        """The walk that is under way, else a full or an incremental one."""
+        walk = self.state_of(stored) if stored else None
+        if walk is None or walk.is_to_begin(self.mode, self.run.id):
+            return Walk(full=True, began_in=self.run.id)
+        return walk.again() if walk.complete and walk.began_in != self.run.id else walk
+
+    def state_of(self, walk: dict[str, Any]) -> Walk:
+        """The walk that a request carries."""
+        return Walk.model_validate(walk)
 
     # Requests
 
@@ -196,26 +210,24 @@ class KitsuSpider(SourceSpider):
         headers = {"Accept": "application/vnd.api+json"}
         return Request(url, callback=callback, errback=errback, headers=headers, **options)
 
-    def _walk_request(self, walk: Walk, stored: State, first: int | None = None, **options: Any) -> Request:
-        """The request for the walk's next page.
-
-        Args:
-            stored: the checkpoint as the catalogue holds it before that page.
-            first: id of the first row of the page before, which must not come first again.
-            options: ``size``: rows; ``dont_filter``: for what an earlier process of the run may have asked for.
-        """
-        kwargs = {"walk": walk.model_dump(mode="json"), "stored": stored, "first": first}
-        if walk.part == "left":
-            return self._ids_request([str(i) for i in walk.left[:PAGE_SIZE]], self.parse_left, **kwargs)
-        size = options.pop("size", PAGE_SIZE)
+    def page_request(self, walk: Walk) -> Request:
+        """A page of the whole catalogue or of what is living."""
+        window = walk.current.window(walk.paging)
         filters = {"filter[status]": ",".join(LIVING)} if walk.part == "living" else {}
-        query = {"sort": "id", **filters, **_page(walk.place[0], size), **FIELDS}
-        callbacks = (self.parse_walk_page, self.walk_page_failed)
-        return self._get("/anime", query, *callbacks, cb_kwargs=kwargs, meta={"size": size}, **options)
+        return self._get("/anime", {"sort": "id", **filters, **_page(window.start, window.size), **FIELDS}, None, None)
+
+    def walk_request(self, walk: WalkState, stored: State) -> Request:
+        """The walk's next request: a page of a list, or some of the titles that are left."""
+        assert isinstance(walk, Walk)
+        if walk.part != "left":
+            return super().walk_request(walk, stored)
+        kwargs = {"walk": walk.model_dump(mode="json"), "stored": stored}
+        return self._ids_request([str(i) for i in walk.left[: walk.batch]], self.parse_left, **kwargs)
 
     def _ids_request(self, ids: list[str], callback: Any, **kwargs: Any) -> Request:
         query = {"filter[id]": ",".join(ids), **_page(0), **FIELDS}
-        return self._get("/anime", query, callback, self.failed, cb_kwargs={"ids": ids, **kwargs}, dont_filter=True)
+        errback = self.left_failed if kwargs else self.ids_failed
+        return self._get("/anime", query, callback, errback, cb_kwargs={"ids": ids, **kwargs}, dont_filter=True)
 
     def _search_request(self, title: str, page: int = 1) -> Request:
         query = {"filter[text]": title, **_page((page - 1) * PAGE_SIZE), **FIELDS}
@@ -229,60 +241,72 @@ class KitsuSpider(SourceSpider):
 
     # Walking the catalogue
 
-    def parse_walk_page(
-        self, response: Response, walk: dict[str, Any], stored: State, first: int | None
-    ) -> Iterator[Item | Rejected | Checkpoint | Request]:
-        """One page: its items, then how far we have come, then the next page."""
-        document, here = self._document(response), Walk.model_validate(walk)
-        rows, (offset, last) = document.rows, here.place
-        if here.is_past_its_place(document):
-            yield self._walk_request(here.at(max(0, offset - SMALL_PAGE), last), stored)
-            return
-        new = [row for row in rows if last is None or (number := row_id(row)) is None or number > last]
-        there = here.after(rows, is_last=not rows or document.links.next is None)
-        begins = row_id(rows[0]) if rows else None
-        if (first and begins and begins <= first) or (not new and there == here):
-            self.stop(response, "repeated_page", "Kitsu gives the same page for two places of its list")
-            return
-        yield from self._items(document, new, response.url)
-        self.run.progress(offset + len(rows), document.meta.count)
-        yield from self._go_on(there, stored, begins if there.part == here.part else None)
+    def read_page(self, response: Response, walk: Walk) -> Page:
+        """A page of a list; the last one names no next page."""
+        document = self._document(response)
+        ids = [row_id(row) for row in document.rows]
+        keys = [None if number is None else (number,) for number in ids]
+        has_next = bool(document.rows) and document.links.next is not None
+        return Page(document.rows, [*map(str, ids)], has_next, keys, document.meta.count)
 
-    def _go_on(self, walk: Walk, stored: State, first: int | None) -> Iterator[Checkpoint | Request]:
-        state = walk.model_dump(mode="json")
-        if state != stored:
-            yield Checkpoint(source=CARD.name, previous=stored, state=state)
-        if not walk.complete:
-            yield self._walk_request(walk, state, first)
-
-    def walk_page_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
-        """Errback of the walk: a page that is too much for Kitsu is asked for with half the rows."""
-        request = request_of(failure)
-        if kind_of(failure) in TOO_MUCH and request.meta["size"] == PAGE_SIZE:
-            kwargs = request.cb_kwargs
-            walk = Walk.model_validate(kwargs["walk"])
-            yield self._walk_request(walk, kwargs["stored"], kwargs["first"], size=SMALL_PAGE)
-        else:
-            yield from self.failed(failure)
+    def page_items(self, response: Response, walk: Walk, rows: list[Any]) -> Iterator[Item | Rejected | Request]:
+        """The titles of a page, with what is asked for of each."""
+        yield from self._items(document_from_json(json_body(response)), rows, response.url)
 
     def parse_left(
-        self, response: Response, ids: list[str], walk: dict[str, Any], stored: State, first: None
+        self, response: Response, ids: list[str], walk: dict[str, Any], stored: State
     ) -> Iterator[Item | Rejected | Checkpoint | Request]:
         """Titles that were unfinished when last seen and are not any more."""
+        self._unreadable = 0
         yield from self.parse_ids(response, ids)
-        yield from self._go_on(Walk.model_validate(walk).without([int(i) for i in ids]), stored, None)
+        if not response.meta.get("unfinished"):
+            yield from self.go_on(self.state_of(walk).without([int(i) for i in ids]), stored)
+
+    def left_failed(self, failure: Failure) -> Iterator[Any]:
+        """Errback of titles that are left: fewer at once, at last each alone; one that cannot be had waits for the
+        next walk, as a dead letter.
+        """
+        kwargs = request_of(failure).cb_kwargs
+        walk, stored, ids = self.state_of(kwargs["walk"]), kwargs["stored"], kwargs["ids"]
+        if kind_of(failure) not in TOO_MUCH:
+            yield from self.failed(failure)
+        elif len(ids) > 1:
+            yield self.walk_request(walk.model_copy(update={"batch": len(ids) // 2}), stored)
+        elif self._unreadable + 1 >= MOST_UNREADABLE:
+            yield from self.failed(failure)
+        else:
+            self._unreadable += 1
+            yield self._cannot_be_had(failure, ids[0])
+            yield from self.go_on(walk.without([int(ids[0])], unread=[int(ids[0])]), stored)
 
     # Titles by id and by name
 
     def parse_ids(self, response: Response, ids: list[str]) -> Iterator[Item | Rejected | Request]:
         """A batch: what it says of each title, and which ones Kitsu does not know, or shows only after a login."""
         document = self._document(response)
-        asked = [row for row in document.rows if str(row_id(row)) in ids]
-        yield from self._items(document, asked, response.url)
-        told = {str(row_id(row)) for row in asked}
-        yield from (Absent(source=CARD.name, source_id=i, fetched_at=utc_now()) for i in ids if i not in told)
+        told = {str(row_id(row)) for row in document.rows if row_id(row) is not None}
+        if not told <= set(ids):
+            self.stop(response, "wrong_answer", "Kitsu answers with titles that nobody asked for")
+            return
+        yield from self._items(document, document.rows, response.url)
+        # a row without an id may be any of those that are missing
+        missing = [i for i in ids if i not in told] if len(told) == len(document.rows) else []
+        yield from (Absent(source=CARD.name, source_id=i, fetched_at=utc_now()) for i in missing)
         self._answered += len(ids)
         self.run.progress(self._answered, None)
+
+    def ids_failed(self, failure: Failure) -> Iterator[Any]:
+        """Errback of titles that were named: a batch that is too much for Kitsu is asked for in halves."""
+        ids = request_of(failure).cb_kwargs["ids"]
+        if kind_of(failure) in TOO_MUCH and len(ids) > 1:
+            for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
+                yield self._ids_request(half, self.parse_ids)
+        else:
+            yield from self.failed(failure)
+
+    def _cannot_be_had(self, failure: Failure, anime_id: str) -> Rejected:
+        reason, record = f"Kitsu cannot show it: {failure.value}", {"id": anime_id}
+        return set_aside(CARD.name, "anime", record, reason, utc_now(), source_id=anime_id, request={"ids": anime_id})
 
     def parse_search(self, response: Response, title: str, page: int) -> Iterator[Item | Rejected | Request]:
         """The titles that are called so; search itself finds something for everything."""
@@ -367,6 +391,10 @@ def _judge_unreadable(status: int, error: ResponseError) -> Verdict:
     if status == 403:
         return Verdict(Action.GIVE_UP, "blocked", "the proxy in front of Kitsu refuses us; try again another day")
     return wrong_address(CARD) if status == 404 else verdict_by_status(status)
+
+
+def _is_living(row: Any) -> bool:
+    return schema.row_status(row) in LIVING
 
 
 def _page(offset: int, size: int = PAGE_SIZE) -> dict[str, str]:
