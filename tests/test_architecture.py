@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,19 @@ def test_parsing_is_pure():
         for name in ("parse.py", "schema.py"):
             found = {imported.split(".")[0] for imported in imports(source / name)}
             assert not found & {"scrapy", "twisted", "requests", "aiohttp", "socket", "sqlite3", "logging"}, source
+
+
+def test_every_library_that_is_imported_is_a_pinned_requirement():
+    """requirements.txt names each direct dependency with its version; what only comes along may go any day."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {re.split(r"[\[=]", line)[0].lower().replace("_", "-") for line in lines if "==" in line}
+    distributions = packages_distributions()
+    for module in [*modules(), *modules(ROOT / "tests")]:
+        for imported in imports(module):
+            first = imported.split(".")[0]
+            if first not in sys.stdlib_module_names | {"anime_crawler", "tests"}:
+                names = {name.lower().replace("_", "-") for name in distributions[first]}
+                assert names & pinned, f"{module} imports {first}"
 
 
 def test_the_top_level_is_the_one_of_the_design():
