@@ -21,7 +21,7 @@ from scrapy.crawler import Crawler
 
 from anime_crawler.base_spiders import OUT_OF_QUOTA, SourceSpider, Verdict
 from anime_crawler.catalogue import runs
-from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.details import Asker, wanted_details
 from anime_crawler.catalogue.wanted import wanted
 from anime_crawler.config import Config
@@ -108,6 +108,11 @@ class Job:
             self.report.problem("run", "fatal", message)
             logger.error(message)
             self.stop()
+
+    def fail_catalogue(self, error: CatalogueError) -> None:
+        """Nothing can be stored any more."""
+        self.failed = True
+        self.fatal(str(error), error.exit_code)
 
     def stop(self) -> None:
         """Ask everything to stop soon; what is not done stays pending."""

@@ -100,7 +100,7 @@ async def turn_to_deliver(config: Config, job: Job) -> AsyncIterator[bool]:
     """Wait until this worker may deliver: on SQLite one does at a time. False: the run ends first."""
     while not job.stopping:
         try:
-            with delivery_lock(config.database_url):
+            async with job.catalogue.holding(delivery_lock(config.database_url)):
                 yield True
                 return
         except LockHeld:

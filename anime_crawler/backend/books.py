@@ -39,7 +39,8 @@ class Books:
         """Keep the receipt of an anime."""
         self.report.count("backend", "anime")
         await self._write(
-            partial(outbox.record_anime, title_id=title_id, checksum=post.checksum, now=now(), trace_id=trace_id)
+            title_id,
+            partial(outbox.record_anime, title_id=title_id, checksum=post.checksum, now=now(), trace_id=trace_id),
         )
 
     async def episodes_delivered(self, title_id: str, entries: Sequence[EpisodeEntry], trace_id: str) -> None:
@@ -47,7 +48,8 @@ class Books:
         self.report.count("backend", "episodes")
         rows = [(entry.number, entry.checksum) for entry in entries]
         await self._write(
-            partial(outbox.record_episodes, title_id=title_id, entries=rows, now=now(), trace_id=trace_id)
+            title_id,
+            partial(outbox.record_episodes, title_id=title_id, entries=rows, now=now(), trace_id=trace_id),
         )
 
     async def set_aside(self, title_id: str, refused: Sequence[Refused]) -> None:
@@ -60,23 +62,23 @@ class Books:
             dead_letters.Letter("deliver", "backend", r.kind, r.key, r.reason, r.raw, r.checksum, request=request)
             for r in refused
         ]
-        await self._write(partial(dead_letters.put, run_id=self._run_id, letters=letters))
+        await self._write(title_id, partial(dead_letters.put, run_id=self._run_id, letters=letters))
 
     async def finished(self, title_id: str, version: int, obsolete: Sequence[tuple[str, str, str]]) -> None:
         """Nothing is left to do for the title in this version; `obsolete` dead letters go."""
-        await self._write(partial(_finish, title_id=title_id, version=version, obsolete=obsolete))
+        await self._write(title_id, partial(_finish, title_id=title_id, version=version, obsolete=obsolete))
 
     async def withdraw(self, intent: outbox.SentPlayer, before: outbox.SentPlayer | None) -> None:
         """Undo the intent of a player whose POST certainly changed nothing."""
-        await self._write(partial(outbox.withdraw_player, intent=intent, before=before))
+        await self._write(intent.title_id, partial(outbox.withdraw_player, intent=intent, before=before))
 
-    async def forget(self, actions: Sequence[Callable[[Connection], None]]) -> None:
-        """Forget receipts that turned out to be wrong."""
-        await self._write(lambda conn: [action(conn) for action in actions])
+    async def forget(self, title_id: str, actions: Sequence[Callable[[Connection], None]]) -> None:
+        """Forget receipts of the title that turned out to be wrong."""
+        await self._write(title_id, lambda conn: [action(conn) for action in actions])
 
-    async def _write(self, fn: Callable[[Connection], object]) -> None:
+    async def _write(self, title_id: str, fn: Callable[[Connection], object]) -> None:
         # Lost in a power cut, it is found out again: the same POST is repeated and changes nothing
-        await self.catalogue.write(self._ours.guarded(fn), durable=False)
+        await self.catalogue.write(self._ours.guarded(fn, [title_id]), durable=False)
 
 
 def _finish(conn: Connection, title_id: str, version: int, obsolete: Sequence[tuple[str, str, str]]) -> None:

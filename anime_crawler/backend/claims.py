@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -36,6 +36,7 @@ class Claims:
 
     def __init__(self, catalogue: Catalogue, longest_post_s: float) -> None:
         self._catalogue = catalogue
+        self._longest_post_s = longest_post_s
         self._deadline_s = HELD_S + longest_post_s
         self._clock = SystemClock()
         self._trusted_until = 0.0
@@ -43,7 +44,7 @@ class Claims:
         """Whether there may be other importers."""
 
     async def begin(self) -> None:
-        """Forget what a dead process with our number had."""
+        """Forget what this process had before it was paused."""
         self.are_shared = await self._catalogue.read(claims.are_shared)
         self._trusted_until = self._clock.steady() + HELD_S
         await self.end()
@@ -63,16 +64,26 @@ class Claims:
             self._trusted_until = asked_at + HELD_S
 
     def check(self) -> None:
-        """Raises ClaimsLostError when nothing may be sent, or noted as sent, on these claims any more."""
+        """Raise when nothing may be sent, or noted as sent, on these claims any more.
+
+        Raises:
+            ClaimsLostError: this process was away for too long.
+            CatalogueAwayError: the session that owned them has ended.
+        """
+        self._catalogue.check()
         if self.are_shared and self._clock.steady() > self._trusted_until:
             raise ClaimsLostError("paused for too long; others may have taken over")
 
-    def guarded(self, fn: Callable[[Connection], T]) -> Callable[[Connection], T]:
-        """`fn`, for a write transaction, after a look whether the claims still hold. Only writers take claims over,
-        and they come one after the other: what `fn` does is done while its titles are ours."""
+    def guarded(self, fn: Callable[[Connection], T], title_ids: Iterable[str]) -> Callable[[Connection], T]:
+        """`fn`, for a write transaction, after a look whether these titles are still ours, and for as long as a POST
+        may take that leaves once `fn` is committed. Only writers take claims over, and they come one after the other:
+        what `fn` does is done while its titles are ours."""
+        ids = frozenset(title_ids)
 
         def checked(conn: Connection) -> T:
             self.check()
+            if not claims.are_held(conn, ids, self._longest_post_s):
+                raise ClaimsLostError("no longer the one that may deliver these titles; others may have taken over")
             return fn(conn)
 
         return checked

@@ -79,7 +79,7 @@ class Lane:
         """The title has no POST under way any more: it is delivered, begins anew, or is tried again later."""
         title_id = work.title_id
         if work.forget:
-            await self._books.forget(work.forget)
+            await self._books.forget(title_id, work.forget)
             await self._claims.release(title_id)
             self._again.append(title_id)
         elif work.has_failed:

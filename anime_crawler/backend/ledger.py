@@ -51,7 +51,7 @@ class Ledger:
 
     async def _commit(self, rows: list[SentPlayer]) -> Exception | None:
         try:
-            record = self._ours.guarded(partial(record_players, players=rows))
+            record = self._ours.guarded(partial(record_players, players=rows), (row.title_id for row in rows))
             await self._catalogue.write(record, durable=False)
         except Exception as error:  # whatever it is, it belongs to those who wait
             return error

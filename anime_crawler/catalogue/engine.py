@@ -12,19 +12,45 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
-from anime_crawler.catalogue.errors import CatalogueError
+from anime_crawler.catalogue.errors import CatalogueAwayError, CatalogueError
 from anime_crawler.catalogue.migrations import migrate
 from anime_crawler.wal import use_wal
 
 BUSY_TIMEOUT_S = 30
 """How long one process waits for another's write. The longest transaction, a page of items, takes milliseconds."""
 
-WRITER_LOCK = 0x616E696D6501
-"""PostgreSQL's name for "one process writes", as one does in SQLite."""
+WRITER_LOCK = f"{0x616E696D6501} # hashtext(current_schema())"
+"""PostgreSQL's name for "one process writes", as one does in SQLite. A catalogue is a schema of a database."""
 
 IDLE_WRITER_S = 20
 """A writer that is paused, or whose machine is gone, in the midst of a transaction is ended by the server after this
 time: nobody else could write. The longest pause of a living one, a busy interpreter, is some hundred milliseconds."""
+
+AWAY = (
+    "Connection refused",
+    "timeout expired",
+    "Name or service not known",
+    "failed to resolve host",
+    "could not translate host name",
+    "Network is unreachable",
+    "No route to host",
+    "No such file or directory",
+    "server closed the connection",
+    "Connection reset",
+    "starting up",
+    "shutting down",
+    "in recovery mode",
+    "too many clients",
+    "too many connections",
+    "remaining connection slots",
+)
+"""How a failed attempt to connect is worded when the server is away or busy. It comes without an SQLSTATE; any other
+words, such as those of a wrong password, mean that a person must act."""
+
+AWAY_STATES = ("08", "57P", "25006", "25P03", "40", "55P03", "57014", "53000", "53200", "53300")
+"""Beginnings of SQLSTATEs after which the same may succeed later: connection lost, server ended or restarted, a standby
+that may only read, a paused transaction, deadlock, a lock or statement timeout of the server's own, no memory or no
+connection left. A full disk (53100) is none of them: somebody has to make room."""
 
 DAMAGED = ("malformed", "not a database", "file is encrypted")
 """How SQLite words a damaged file."""
@@ -60,17 +86,32 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
     Raises:
         CatalogueError: no such catalogue, damaged, newer than this program, or not reachable.
     """
+    engine = make_engine(url, create=create)
+    with errors_explained(engine.url), engine.connect() as conn:
+        migrate(conn)
+    return engine
+
+
+def make_engine(url: str, *, create: bool = True, application_name: str | None = None) -> Engine:
+    """The same, not connected yet, so that locks can be taken before anything is migrated.
+
+    Args:
+        application_name: what others see of our session on PostgreSQL, which keeps 63 bytes of it. A session with a
+            name holds locks: the server must not end it for being idle, and must notice when we are gone.
+    """
     where = database(url)
-    if where.database and where.get_backend_name() == "sqlite":
-        _prepare_file(Path(where.database), create)
-    engine = create_engine(where, poolclass=NullPool, connect_args=_connect_args(where))
     if where.get_backend_name() == "sqlite":
+        _prepare_file(Path(where.database or ""), create)
+        engine = create_engine(where, poolclass=NullPool, connect_args=_connect_args(where))
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)
-    else:
-        event.listen(engine, "begin", _begin_postgres)
-    with errors_explained(where), engine.connect() as conn:
-        migrate(conn)
+        return engine
+    if application_name:
+        where = where.update_query_dict({"application_name": application_name[:63]})
+    engine = create_engine(where, poolclass=NullPool, connect_args=_connect_args(where))
+    event.listen(engine, "begin", _begin_postgres)
+    if application_name:
+        event.listen(engine, "connect", _set_session)
     return engine
 
 
@@ -88,15 +129,30 @@ def errors_explained(url: URL) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise CatalogueError(explain(url, error)) from error
+        raise explained(url, error) from error
 
 
-def explain(url: URL, error: DBAPIError) -> str:
+def explained(url: URL, error: DBAPIError) -> CatalogueError:
     """One message for a person: which database, what it said, what to do. The password is masked."""
     said = " ".join(str(error.orig).split())
-    return (
-        f"the catalogue (DATABASE_URL={url.render_as_string(hide_password=True)}) failed: {said}. {_advice(url, said)}"
-    )
+    failed = f"the catalogue (DATABASE_URL={shown(url)}) failed: {said}."
+    if _is_away(url, error, said):
+        return CatalogueAwayError(f"{failed} The same command continues once the database runs and answers")
+    return CatalogueError(f"{failed} {_advice(url, said)}")
+
+
+def shown(url: URL) -> str:
+    """The address without its password and without what we added to it."""
+    return url.difference_update_query(["application_name"]).render_as_string(hide_password=True)
+
+
+def _is_away(url: URL, error: DBAPIError, said: str) -> bool:
+    if url.get_backend_name() == "sqlite":
+        return False
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return state.startswith(AWAY_STATES)
+    return error.connection_invalidated or any(words in said for words in AWAY)
 
 
 def _advice(url: URL, said: str) -> str:
@@ -148,6 +204,22 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
         "cache_size = -16000",  # 16 MB; bounds memory, holds the upper index pages of 450,000 players
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+SESSION = """
+    SELECT set_config(ours.name, ours.value, false) FROM pg_settings JOIN (VALUES
+        ('idle_session_timeout', '0'),
+        ('tcp_keepalives_idle', '60'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '6')
+    ) AS ours (name, value) ON pg_settings.name = ours.name
+"""
+"""Settings of a session that holds locks, those of them that this server's version knows. It stays while we wait for an
+upstream; two minutes after our machine or the way to it is gone the server notices, and others may have the locks."""
+
+
+def _set_session(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(SESSION)
+    connection.commit()
 
 
 def _begin(conn: Connection) -> None:

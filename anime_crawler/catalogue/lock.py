@@ -1,4 +1,8 @@
-"""One run at a time: a lock that dies with its owner, so that nobody has to clean up after a crash."""
+"""One run at a time: locks that die with their owner, so that nobody has to clean up after a crash.
+
+On SQLite a lock is the kernel's, on a file beside the database. On PostgreSQL it belongs to a session of the server: a
+session that ends loses all its locks at once, so whoever writes does so in the very session that holds them.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,16 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, nullcontext
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
-from sqlalchemy.pool import NullPool
 
-from anime_crawler.catalogue.engine import database, errors_explained
+from anime_crawler.catalogue.engine import connect, database, errors_explained, make_engine
 from anime_crawler.catalogue.errors import CatalogueError
 from anime_crawler.catalogue.sql import iso
 from anime_crawler.items import utc_now
@@ -25,34 +29,63 @@ class LockHeld(Exception):  # noqa: N818  it is no fault: the other run is well
     """Another process holds the lock; the message says which."""
 
 
+class Lock(NamedTuple):
+    """One lock of a catalogue: of a database, and on PostgreSQL of the schema that our tables are in."""
+
+    name: str
+    shared_by: str | None = None
+    """What the processes that may hold it together have in common; no blanks. ``None``: it is ours alone."""
+
+
+def delivery_lock(url: str) -> Lock:
+    """The lock of importers: on PostgreSQL they share it, because they claim titles; on SQLite one has it."""
+    is_file = database(url).get_backend_name() == "sqlite"
+    return Lock("deliver", None if is_file else "importers")
+
+
 @contextmanager
 def catalogue_lock(url: str, name: str, shared_by: str | None = None) -> Iterator[None]:
-    """Hold the lock `name` of the catalogue at DATABASE_URL.
-
-    Args:
-        shared_by: what the processes that may hold it together have in common; no blanks. ``None``: it is ours alone.
+    """Hold a lock of the catalogue at DATABASE_URL, on PostgreSQL in a session of its own.
 
     Raises:
         LockHeld: at once, when another process has it and does not share it with us.
         CatalogueError: the database, or the folder of its file, cannot be used.
     """
     where = database(url)
-    hold = _hold_file if where.get_backend_name() == "sqlite" else _hold_advisory
-    with hold(where, name, shared_by):
+    if where.get_backend_name() == "sqlite":
+        with hold_file(where, Lock(name, shared_by)):
+            yield
+        return
+    engine = make_engine(url, application_name=owner())
+    with errors_explained(engine.url), engine.connect() as conn:
+        with conn.begin():
+            take(conn, Lock(name, shared_by))
         yield
 
 
-def delivery_lock(url: str) -> AbstractContextManager[None]:
-    """The lock of importers: on PostgreSQL they share it, because they claim titles; on SQLite one has it."""
-    is_file = database(url).get_backend_name() == "sqlite"
-    return catalogue_lock(url, "deliver", None if is_file else "importers")
+@contextmanager
+def connect_alone(url: str, name: str) -> Iterator[Connection]:
+    """A write transaction on a catalogue that exists, for commands, in the session that holds the lock.
+
+    Raises:
+        LockHeld: another process has it.
+    """
+    where = database(url)
+    is_file = where.get_backend_name() == "sqlite"
+    with hold_file(where, Lock(name)) if is_file else nullcontext(), connect(url, writes=True) as conn:
+        if not is_file:
+            take(conn, Lock(name))
+        yield conn
 
 
 @contextmanager
-def _hold_file(where: URL, name: str, shared_by: str | None) -> Iterator[None]:
-    """A kernel lock on ``<db>.<name>.lock``; the file stays, its lock does not. Beside it, who holds it."""
-    path = Path(f"{where.database}.{name}.lock")
-    owner = path.with_suffix(".owner")
+def hold_file(where: URL, lock: Lock) -> Iterator[None]:
+    """A kernel lock on ``<db>.<name>.lock``; the file stays, its lock does not. Beside it, who holds it.
+
+    The database's own path, not that of a link to it: two names of one catalogue have one lock.
+    """
+    path = Path(f"{Path(where.database or '').resolve()}.{lock.name}.lock")
+    holder = path.with_suffix(".owner")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
@@ -60,60 +93,89 @@ def _hold_file(where: URL, name: str, shared_by: str | None) -> Iterator[None]:
         raise CatalogueError(f"DATABASE_URL: cannot write {path}: {error.strerror}") from error
     with file:  # its end, or the death of the process, gives the lock back
         try:
-            _lock_file(file.fileno(), owner, shared_by)
+            _lock_file(file.fileno(), holder, lock.shared_by)
         except BlockingIOError:
-            raise LockHeld(_say(name, owner.read_text() if owner.exists() else "an unknown process")) from None
+            held_by = holder.read_text() if holder.exists() else "an unknown process"
+            raise LockHeld(_say(lock.name, held_by)) from None
         except OSError as error:
-            raise CatalogueError(f"DATABASE_URL: cannot write {owner}: {error.strerror}") from error
+            raise CatalogueError(f"DATABASE_URL: cannot write {holder}: {error.strerror}") from error
         yield
 
 
-def _lock_file(file: int, owner: Path, shared_by: str | None) -> None:
+def _lock_file(file: int, holder: Path, shared_by: str | None) -> None:
     """Raises BlockingIOError: somebody has it who does not share it with us."""
     try:
         flock(file, LOCK_EX | LOCK_NB)
-        owner.write_text(_owner(shared_by))
+        holder.write_text(f"{shared_by} {owner()}" if shared_by else owner())
     except BlockingIOError:
         if shared_by is None:
             raise
         time.sleep(0.1)  # its owner has it alone for a moment before it shares it
     if shared_by is not None:
         flock(file, LOCK_SH | LOCK_NB)
-        if not owner.read_text().startswith(f"{shared_by} "):
+        if not holder.read_text().startswith(f"{shared_by} "):
             raise BlockingIOError
 
 
-@contextmanager
-def _hold_advisory(where: URL, name: str, shared_by: str | None) -> Iterator[None]:
-    """A session lock on a connection of its own: the server frees it when the process or its machine dies."""
-    key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
-    engine = create_engine(
-        where.update_query_dict({"application_name": _owner(shared_by)[:63]}),  # PostgreSQL keeps 63 bytes of it
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
-    )
-    take = "pg_try_advisory_lock" if shared_by is None else "pg_try_advisory_lock_shared"
-    with errors_explained(where), engine.connect() as conn:
-        is_taken = conn.scalar(text(f"SELECT {take}(:key)"), {"key": key})
-        place = {"high": (key >> 32) & 0xFFFFFFFF, "low": key & 0xFFFFFFFF}
-        holders = list(conn.scalars(text(HOLDERS), place))
-        strangers = [holder for holder in holders if shared_by is None or not holder.startswith(f"{shared_by} ")]
-        if not is_taken or (shared_by is not None and strangers):
-            raise LockHeld(_say(name, next(iter(strangers or holders), "an unknown process")))
-        yield
-
-
-HOLDERS = """
-    SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)
-    WHERE locktype = 'advisory' AND classid = CAST(:high AS bigint) AND objid = CAST(:low AS bigint) AND granted
-    AND pid <> pg_backend_pid()
+HELD = """
+    FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND CAST(classid AS bigint) << 32 | CAST(objid AS bigint) =
 """
+"""Sessions that hold the lock of a number; `pg_locks` shows those of all databases, and a number in two halves."""
+
+STRANGERS = text(f"""
+    SELECT COALESCE(application_name, 'an unknown process') FROM pg_stat_activity
+    WHERE pid <> pg_backend_pid() AND pid IN (SELECT pid {HELD} :lock) AND pid NOT IN (SELECT pid {HELD} :group_lock)
+""")  # noqa: S608  all of these are put together from our own words
 
 
-def _owner(shared_by: str | None) -> str:
-    group = f"{shared_by} " if shared_by else ""
-    return f"{group}process {os.getpid()} on {socket.gethostname()} since {iso(utc_now())[:19]}Z"
+def take(conn: Connection, lock: Lock) -> None:
+    """Let the session of a PostgreSQL connection hold the lock until it gives it back or ends.
+
+    Who shares it holds a second one that says by what: those who hold the first without it are strangers.
+
+    Raises:
+        LockHeld: see `catalogue_lock`.
+    """
+    numbers = _numbers(conn, lock)
+    if lock.shared_by is not None:
+        conn.execute(text("SELECT pg_advisory_lock_shared(:group_lock)"), numbers)
+    shared = "" if lock.shared_by is None else "_shared"
+    is_taken = conn.scalar(text(f"SELECT pg_try_advisory_lock{shared}(:lock)"), numbers)
+    strangers = list(conn.scalars(STRANGERS, numbers))
+    if is_taken and not strangers:
+        return
+    if is_taken:
+        give_back(conn, lock)
+    elif lock.shared_by is not None:
+        conn.execute(text("SELECT pg_advisory_unlock_shared(:group_lock)"), numbers)
+    raise LockHeld(_say(lock.name, next(iter(strangers), "an unknown process")))
 
 
-def _say(name: str, owner: str) -> str:
-    return f"another run holds the lock {name!r} of this catalogue: {owner}. Wait for it or stop it"
+def give_back(conn: Connection, lock: Lock) -> None:
+    """Undo `take`."""
+    if lock.shared_by is None:
+        conn.execute(text("SELECT pg_advisory_unlock(:lock)"), _numbers(conn, lock))
+        return
+    unlock = text("SELECT pg_advisory_unlock_shared(:lock), pg_advisory_unlock_shared(:group_lock)")
+    conn.execute(unlock, _numbers(conn, lock))
+
+
+def _numbers(conn: Connection, lock: Lock) -> dict[str, int]:
+    """PostgreSQL's names for the lock and for what it is shared by: advisory locks have numbers."""
+    schema = conn.scalar(text("SELECT current_schema()"))
+    words = {"lock": f"{schema} {lock.name}", "group_lock": f"{schema} {lock.name} shared by {lock.shared_by}"}
+    return {
+        name: int.from_bytes(blake2b(word.encode(), digest_size=8).digest(), signed=True)
+        for name, word in words.items()
+    }
+
+
+def owner() -> str:
+    """This process, for those who are kept out."""
+    return f"process {os.getpid()} on {socket.gethostname()} since {iso(utc_now())[:19]}Z"
+
+
+def _say(name: str, held_by: str) -> str:
+    return f"another run holds the lock {name!r} of this catalogue: {held_by}. Wait for it or stop it"

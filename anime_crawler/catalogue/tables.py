@@ -275,7 +275,7 @@ claim = Table(
     "claim",
     metadata,
     Column("title_id", Text, primary_key=True, comment="empty: the right to send anime, which one importer has"),
-    Column("owner", Integer, nullable=False, comment="PostgreSQL's process id of the importer's session"),
+    Column("owner", Integer, nullable=False, comment="random number of the importer's session"),
     Column("until", Float, nullable=False, comment="Unix time by the database's clock"),
 )
 

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from anime_crawler.base_spiders import ArgumentError, SourceSpider
 from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.drift import add_drift
-from anime_crawler.catalogue.lock import LockHeld, catalogue_lock
+from anime_crawler.catalogue.lock import Lock, LockHeld
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.heartbeat import Heartbeat
@@ -54,14 +54,12 @@ class Command(ScrapyCrawl):
             self.exitcode = self._run_spider(args[0], opts.spargs)
         except KeyboardInterrupt:
             self.exitcode = Exit.INTERRUPTED
-        except BudgetError as error:
+        except (BudgetError, CatalogueError, FrontierError) as error:
             self.exitcode = complain(error, error.exit_code)
-        except (ConfigError, ArgumentError, CatalogueError) as error:
+        except (ConfigError, ArgumentError) as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
         except LockHeld as error:
             self.exitcode = complain(error, Exit.LOCKED)
-        except FrontierError as error:
-            self.exitcode = complain(error, error.exit_code)
 
     def _run_spider(self, name: str, arguments: dict[str, str]) -> int:
         assert self.crawler_process is not None and self.settings is not None
@@ -78,13 +76,11 @@ class Command(ScrapyCrawl):
         gc.freeze()  # modules stay; the settings say how rarely the rest is searched
         # What a dry run sees is rolled back, so that it has nothing to share.
         group = None if self.settings.getbool("DRY_RUN") else group_of(config, name, arguments)
-        with ExitStack() as locks:
-            for lock in names:
-                locks.enter_context(catalogue_lock(config.database_url, f"crawl-{lock}", group))
-            if not group:
-                locks.enter_context(catalogue_lock(config.database_url, "deliver"))
-            main = MainJob(self, config, spiders, arguments, browser)
-            return run_in_reactor(self.crawler_process, main.run)
+        locks = [Lock(f"crawl-{name}", group) for name in names]
+        if not group:
+            locks.append(Lock("deliver"))
+        main = MainJob(self, config, spiders, arguments, browser, locks)
+        return run_in_reactor(self.crawler_process, main.run)
 
     def _load(self, name: str) -> type[SourceSpider]:
         assert self.crawler_process is not None
@@ -106,6 +102,7 @@ class MainJob:
         spiders: Sequence[type[SourceSpider]],
         arguments: dict[str, str],
         browser: dict[str, Any],
+        locks: Sequence[Lock],
     ) -> None:
         """Settings of the browser, if any, are for the first spider, as the arguments are."""
         assert command.settings is not None
@@ -115,15 +112,17 @@ class MainJob:
         self.spiders = spiders
         self.arguments = arguments
         self.browser = browser
+        self.locks = locks
         self.dry_run = command.settings.getbool("DRY_RUN")
         self.is_shared = bool(config.redis_url) and not self.dry_run
 
     async def run(self) -> int:
         """The exit code, once everything has ended."""
-        catalogue = await Catalogue.open(self.config.database_url, dry_run=self.dry_run)
+        catalogue = await Catalogue.open(self.config.database_url, dry_run=self.dry_run, locks=self.locks)
         try:
             crew = crew_of(self.config, self.settings, self.spiders[0].name) if self.is_shared else None
             job = await self._begin(catalogue, joins=bool(crew and crew.others()))
+            catalogue.on_lost = job.fail_catalogue
             with watch_signals(job), Heartbeat(job.report):
                 async with working(crew, job, self.settings) if crew else nullcontext():
                     return await self._crawl_and_deliver(job)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row
 from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.engine import connect
 from anime_crawler.catalogue.errors import CatalogueError
-from anime_crawler.catalogue.lock import LockHeld, catalogue_lock
+from anime_crawler.catalogue.lock import LockHeld, connect_alone
 from anime_crawler.catalogue.store import Storable, store_items
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import ConfigError
@@ -53,9 +53,11 @@ class Command(ScrapyCommand):
                     self.exitcode = {"list": self._list, "show": self._show}[opts.action](conn, opts)
             else:
                 # "deliver" is what every crawl holds too: nobody else numbers titles or sends meanwhile
-                with catalogue_lock(url, "deliver"), connect(url, writes=True) as conn:
+                with connect_alone(url, "deliver") as conn:
                     self.exitcode = {"replay": self._replay, "drop": self._drop}[opts.action](conn, opts)
-        except (ConfigError, CatalogueError) as error:
+        except CatalogueError as error:
+            self.exitcode = complain(error, error.exit_code)
+        except ConfigError as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
         except LockHeld as error:
             self.exitcode = complain(error, Exit.LOCKED)

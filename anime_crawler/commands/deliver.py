@@ -54,11 +54,10 @@ class Command(ScrapyCommand):
                 )
             secrets.install(config)
             configure_logging(self.settings)
-            with delivery_lock(config.database_url):
-                self.exitcode = uvloop.run(deliver(config, self.settings, opts.recheck))
-        except BudgetError as error:
+            self.exitcode = uvloop.run(deliver(config, self.settings, opts.recheck))
+        except (BudgetError, CatalogueError) as error:
             self.exitcode = complain(error, error.exit_code)
-        except (ConfigError, CatalogueError) as error:
+        except ConfigError as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
         except LockHeld as error:
             self.exitcode = complain(error, Exit.LOCKED)
@@ -67,7 +66,7 @@ class Command(ScrapyCommand):
 async def deliver(config: Config, settings: BaseSettings, recheck: bool) -> int:
     """Exit code of one delivery of everything pending; with `recheck`, of every title compared again."""
     dry_run = settings.getbool("DRY_RUN")
-    catalogue = await Catalogue.open(config.database_url, dry_run=dry_run)
+    catalogue = await Catalogue.open(config.database_url, dry_run=dry_run, locks=[delivery_lock(config.database_url)])
     try:
         report = RunReport()
         run_id, _ = await catalogue.write(lambda conn: runs.begin_run(conn, "deliver", {}, "deliver"))
@@ -81,6 +80,7 @@ async def deliver(config: Config, settings: BaseSettings, recheck: bool) -> int:
         stop = asyncio.Event()
         for signum in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+        catalogue.on_lost = lambda _: stop.set()
         result = await importer.run(lambda: False, lambda: False, stop.is_set)
         letters = await catalogue.read(dead_letters.count_open)
         code = exit_code(result, stop.is_set(), letters)

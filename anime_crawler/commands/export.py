@@ -53,7 +53,9 @@ class Command(ScrapyCommand):
                 print(f"{count} {opts.kind} written to {opts.output}")
         except BrokenPipeError:  # `| head` has seen enough; what the interpreter flushes at exit goes nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (ConfigError, CatalogueError, OSError) as error:
+        except CatalogueError as error:
+            self.exitcode = complain(error, error.exit_code)
+        except (ConfigError, OSError) as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
 
 

@@ -14,7 +14,7 @@ from scrapy.http import Response, TextResponse
 from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.errors import STOP_SETTINGS, Outcome, classify, explain
 from anime_crawler.base_spiders import Action, SourceCard, SourceSpider, Verdict
-from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
+from anime_crawler.catalogue.catalogue import Catalogue, CatalogueAwayError, CatalogueError
 from anime_crawler.config import Config
 from anime_crawler.job import Exit
 from anime_crawler.politeness.budget import BudgetStorage, Wait
@@ -197,6 +197,8 @@ def check_catalogue(config: Config) -> Finding:
     address = config.shown("database_url")
     try:
         asyncio.run(open_and_close())
+    except CatalogueAwayError as error:
+        return Finding("catalogue", address, str(error), "it stays away", "see whether it runs", error.exit_code)
     except CatalogueError as error:
         return Finding("catalogue", address, str(error), "it cannot be opened", "set DATABASE_URL", Exit.CONFIGURATION)
     return Finding("catalogue", address, "opened", "fine")

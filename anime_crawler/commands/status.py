@@ -44,10 +44,10 @@ class Command(ScrapyCommand):
         try:
             config = config_from(self.settings)
             status = asyncio.run(self._status(config))
-        except BudgetError as error:
+        except (BudgetError, CatalogueError) as error:
             self.exitcode = complain(error, error.exit_code)
             return
-        except (ConfigError, CatalogueError) as error:
+        except ConfigError as error:
             self.exitcode = complain(error, 2)
             return
         if opts.as_json:

@@ -24,8 +24,6 @@ logger = logging.getLogger(__name__)
 BATCH_SIZE = 1_000
 """Most items of one transaction: five pages that waited for a slow disk. Bounds the writer's memory."""
 
-FATAL_EXIT_CODE = 2  # a database that cannot be written is a matter of configuration
-
 
 class CataloguePipeline:
     """Gathers what is yielded while the last batch is being written, and stores it as the next one, in order."""
@@ -94,18 +92,15 @@ class CataloguePipeline:
         try:
             counts = await self._job.catalogue.write(store)
         except CatalogueError as error:
-            return self._fail(str(error))
+            self._job.fail_catalogue(error)
+            return False
         except Exception as error:  # a fault of ours: as fatal, for the batch is lost, but with its traceback
             logger.exception("items could not be stored")
-            return self._fail(f"items could not be stored: {error!r}")
+            self._job.fail_catalogue(CatalogueError(f"items could not be stored: {error!r}"))
+            return False
         for (kind, outcome), count in counts.items():
             self._job.report.count(kind, outcome, count)
         return True
-
-    def _fail(self, message: str) -> bool:
-        self._job.failed = True
-        self._job.fatal(message, FATAL_EXIT_CODE)
-        return False
 
 
 def _failure(item: Rejected) -> Failure:

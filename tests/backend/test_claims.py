@@ -6,14 +6,17 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
 from anime_crawler.backend import claims as own_claims
 from anime_crawler.catalogue import claims, outbox
+from anime_crawler.catalogue.catalogue import Catalogue, CatalogueAwayError
 from anime_crawler.catalogue.claims import LANE
 from anime_crawler.catalogue.engine import open_engine
 from tests.backend.support import TOKEN, World, anime, release, world
@@ -183,6 +186,93 @@ def test_an_importer_that_was_paused_too_long_sends_nothing_on_its_old_claims(tm
             w.backend.fail({"name": "slow", "delay_s": 0.01})
             result = await w.deliver()
             assert (result.pending, result.reason) == (0, None)
+            assert len(await w.backend.players()) == PLAYERS
+            assert w.backend.stats["same_key_in_flight"] == 0
+
+    asyncio.run(story())
+
+
+def end_sessions_with_claims(url: str) -> None:
+    """What a restart of the server, or an administrator, does to importers."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as admin:
+        admin.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE classid = {claims.OWNERS}")
+
+
+def test_an_importer_whose_session_was_ended_has_no_claims_and_writes_nothing_more(tmp_path, postgres_url):
+    """Another one takes them over; the first hears of it before it sends anything, however many of its tasks wait."""
+
+    async def story() -> None:
+        async with world(tmp_path, postgres_url) as w:
+            await w.store(anime("1"), release("1", [1]))
+            ours = own_claims.Claims(w.catalogue, 30)
+            await ours.begin()
+            assert await ours.take(["1"]) == ["1"]
+            end_sessions_with_claims(postgres_url)
+            ran: list[int] = []
+            tasks = [w.catalogue.write(ours.guarded(lambda conn: ran.append(1), ["1"])) for _ in range(3)]
+            got = await asyncio.gather(*tasks, return_exceptions=True)
+            assert ([type(error) for error in got], ran) == ([CatalogueAwayError] * 3, [])
+            with pytest.raises(CatalogueAwayError):
+                ours.check()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["UPDATE claim SET owner = owner + 1", "DELETE FROM claim", "UPDATE claim SET until = until - 61"],
+    ids=["taken over", "gone", "ends before a POST would"],
+)
+def test_each_transaction_of_an_importer_looks_whether_its_titles_are_still_its_own(tmp_path, postgres_url, change):
+    """Also when the database's clock was set forward, so that the deadline came sooner than this process thinks."""
+
+    async def story() -> None:
+        async with world(tmp_path, postgres_url) as w:
+            await w.store(anime("1"), release("1", [1]), anime("2"), release("2", [1]))
+            ours = own_claims.Claims(w.catalogue, 30)
+            await ours.begin()
+            await ours.take(["1", "2"])
+            await w.catalogue.write(ours.guarded(lambda conn: None, ["1", "2"]))
+            await w.catalogue.write(lambda conn: conn.execute(text(f"{change} WHERE title_id = '2'")))
+            await w.catalogue.write(ours.guarded(lambda conn: None, ["1"]))
+            with pytest.raises(own_claims.ClaimsLostError):
+                await w.catalogue.write(ours.guarded(lambda conn: None, ["1", "2"]))
+
+    asyncio.run(story())
+
+
+def test_a_new_session_with_the_number_of_an_old_process_owns_nothing(sessions):
+    """After a restart of the server process ids come again soon: a claim's owner is no process id."""
+    one, two = sessions(), sessions()
+    put_titles(one, "1")
+    assert claims.take(one, ["1"], 60) == ["1"]
+    one.execute(text("UPDATE claim SET owner = (SELECT pid FROM pg_stat_activity WHERE pid = pg_backend_pid())"))
+    assert pending(one) == []
+    claims.release_all(one)
+    assert claims.count_others(two) == 2
+
+
+def test_a_delivery_whose_session_is_ended_stops_and_another_one_completes_it(tmp_path, postgres_url):
+    """Every player once; the next importer waits until what was in flight is over."""
+
+    async def story() -> None:
+        async with world(tmp_path, postgres_url, CONCURRENCY=2) as w:
+            await fill(w)
+            w.backend.fail({"name": "slow", "route": "video", "delay_s": 0.05})
+            delivery = asyncio.ensure_future(w.deliver())
+            while w.backend.posts.get("video", 0) < PLAYERS // 4:
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(end_sessions_with_claims, postgres_url)
+            with pytest.raises(CatalogueAwayError):
+                await delivery
+            sent = w.backend.posts["video"]
+            await asyncio.sleep(0.2)
+            assert w.backend.posts["video"] <= sent + 2
+            second = await Catalogue.open(postgres_url)
+            again = replace(w, catalogue=second)
+            result = await again.deliver()
+            assert (result.pending, result.reason) == (0, None)
+            await second.close()
             assert len(await w.backend.players()) == PLAYERS
             assert w.backend.stats["same_key_in_flight"] == 0
 

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
 from anime_crawler.catalogue import export
 from anime_crawler.catalogue.engine import connect
 from anime_crawler.sandbox.process import running_sandbox
-from tests.e2e.support import Project
+from tests.e2e.support import Project, until
 from tests.services import free_port
 
 
@@ -53,3 +54,36 @@ def test_without_the_redis_that_is_set_nothing_is_sent(sandbox, tmp_path):
         assert "hunter2" not in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
     assert project.requests_to("kodik") == 0
+
+
+def test_a_run_whose_session_the_server_ends_ends_too_and_the_next_one_completes_it(sandbox, tmp_path, postgres_url):
+    """It waits for Kodik just then, so that only its watch can tell it: exit code 3, one sentence, the lock is free."""
+    sandbox.post("/_sandbox/reset", {})
+    backend = {"BACKEND_BASE_URL": sandbox.backend_url}
+    project = Project(tmp_path / "project", sandbox, {"DATABASE_URL": postgres_url, **backend})
+    project.fault("kodik", "silence")
+    run = project.start("crawl", "kodik", "-s", "JOBDIR=var/jobs/kodik", HTTP_TIMEOUT_SECONDS="300")
+    until(lambda: project.requests_to("kodik") == 1, timeout_s=60)
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as admin:
+        ended = admin.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'").fetchall()
+        assert ended
+    assert run.wait(60) == 3, project.log()
+    assert "Our session at the database is lost" in project.log()
+    assert "Traceback" not in project.log()
+    project.calm()
+    again = project.crawl()
+    assert again.returncode == 0, again.stderr
+    with connect(postgres_url) as conn:
+        assert sum(1 for _ in export.rows(conn, "anime")) > 0
+
+
+def test_a_database_that_is_away_is_no_wrong_setting(sandbox, tmp_path):
+    """Exit code 3 from each command: it may be back when the same command is run again; a wrong password is exit 2."""
+    environment = {"DATABASE_URL": f"postgresql://postgres:hunter2@127.0.0.1:{free_port()}/anime"}
+    project = Project(tmp_path / "project", sandbox, {**environment, "BACKEND_BASE_URL": sandbox.backend_url})
+    for words in (("crawl", "kodik"), ("deliver",), ("status",)):
+        done = project.run(*words)
+        assert done.returncode == 3, (words, done.stderr)
+        assert "The same command continues" in done.stderr
+        assert "hunter2" not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
