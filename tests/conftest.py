@@ -17,7 +17,7 @@ import redis
 from filelock import FileLock
 
 import tests.guard.sitecustomize  # noqa: F401  its import is its effect
-from tests import processes
+from tests import processes, sandboxes
 from tests.guard import ROOT, clean_environment
 from tests.services import (
     HOW_TO_INSTALL_CHROMIUM,
@@ -44,6 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop what was started; pytest comes here after Ctrl-C too."""
+    sandboxes.stop_all()
+    processes.stop()
     if not _is_worker(config):
         directory = Path(os.environ.pop(SERVICES))
         stop_postgres(directory / "postgres.json")
@@ -131,7 +133,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Any]:
     """A running sandbox of 20 titles without limits, for the whole session: do not change its state."""
-    from anime_crawler.sandbox.process import running_sandbox
+    from tests.sandboxes import running_sandbox
 
     with running_sandbox(titles=20, limits="off") as running:
         yield running

@@ -3,7 +3,8 @@
 A command of `scrapy` spends 1 s of CPU on imports before it does anything; a fork of this process has them. `processes`
 is the other end. Every wish is a line of JSON and gets one as its answer, in order:
 
-* ``{"module": …, "arguments": […], "cwd": …, "environment": {…}, "new_session": …}`` with stdin, stdout and stderr as
+* ``{"module": …, "arguments": […], "cwd": …, "environment": {…}, "new_session": …,
+  "warnings": …}`` with stdin, stdout and stderr as
   file descriptors: the number of the new process, which runs the module as ``python -m`` does,
 * ``{"waited": pid}``: what ``os.waitpid(pid, WNOHANG)`` says. A dead command stays a zombie until somebody asks, so
   that its number means no other process meanwhile.
@@ -24,6 +25,7 @@ import socket
 import sys
 import tempfile
 import threading
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,7 @@ def become(wish: dict[str, Any], descriptors: list[int], server: int) -> None:
     os.environ.update(wish["environment"])
     sys.path[0] = str(Path.cwd())  # where `python -m` puts it
     sys.argv[1:] = wish["arguments"]
+    warnings._processoptions(wish["warnings"])  # type: ignore[attr-defined]  # what `python -W` does
     tempfile.tempdir = None  # made from the environment when it is asked for
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import socket
 import subprocess
@@ -61,21 +60,23 @@ class ForkServer:
 class Forked(subprocess.Popen[Any]):
     """A command whose parent is the fork server; all that differs is who starts it, and who hears how it ended."""
 
-    def __init__(self, server: ForkServer, command: Sequence[str], **options: Any) -> None:
+    def __init__(self, server: ForkServer, command: Sequence[str], warnings: Sequence[str], **options: Any) -> None:
         self._server = server
+        self._warnings = warnings
         super().__init__(command, **options)
 
     def _execute_child(self, command: Sequence[str], *options: Any) -> None:
         # What subprocess' own method is called with in Python 3.11 to 3.14; `start` allows for what is not used here.
         _, _, _, _, cwd, environment, _, _, _, *ends, _, _, _, _, _, new_session, _ = options
         standard_input, _, _, output, _, errors = ends
-        _, _, module, *arguments = command
+        module, *arguments = command[command.index("-m") + 1 :]
         wish = {
             "module": module,
             "arguments": arguments,
             "cwd": str(cwd),
             "environment": environment,
             "new_session": new_session,
+            "warnings": self._warnings,
         }
         streams = enumerate((standard_input, output, errors))
         try:
@@ -93,43 +94,58 @@ class Forked(subprocess.Popen[Any]):
         return super()._wait(threading.TIMEOUT_MAX if timeout is None else timeout)
 
     def _internal_poll(self, *_: Any, **__: Any) -> int | None:
-        if self.returncode is None:
+        if self.returncode is None and self._server is the_server:
             pid, status = self._try_wait(os.WNOHANG)
             if pid == self.pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
 
-_server: ForkServer | None = None
+the_server: ForkServer | None = None
+"""That of this test process, started by the first test that needs it."""
 
 
-def _the_server() -> ForkServer:
-    """That of this test process, started by the first who needs it."""
-    global _server
-    if _server is None:
-        _server = ForkServer()
-        atexit.register(_server.stop)
-    return _server
+def running_server() -> ForkServer:
+    """`the_server`, running."""
+    global the_server
+    if the_server is None:
+        the_server = ForkServer()
+    return the_server
+
+
+def stop() -> None:
+    """End the server, and with it whatever command still runs."""
+    global the_server
+    if the_server is not None:
+        the_server.stop()
+        the_server = None
 
 
 def _may_fork(environment: Mapping[str, str]) -> bool:
     def read(variables: Mapping[str, str]) -> dict[str, str]:
         return {name: value for name, value in variables.items() if name.startswith(READ_AT_START)}
 
-    return forking and read(environment) == read(_the_server().environment)
+    return forking and read(environment) == read(running_server().environment)
 
 
 def start(
-    module: str, *arguments: Any, cwd: PathLike[str], env: Mapping[str, str], **options: Any
+    module: str,
+    *arguments: Any,
+    cwd: PathLike[str],
+    env: Mapping[str, str],
+    warnings: Sequence[str] = (),
+    **options: Any,
 ) -> subprocess.Popen[Any]:
     """``python -m module arguments…``, running.
 
     Args:
+        warnings: as for ``python -W``.
         options: of `subprocess.Popen`: standard streams and how to read them, ``start_new_session``.
     """
-    command = [sys.executable, "-m", module, *map(str, arguments)]
+    words = [word for warning in warnings for word in ("-W", warning)]
+    command = [sys.executable, *words, "-m", module, *map(str, arguments)]
     if _may_fork(env):
-        return Forked(_the_server(), command, cwd=cwd, env=env, **options)
+        return Forked(running_server(), command, warnings, cwd=cwd, env=env, **options)
     return subprocess.Popen(command, cwd=cwd, env=env, **options)
 
 

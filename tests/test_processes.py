@@ -119,7 +119,7 @@ from tests import processes
 from tests.guard import clean_environment
 command = processes.start("text_of_test", cwd={str(tmp_path)!r}, env=clean_environment(), stdout=-1)
 command.stdout.readline()
-print(processes._the_server()._process.pid, command.pid, flush=True)
+print(processes.running_server()._process.pid, command.pid, flush=True)
 command.wait()
 """
     with subprocess.Popen([sys.executable, "-c", owner], cwd=ROOT, stdout=-1, stderr=-1, text=True) as tests:

@@ -23,9 +23,6 @@ LATEST_S = 0.25
 """… but not by more: on a busy machine 0.1 s was seen, a new connection takes three round trips. The rest is the
 upstream's own time."""
 
-PROCESS = uuid.uuid4().hex
-"""Tells this process from others in what a job directory keeps."""
-
 
 class PolitenessMiddleware:
     """Request meta that it reads and writes: ``attempt`` (from 1), ``not_before`` (Unix time of the next attempt),
@@ -37,6 +34,8 @@ class PolitenessMiddleware:
         self._upstream = upstream
         self._took_s: deque[float] = deque(maxlen=20)
         """How long the last answers took: from the turn to the answer."""
+        self._process = uuid.uuid4().hex
+        """Tells this process from others in what a job directory keeps."""
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -69,8 +68,8 @@ class PolitenessMiddleware:
 
     def _forget_an_earlier_process(self, request: Request) -> None:
         """Who starts the run again has mended something, or time has passed: the request has all its attempts again."""
-        if request.meta.setdefault("process", PROCESS) != PROCESS:
-            request.meta["process"] = PROCESS
+        if request.meta.setdefault("process", self._process) != self._process:
+            request.meta["process"] = self._process
             request.meta.pop("attempt", None)
             request.meta.pop("spent_s", None)
 

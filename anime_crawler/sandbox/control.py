@@ -97,7 +97,7 @@ class Control:
         return oracle.VIEWS[what](world)
 
     def reset(self, wish: dict[str, Any]) -> Any:
-        """Forget log and figures. With ``{"world": true}`` the world is made anew as well, without faults."""
+        """Forget log and figures. With ``{"world": true}`` world and limits are made anew as well, without faults."""
         self.services.reset()
         if wish.get("world"):
             self.services.rebuild()

@@ -7,6 +7,7 @@ import asyncio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from anime_crawler.backend.reference.connection import connection_of
+from anime_crawler.sandbox.limits import Limiter
 from anime_crawler.sandbox.log import Entry, Log
 from anime_crawler.sandbox.services import Services
 from anime_crawler.sandbox.wire import Call, Reply
@@ -19,16 +20,16 @@ class Gate:
         self.service = service
         self.services = services
         self.log = services.log
-        self.limiter = services.limiters[service]
         self.faults = services.faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = call_from(self.service, scope, await body_of(receive))
         entry = self.log.begin(self.service, call.method, call.path)
         entry.summary = call.summary
+        limiter = self.services.limiters[self.service]
         try:
-            reply = self._reply(call, entry)
-            reply.headers = self.limiter.headers() | reply.headers
+            reply = self._reply(call, entry, limiter)
+            reply.headers = limiter.headers() | reply.headers
             entry.status, entry.bytes = reply.status, len(reply.body)
             if reply.silent or reply.dropped:
                 entry.status = 0
@@ -36,8 +37,8 @@ class Gate:
         finally:
             self.log.end(entry)
 
-    def _reply(self, call: Call, entry: Entry) -> Reply:
-        refusal = self.limiter.check()
+    def _reply(self, call: Call, entry: Entry, limiter: Limiter) -> Reply:
+        refusal = limiter.check()
         if refusal:
             return refusal
         fault = self.faults.pick(call)

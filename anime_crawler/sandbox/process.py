@@ -81,15 +81,26 @@ def running_sandbox(**options: Any) -> Iterator[RunningSandbox]:
         RuntimeError: it did not start; its own message is on stderr.
     """
     command = [sys.executable, "-m", "anime_crawler.sandbox.serve", "--json", "--attached", *words_of(options)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process, serving(process) as sandbox:  # noqa: S603 - our own
+        yield sandbox
+
+
+@contextmanager
+def serving(process: subprocess.Popen[bytes]) -> Iterator[RunningSandbox]:
+    """The sandbox that the process is, once it is ready to answer; the process ends with the block.
+
+    Raises:
+        RuntimeError: it did not start; its own message is on stderr.
+    """
+    try:
+        yield _ready(process)
+    finally:
+        process.terminate()
         try:
-            yield _ready(process)
-        finally:
-            process.terminate()
-            try:
-                process.wait(END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def words_of(options: dict[str, Any]) -> list[str]:

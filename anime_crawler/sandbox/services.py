@@ -69,13 +69,13 @@ class Services:
         self.faults.active += options.faults
         self.per_request = 0
         """Mutations before each list page."""
-        self.limiters = {name: limiter(options.enforced) for name, limiter in LIMITERS.items()}
-        self.limiters[ROBOTS] = Limiter([], enforced=False, names_wait=False)
         self.rebuild()
 
     def rebuild(self) -> None:
-        """The world as it was in the beginning."""
+        """The world as it was in the beginning, and nobody who has asked it anything."""
         options = self.options
+        self.limiters = {name: limiter(options.enforced) for name, limiter in LIMITERS.items()}
+        self.limiters[ROBOTS] = Limiter([], enforced=False, names_wait=False)
         given = titles_from(options.catalogue, options.titles, options.seed, options.now) if options.catalogue else None
         self.world = World(options.seed, options.titles, options.now, given)
         self.mutator = Mutator(self.world)

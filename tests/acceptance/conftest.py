@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from anime_crawler.sandbox.process import running_sandbox
 from tests.acceptance.support import Day
 from tests.e2e.conftest import new_project as new_project
 from tests.e2e.support import Project
+from tests.sandboxes import running_sandbox
 
 
 @pytest.fixture(scope="session")

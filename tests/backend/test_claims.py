@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from anime_crawler.catalogue import claims, outbox
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueAwayError
 from anime_crawler.catalogue.claims import LANE
 from anime_crawler.catalogue.engine import open_engine
+from tests import processes
 from tests.backend.support import TOKEN, World, anime, release, world
 from tests.guard import clean_environment
 
@@ -98,7 +99,7 @@ def test_the_claims_of_a_session_that_has_ended_are_free_after_three_seconds(ses
     assert pending(three) == []
 
 
-def importers(url: str, backend_url: str, directory: Path, count: int) -> Any:
+def importers(url: str, backend_url: str, directory: Path, count: int) -> list[subprocess.Popen[str]]:
     """So many ``scrapy deliver`` at once."""
     environment = {
         "DATABASE_URL": url,
@@ -107,17 +108,17 @@ def importers(url: str, backend_url: str, directory: Path, count: int) -> Any:
         "CONCURRENCY": "2",
         "SCRAPY_SETTINGS_MODULE": "anime_crawler.settings",
     }
-    command = [sys.executable, "-m", "scrapy", "deliver"]
-    pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     folders = [directory / str(n) for n in range(count)]
     for folder in folders:
         folder.mkdir()
-    return asyncio.gather(
-        *(
-            asyncio.create_subprocess_exec(*command, cwd=folder, env=clean_environment(environment), **pipes)
-            for folder in folders
-        )
-    )
+    env = clean_environment(environment)
+    return [processes.start("scrapy", "deliver", cwd=folder, env=env, **pipes) for folder in folders]
+
+
+async def ended(running: list[subprocess.Popen[str]]) -> list[str]:
+    """What each has said, once all have ended."""
+    return await asyncio.gather(*(asyncio.to_thread(lambda p=p: p.communicate()[0]) for p in running))
 
 
 async def fill(w: World) -> None:
@@ -143,8 +144,8 @@ def test_three_importers_send_every_post_once(tmp_path, postgres_url):
     async def story() -> None:
         async with world(tmp_path, postgres_url) as w:
             await fill(w)
-            running = await importers(postgres_url, w.backend.url, tmp_path, 3)
-            said = await asyncio.gather(*(process.communicate() for process in running))
+            running = importers(postgres_url, w.backend.url, tmp_path, 3)
+            said = await ended(running)
             assert [process.returncode for process in running] == [0, 0, 0], said
             assert w.backend.posts == {"anime": TITLES, "episodes": TITLES, "video": PLAYERS}
             assert (w.backend.stats["same_key_in_flight"], w.backend.stats["lost_races"]) == (0, {})
@@ -159,12 +160,12 @@ def test_what_a_killed_importer_had_is_delivered_by_another(tmp_path, postgres_u
     async def story() -> None:
         async with world(tmp_path, postgres_url) as w:
             await fill(w)
-            running = await importers(postgres_url, w.backend.url, tmp_path, 2)
+            running = importers(postgres_url, w.backend.url, tmp_path, 2)
             w.backend.fail({"name": "slow", "route": "video", "delay_s": 0.05})
             while w.backend.posts.get("video", 0) < PLAYERS // 4:
                 await asyncio.sleep(0.01)
             running[0].send_signal(signal.SIGKILL)
-            said = await asyncio.gather(*(process.communicate() for process in running))
+            said = await ended(running)
             assert [process.returncode for process in running] == [-9, 0], said
             assert len(await w.backend.players()) == PLAYERS
             assert w.backend.posts["video"] <= PLAYERS + 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,16 +15,14 @@ from anime_crawler.catalogue.engine import connect, open_engine
 from anime_crawler.catalogue.tables import title
 from tests.catalogue.store_hammer import store
 from tests.guard import ROOT, clean_environment
+from tests.processes import start
 
 
 def hammer(url: str, processes: int, pages: int) -> None:
     """Let so many processes store the same pages, each in an order of its own; all begin together."""
-    words = [sys.executable, "-W", "error", "-m", "tests.catalogue.store_hammer", url]
+    options = {"cwd": ROOT, "env": clean_environment(), "warnings": ["error"]}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    running = [
-        subprocess.Popen([*words, str(n), str(pages)], cwd=ROOT, env=clean_environment(), **pipes)
-        for n in range(processes)
-    ]
+    running = [start("tests.catalogue.store_hammer", url, n, pages, **options, **pipes) for n in range(processes)]
     assert [process.stdout.readline() for process in running] == ["ready\n"] * processes
     for process in running:
         process.stdin.write("go\n")

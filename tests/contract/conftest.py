@@ -12,7 +12,7 @@ import pytest
 import requests
 from betamax import Betamax
 
-from anime_crawler.sandbox.process import running_sandbox
+from tests.sandboxes import running_sandbox
 
 CASSETTES = Path(__file__).parent / "cassettes"
 RECORD_MODE = os.environ.get("ANIME_RECORD", "none")

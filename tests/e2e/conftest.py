@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from anime_crawler.sandbox.process import running_sandbox
 from tests.e2e.support import Project
+from tests.sandboxes import running_sandbox
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ import pytest
 from anime_crawler.catalogue.engine import connect, open_engine
 from anime_crawler.catalogue.store import store_items
 from anime_crawler.items import Anime, Titles, utc_now
-from anime_crawler.sandbox.process import RunningSandbox, running_sandbox
+from anime_crawler.sandbox.process import RunningSandbox
 from tests.e2e.support import Project, until
+from tests.sandboxes import running_sandbox
 
 CRAWL = ("crawl", "anidb", "-s", "JOBDIR=var/jobs/anidb")
 DAY = timedelta(days=1)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from anime_crawler.sandbox.process import running_sandbox
 from tests.e2e.support import Project
 from tests.e2e.walk import Walked, add_title, asked, begin, crawl, finish, found, kill_at, known, mutate, walked
+from tests.sandboxes import running_sandbox
 
 SOURCE = "anime_planet"
 LISTING = "/anime/all"

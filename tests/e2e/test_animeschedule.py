@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import requests
 
-from anime_crawler.sandbox.process import running_sandbox
 from tests.e2e.support import Project, until
+from tests.sandboxes import running_sandbox
 
 TODAY = int(time.time()) // 86_400 * 86_400
 """The world's present, so that the weeks around it are those around now."""

@@ -14,10 +14,10 @@ import pytest
 
 from anime_crawler.items import utc_now
 from anime_crawler.sandbox.elsewhere import cast, known_at
-from anime_crawler.sandbox.process import running_sandbox
 from anime_crawler.sandbox.world import World
 from tests.e2e.support import Project
 from tests.e2e.walk import Walked, add_title, asked, begin, crawl, drift_in, finish, found, known, mutate, walked
+from tests.sandboxes import running_sandbox
 
 SOURCE = "anisearch"
 

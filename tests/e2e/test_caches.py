@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from anime_crawler.sandbox.process import running_sandbox
 from tests.e2e.support import Project
+from tests.sandboxes import running_sandbox
 
 A_DAY = {"KODIK_CACHE_TTL_SECONDS": "86400", "SHIKIMORI_CACHE_TTL_SECONDS": "86400", "BACKEND_BASE_URL": ""}
 

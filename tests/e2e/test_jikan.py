@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from anime_crawler.sandbox.process import running_sandbox
 from tests.e2e.support import Project
 from tests.e2e.walk import add_title, changed, found, killed_walk, known, mutate, states, walk
+from tests.sandboxes import running_sandbox
 
 NewProject = Callable[..., Project]
 FULL = ("-a", "mode=full")

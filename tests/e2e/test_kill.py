@@ -67,7 +67,7 @@ def test_a_hundred_kills_in_one_import_change_nothing(new_project: NewProject, k
 @pytest.fixture(scope="module")
 def clean_result(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, int], Any]:
     """How often an undisturbed import of eight titles reaches each durable step, and what it leaves."""
-    from anime_crawler.sandbox.process import running_sandbox
+    from tests.sandboxes import running_sandbox
 
     with running_sandbox(titles=8, limits="off") as sandbox:
         project = Project(tmp_path_factory.mktemp("counted"), sandbox)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from anime_crawler.sandbox.process import running_sandbox
 from tests.e2e.support import Project
+from tests.sandboxes import running_sandbox
 
 TODAY = int(time.time()) // 86_400 * 86_400
 """The world's present: what the answers say of a day is then true of this one."""

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from anime_crawler.sandbox import malice
-from anime_crawler.sandbox.process import running_sandbox
 from tests.e2e.support import Project
+from tests.sandboxes import running_sandbox
 
 NewProject = Callable[..., Project]
 

@@ -11,8 +11,8 @@ import pytest
 
 from anime_crawler.catalogue import export
 from anime_crawler.catalogue.engine import connect
-from anime_crawler.sandbox.process import running_sandbox
 from tests.e2e.support import Project, until
+from tests.sandboxes import running_sandbox
 from tests.services import free_port
 
 

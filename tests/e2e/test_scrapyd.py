@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import requests
 
-from anime_crawler.sandbox.process import running_sandbox
 from tests.e2e.support import Project, until
 from tests.guard import ROOT
+from tests.sandboxes import running_sandbox
 from tests.services import free_port
 from tests.test_readme import blocks
 

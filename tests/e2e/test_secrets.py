@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import pytest
 
-from anime_crawler.sandbox.process import running_sandbox
 from tests.e2e.support import Project, until
+from tests.sandboxes import running_sandbox
 
 KODIK_TOKEN = "kodik+Canary/7f3a=9d21"
 INTERNAL_TOKEN = "backend+Canary/51bc=0e44"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from anime_crawler.sandbox.process import running_sandbox
 from tests.benchmarks.distributed.kills import Schedule, one_worker, with_leases
 from tests.e2e.support import Project
+from tests.sandboxes import running_sandbox
 
 TWO_KILLS = Schedule(length_s=3, every_s=1.5, workers=3, last_s=2, is_restarting=False)
 SHORT = ("-s", "WORKER_LEASE_S=3")  # what the dead held returns within the few seconds of the short form

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from anime_crawler.sandbox.process import running_sandbox
 from tests.e2e.support import Project, kill_at_random, until
+from tests.sandboxes import running_sandbox
 
 Fault = tuple[str, dict[str, Any]]
 """Kind of a fault and its options; see ``anime_crawler/sandbox/damage.py``."""

@@ -11,10 +11,10 @@ import pytest
 from anime_crawler.politeness.limits import parse_limits
 from anime_crawler.sandbox.elsewhere import SHARES
 from anime_crawler.sandbox.limits import LIMITERS
-from anime_crawler.sandbox.process import running_sandbox
 from anime_crawler.sources import cards
 from tests.benchmarks.simulated import SimulatedUpstream
 from tests.e2e.support import Project
+from tests.sandboxes import running_sandbox
 
 SETTINGS = {"BACKEND_BASE_URL": "", "ANILIST_MASS_COLLECTION": "1"}
 EVERYTHING = {"shikimori": "incremental"}

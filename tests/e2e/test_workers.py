@@ -22,9 +22,9 @@ from anime_crawler.catalogue.status import read_status
 from anime_crawler.catalogue.tables import checkpoint
 from anime_crawler.frontier.overview import overview
 from anime_crawler.frontier.redis import unpacked
-from anime_crawler.sandbox.process import running_sandbox
 from anime_crawler.sources import cards
 from tests.e2e.support import Project, until
+from tests.sandboxes import running_sandbox
 
 NewProject = Callable[..., Project]
 Start = Callable[..., Popen[str]]

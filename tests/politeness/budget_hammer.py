@@ -16,6 +16,7 @@ from anime_crawler.politeness.budget_redis import RedisBudgets
 from anime_crawler.politeness.limits import parse_limits
 from anime_crawler.politeness.middleware import LATE_S
 from tests.guard import ROOT, clean_environment
+from tests.processes import start as start_process
 
 AT_ONCE = 2  # requests of one worker that want a turn: more in all than one burst serves, so that some always wait
 
@@ -42,9 +43,10 @@ def hammer(budgets: BudgetStorage, limits: str, seconds: float) -> list[float]:
 
 def start(place: str, limits: str, processes: int, seconds: float) -> list[subprocess.Popen[str]]:
     """So many of them, ready to begin."""
-    command = [sys.executable, "-W", "error", "-m", "tests.politeness.budget_hammer", place, limits, str(seconds)]
+    command = ["tests.politeness.budget_hammer", place, limits, seconds]
+    options = {"cwd": ROOT, "env": clean_environment(), "warnings": ["error"]}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    running = [subprocess.Popen(command, cwd=ROOT, env=clean_environment(), **pipes) for _ in range(processes)]
+    running = [start_process(*command, **options, **pipes) for _ in range(processes)]
     assert [process.stdout.readline() for process in running] == ["ready\n"] * processes
     return running
 

@@ -39,6 +39,7 @@ from anime_crawler.job import stop_crawler
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import Budgets
 from anime_crawler.politeness.chromium import browser_settings
+from tests import processes
 from tests.guard import ROOT, clean_environment
 from tests.politeness.upstream_server import UpstreamServer
 
@@ -292,15 +293,9 @@ class Result:
 
 def start(plan: Plan, module: str = "tests.politeness.crawl", **env: str) -> subprocess.Popen[str]:
     """The crawl, running."""
-    command = [sys.executable, "-W", "error::ResourceWarning", "-m", module, json.dumps(asdict(plan))]
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=clean_environment(env),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    words = {"cwd": ROOT, "env": clean_environment(env), "warnings": ["error::ResourceWarning"]}
+    return processes.start(module, json.dumps(asdict(plan)), **words, **pipes)
 
 
 def result_of(process: subprocess.Popen[str], timeout: float = 60) -> Result:

@@ -17,6 +17,7 @@ from scrapy import Request
 from anime_crawler.politeness.cache_entry import RESULT, Entry, Key, key_of
 from anime_crawler.politeness.cache_redis import RedisStorage
 from anime_crawler.politeness.cache_storage import CacheStorage, SqliteStorage
+from tests import processes
 from tests.guard import ROOT, clean_environment
 
 A, B = Key("kodik", "a"), Key("shikimori", "b")
@@ -90,11 +91,9 @@ def test_who_waited_for_the_file_does_not_take_a_lease_given_meanwhile(
 
 def test_eight_processes_tear_no_value(place: str) -> None:
     """8 × 1,000 gets, every fifth followed by a put of another value."""
-    command = [sys.executable, "-W", "error", "-m", "tests.politeness.cache_hammer", place, "1000"]
-    processes = [
-        subprocess.Popen(command, cwd=ROOT, env=clean_environment(), stdout=-1, stderr=-1, text=True) for _ in range(8)
-    ]
-    ended = [process.communicate(timeout=120) for process in processes]
+    options = {"cwd": ROOT, "env": clean_environment(), "warnings": ["error"], "stdout": -1, "stderr": -1, "text": True}
+    running = [processes.start("tests.politeness.cache_hammer", place, 1000, **options) for _ in range(8)]
+    ended = [process.communicate(timeout=120) for process in running]
     assert [stdout.strip() for stdout, _ in ended] == ["0"] * 8, ended
 
 

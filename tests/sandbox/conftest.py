@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import requests
 
-from anime_crawler.sandbox.process import RunningSandbox, running_sandbox
+from anime_crawler.sandbox.process import RunningSandbox
+from tests.sandboxes import running_sandbox
 
 AGENT = {"User-Agent": "anime_crawler tests"}
 

@@ -12,10 +12,11 @@ import requests
 
 from anime_crawler.sandbox.elsewhere import id_at, known_at
 from anime_crawler.sandbox.limits import animeschedule_limits
-from anime_crawler.sandbox.process import RunningSandbox, running_sandbox
+from anime_crawler.sandbox.process import RunningSandbox
 from anime_crawler.sandbox.services import TOKEN_SETTINGS
 from anime_crawler.sandbox.world import World
 from anime_crawler.sources import cards
+from tests.sandboxes import running_sandbox
 
 WORLD = World(seed=2, titles=500)
 KNOWN = known_at("animeschedule", WORLD)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import requests
 
 from anime_crawler.sandbox.limits import Window
-from anime_crawler.sandbox.process import running_sandbox
+from tests.sandboxes import running_sandbox
 
 
 def test_a_sliding_window_refuses_the_first_too_many():
