@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +25,7 @@ from anime_crawler.base_spiders import OUT_OF_QUOTA, SourceSpider, Verdict
 from anime_crawler.catalogue import runs
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.details import Asker, wanted_details
+from anime_crawler.catalogue.vanished import Vanished
 from anime_crawler.catalogue.wanted import wanted
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import Progress, RunReport
@@ -74,6 +77,8 @@ class Job:
         self.worker: Worker | None = None
         """This process among others that share the crawl (REDIS_URL); ``None``: it is alone."""
         self._has_refused = False
+        self.has_vanished = False
+        """Whether the upstreams seem to have stopped telling something that they told."""
 
     def lease_valid(self) -> bool:
         """Whether what this process is at is still its own, as far as it knows without asking."""
@@ -93,6 +98,21 @@ class Job:
         message = f"something in Redis is no request; it was not used, and is kept in {where}"
         self.report.problem(spider, "refused_request", message)
         logger.error("%s: %s", spider, message)
+
+    def tell_vanished(self, found: Iterable[Vanished]) -> None:
+        """Say of each source which fields have vanished, and count them as drift."""
+        for source, fields in groupby(found, attrgetter("source")):
+            self.has_vanished = True
+            names = []
+            for one in fields:
+                names.append(f"{one.field} of {one.records} {one.kind} records")
+                self.report.count(f"drift {source}", f"vanished {one.kind}.{one.field}", one.records)
+            message = (
+                f"came without {', '.join(names)}: its pages or answers seem to have changed. What is stored of these "
+                "fields stays; look at a record at the source, and update the crawler when the source has it still"
+            )
+            self.report.problem(source, "vanished", message)
+            logger.error("%s: %s", source, message)
 
     def attach(self, spider: SourceSpider) -> None:
         """Give the spider its run and its upstream's address."""
@@ -134,7 +154,8 @@ class Job:
             return Exit.UPSTREAM
         if backend_pending:
             return Exit.BACKEND
-        return Exit.SET_ASIDE if dead_letters or self._has_refused or self.is_short else Exit.DONE
+        is_short = dead_letters or self._has_refused or self.is_short or self.has_vanished
+        return Exit.SET_ASIDE if is_short else Exit.DONE
 
 
 async def stop_crawler(crawler: Crawler) -> None:

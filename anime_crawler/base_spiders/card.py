@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
@@ -93,6 +93,11 @@ class SourceCard:
     """The same for any other anime."""
     secrets: tuple[Secret, ...] = ()
     settings: tuple[SourceSetting, ...] = ()
+    usual: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Kind of record -> fields of its items that nearly every record has: ``{"anime": ("titles.romaji", "kind")}``.
+    Kinds are the items' names in lower case, and ``appearance`` for a character's role and voices. A run in which
+    20 records in a row lack such a field says that it has vanished, and ends with exit code 1 (`catalogue.vanished`).
+    """
     obeys_robots: bool = False
     """True for crawled web sites; APIs are used by their own rules."""
     max_body_bytes: int = 16 * 2**20

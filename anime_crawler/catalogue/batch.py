@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -31,6 +31,14 @@ class Batch:
     listing_is_full: bool
     refresh_ongoing: timedelta
     refresh_released: timedelta
+    usual: Mapping[str, Mapping[str, Collection[str]]] = field(default_factory=dict)
+    """Source -> kind -> fields that its records usually have, by its card."""
+    is_settling: bool = False
+    """The items are no answers, but rows from which values are erased that were in doubt."""
+    erasable: dict[tuple[str, str], dict[tuple[Any, ...], set[str]]] = field(default_factory=dict)
+    """(source, kind) -> key of a row -> fields to erase of it: the source still tells them of other records."""
+    misnamed: set[tuple[str, str]] = field(default_factory=set)
+    """(source, id) by which releases name their anime while its ids seem to have vanished: these are not stored."""
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     touched: Touched = field(default_factory=Touched)
     began: datetime = field(default_factory=utc_now)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
-from anime_crawler.catalogue import dead_letters, runs
+from anime_crawler.catalogue import dead_letters, runs, store_anime, store_metadata, store_releases
 from anime_crawler.catalogue.answers import store_answers
 from anime_crawler.catalogue.batch import Batch
 from anime_crawler.catalogue.details import note_asked
-from anime_crawler.catalogue.store_anime import store_anime
-from anime_crawler.catalogue.store_metadata import FORMS, store_metadata
-from anime_crawler.catalogue.store_releases import store_releases
+from anime_crawler.catalogue.store_metadata import FORMS
 from anime_crawler.catalogue.titles import store_titles
 from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, Release
 
@@ -34,6 +32,7 @@ def store_items(
     listing_is_full: bool = False,
     refresh_ongoing_hours: float = 24,
     refresh_released_days: float = 30,
+    usual: Mapping[str, Mapping[str, Collection[str]]] | None = None,
 ) -> Counter[tuple[str, str]]:
     """Store a batch in the caller's transaction.
 
@@ -45,6 +44,7 @@ def store_items(
         listing_is_full: the walk lists everything, so each release is noted as seen.
         refresh_ongoing_hours: age at which an airing title's metadata is due again.
         refresh_released_days: the same for every other title.
+        usual: source -> kind -> fields that its records usually have, by its card; see `vanished`.
 
     Returns:
         (kind, outcome) -> how many. Outcome is new, changed, unchanged, failed; a player may be gone, an anime absent.
@@ -54,11 +54,12 @@ def store_items(
         TypeError: an item of a kind that has no table.
     """
     refresh = timedelta(hours=refresh_ongoing_hours), timedelta(days=refresh_released_days)
-    batch = Batch(conn, run_id, identity_source, source_priority, listing_is_full, *refresh)
+    batch = Batch(conn, run_id, identity_source, source_priority, listing_is_full, *refresh, usual=usual or {})
     kinds = _by_kind(items)
-    store_anime(batch, kinds[Anime])
-    store_releases(batch, kinds[Release])
-    store_metadata(batch, kinds)
+    store_releases.store_releases(batch, kinds[Release])
+    store_anime.store_anime(batch, [item for item in kinds[Anime] if item.key not in batch.misnamed])
+    store_metadata.store_metadata(batch, kinds)
+    _erase(batch)
     order = dict.fromkeys(batch.title_of(item) for item in items if isinstance(item, Anime | Release))
     batch.counts["title", "new"] += store_titles(conn, run_id, (t for t in order if t), batch.touched)
     store_answers(batch, kinds[Anime], kinds[Absent], kinds[Rejected])
@@ -69,6 +70,18 @@ def store_items(
         runs.store_checkpoint(conn, run_id, checkpoint)
         note_asked(conn, run_id, checkpoint)
     return +batch.counts
+
+
+def _erase(batch: Batch) -> None:
+    """Erase what answers came without, now that the source is known to tell it of others still."""
+    batch.is_settling = True
+    for (source, kind), fields in batch.erasable.items():
+        if kind == "anime":
+            store_anime.erase(batch, source, fields)
+        elif kind == "release":
+            store_releases.erase(batch, source, fields)
+        else:
+            store_metadata.erase(batch, kind, source, fields)
 
 
 def _by_kind(items: Sequence[Storable]) -> dict[type, list[Any]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import Column, Select, Update, bindparam, select, update
 
 from anime_crawler.catalogue.batch import Batch, by_source
 from anime_crawler.catalogue.links import store_links
 from anime_crawler.catalogue.sql import Row, Upsert, as_json, fetch, iso, packed, packed_ids, rows_of, upsert_rows
 from anime_crawler.catalogue.tables import anime
+from anime_crawler.catalogue.vanished import fields_to_keep, seen, with_stored, without
 from anime_crawler.items import Anime
 
 VERSION = (anime.c.source, anime.c.source_id, anime.c.source_updated_at)
@@ -53,9 +55,7 @@ def _store(batch: Batch, source: str, versions: dict[str, Anime]) -> None:
     for item in _completed(batch, source, versions, known):
         old = known.get(item.source_id)
         updated_at, checksum = _updated_at(item), item.checksum()
-        if old and (
-            old.checksum == checksum or _is_older(updated_at, old.updated_at) or _is_outdated(batch, item, old)
-        ):
+        if old and (old.checksum == checksum or _is_old_news(batch, item, old)):
             batch.counts["anime", "unchanged"] += 1
             if _is_older(old.updated_at, updated_at):
                 seen_newer.append((source, item.source_id, updated_at))
@@ -73,20 +73,38 @@ def _store(batch: Batch, source: str, versions: dict[str, Anime]) -> None:
         batch.conn.execute(_note_version(batch.dialect), {"rows": packed(seen_newer)})
 
 
-def _completed(batch: Batch, source: str, versions: dict[str, Anime], known: Collection[str]) -> Iterator[Anime]:
-    """The versions; where one does not tell everything, with what is stored of that."""
-    partial = [item.source_id for item in versions.values() if item.untold and item.source_id in known]
-    stored: dict[str, str] = {}
-    if partial:
-        stored = dict(fetch(batch.conn, _data(batch.dialect), source=source, ids=packed_ids(partial)))
+def _completed(batch: Batch, source: str, versions: dict[str, Anime], known: Mapping[str, Known]) -> Iterator[Anime]:
+    """The versions, with what is stored of that which an answer does not tell, or seems to tell no longer."""
+    news = [item for item in versions.values() if not _is_old_news(batch, item, known.get(item.source_id))]
+    differing = [own for item in news if (old := known.get(own := item.source_id)) and old.checksum != item.checksum()]
+    stored: dict[str, Any] = {}
+    if differing:
+        rows = fetch(batch.conn, _data(batch.dialect), source=source, ids=packed_ids(differing))
+        stored = {own: orjson.loads(data) for own, data in rows}
+    records = [seen("anime", item, (item.source_id,), stored.get(item.source_id)) for item in news]
+    lost = fields_to_keep(batch, "anime", source, records)
     for item in versions.values():
         data = stored.get(item.source_id)
-        yield item.completed_by(Anime.model_validate_json(data)) if data else item
+        if data and item.untold:
+            item = item.completed_by(Anime.model_validate(data))
+        kept = lost.get((item.source_id,))
+        yield with_stored(item, data, kept) if data and kept else item
 
 
-def _is_outdated(batch: Batch, item: Anime, old: Known) -> bool:
-    """By the time of fetching, where the source does not say that the item is newer."""
-    return not _is_older(old.updated_at, _updated_at(item)) and batch.is_outdated(item, old.fetched_at)
+def erase(batch: Batch, source: str, fields: Mapping[tuple[Any, ...], Iterable[str]]) -> None:
+    """Erase these fields of stored anime, by their key: the source tells them of others, but no longer of these."""
+    rows = fetch(batch.conn, _data(batch.dialect), source=source, ids=packed_ids(own for (own,) in fields))
+    _store(batch, source, {own: without(Anime.model_validate_json(data), fields[own,]) for own, data in rows})
+
+
+def _is_old_news(batch: Batch, item: Anime, old: Known | None) -> bool:
+    """Whether the stored version is newer: by the source's own time, or else by the time of fetching."""
+    if old is None:
+        return False
+    updated_at = _updated_at(item)
+    if _is_older(updated_at, old.updated_at):
+        return True
+    return not _is_older(old.updated_at, updated_at) and batch.is_outdated(item, old.fetched_at)
 
 
 def _updated_at(item: Anime) -> str | None:

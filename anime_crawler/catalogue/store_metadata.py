@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
+import orjson
 from sqlalchemy import Column, Integer, Select, Table, select
 
 from anime_crawler.catalogue.batch import Batch
 from anime_crawler.catalogue.sql import Row, Upsert, as_json, fetch, iso, packed, rows_of, upsert_rows
 from anime_crawler.catalogue.tables import NO_ANIME, NO_SEASON, airing, appearance, character, episode_info, snapshot
+from anime_crawler.catalogue.vanished import FIELDS, fields_to_keep, seen, with_stored, without
 from anime_crawler.items import Airing, Character, Episode, Item, Snapshot
 
 OF_ONE_ANIME = {"anime_id", "role", "voice_actors"}
@@ -41,6 +45,7 @@ class Form:
 
     kind: str
     """Name in the counts."""
+    item_type: type[Item]
     table: Table
     key: Callable[[Any], Row]
     """Values of the primary key."""
@@ -57,12 +62,12 @@ def _appearance_key(item: Character) -> Row:
     return item.source, item.source_id, item.anime_id or NO_ANIME
 
 
-APPEARANCE = Form("appearance", appearance, _appearance_key, _in_anime)
+APPEARANCE = Form("appearance", Character, appearance, _appearance_key, _in_anime)
 FORMS: Mapping[type[Item], Form] = {
-    Episode: Form("episode", episode_info, _episode_key),
-    Character: Form("character", character, lambda item: item.key, _without_anime),
-    Airing: Form("airing", airing, lambda item: item.key),
-    Snapshot: Form("snapshot", snapshot, lambda item: item.key),
+    Episode: Form("episode", Episode, episode_info, _episode_key),
+    Character: Form("character", Character, character, lambda item: item.key, _without_anime),
+    Airing: Form("airing", Airing, airing, lambda item: item.key),
+    Snapshot: Form("snapshot", Snapshot, snapshot, lambda item: item.key),
 }
 
 
@@ -82,20 +87,60 @@ def _store(batch: Batch, form: Form, items: Sequence[Item]) -> None:
         return
     newest = _newest(form, items)
     batch.counts[form.kind, "unchanged"] += len(items) - len(newest)
-    keys = packed((place, *key) for place, key in enumerate(newest))
-    known = fetch(batch.conn, _known(batch.dialect, form.table), keys=keys)
-    stored = {place: (checksum, fetched_at) for place, checksum, fetched_at in known}
+    stored = dict(zip(newest, _rows(batch, form, newest, "checksum", "fetched_at"), strict=True))
+    newest = _with_what_stays(batch, form, newest, stored)
     rows: list[Row] = []
-    for place, (key, item) in enumerate(newest.items()):
-        (old, fetched_at), (checksum, data) = stored[place], form.version(item)
+    for key, item in newest.items():
+        (old, fetched_at), (checksum, data) = stored[key], form.version(item)
         if old == checksum or batch.is_outdated(item, fetched_at):
             batch.counts[form.kind, "unchanged"] += 1
         else:
             batch.counts[form.kind, "changed" if old else "new"] += 1
-            seen = iso(item.fetched_at)
-            rows.append((*key, checksum, item.schema_version, seen, batch.run_id, data))
+            rows.append((*key, checksum, item.schema_version, iso(item.fetched_at), batch.run_id, data))
     if rows:
         batch.conn.execute(_upsert(batch.dialect, form.table), {"rows": packed(rows)})
+
+
+def _with_what_stays(
+    batch: Batch, form: Form, newest: dict[Row, Item], stored: Mapping[Row, list[Any]]
+) -> dict[Row, Item]:
+    """The items, with what is stored of that which the source seems to tell no longer.
+
+    Args:
+        stored: [checksum, time of fetching] of their rows; nulls for one that is not there.
+    """
+    if form.kind not in FIELDS:
+        return newest
+    news = {key: item for key, item in newest.items() if not batch.is_outdated(item, stored[key][1])}
+    differing = [key for key, item in news.items() if stored[key][0] not in (None, form.version(item)[0])]
+    rows = _rows(batch, form, differing, "data") if differing else []
+    data = {key: orjson.loads(text) for key, (text,) in zip(differing, rows, strict=True)}
+    kept = dict(newest)
+    for source, keys in groupby(sorted(news, key=itemgetter(0)), itemgetter(0)):
+        records = [seen(form.kind, news[key], tuple(key[1:]), data.get(key)) for key in keys]
+        for rest, names in fields_to_keep(batch, form.kind, source, records).items():
+            key = (source, *rest)
+            kept[key] = with_stored(newest[key], data[key], names)
+    return kept
+
+
+def erase(batch: Batch, kind: str, source: str, fields: Mapping[tuple[Any, ...], Iterable[str]]) -> None:
+    """Erase these fields of rows of one kind, by their key: the source tells them of others, but no longer of these."""
+    form = next(form for form in (*FORMS.values(), APPEARANCE) if form.kind == kind)
+    keys = [(source, *key) for key in fields]
+    for key, (fetched_at, data) in zip(keys, _rows(batch, form, keys, "fetched_at", "data"), strict=True):
+        if data:
+            values = {"fetched_at": fetched_at, **orjson.loads(data)}
+            if form is APPEARANCE:  # its row keeps a part of the item
+                values |= {"source": source, "source_id": key[1], "anime_id": key[2] or None, "names": {}}
+            _store(batch, form, [without(form.item_type.model_validate(values), fields[key[1:]])])
+
+
+def _rows(batch: Batch, form: Form, keys: Iterable[Row], *names: str) -> list[list[Any]]:
+    """These columns of the rows with these keys, in their order; nulls for one that is not there."""
+    places = packed((place, *key) for place, key in enumerate(keys))
+    found = fetch(batch.conn, _columns(batch.dialect, form.table, *names), keys=places)
+    return [columns for _, *columns in sorted(found, key=itemgetter(0))]
 
 
 def _newest(form: Form, items: Sequence[Item]) -> dict[Row, Item]:
@@ -109,13 +154,13 @@ def _newest(form: Form, items: Sequence[Item]) -> dict[Row, Item]:
 
 
 @cache
-def _known(dialect: str, table: Table) -> Select[Any]:
-    """(place, checksum or null, time of fetching or null) of each of the keys."""
+def _columns(dialect: str, table: Table, *names: str) -> Select[Any]:
+    """(place, these columns or nulls) of each of the keys."""
     place = Column("place", Integer)
     keys = rows_of(dialect, "keys", [place, *table.primary_key])
     # A subquery, not a join: a join's order is the planner's, and the wrong one reads the whole table.
     same = [column == keys.c[column.name] for column in table.primary_key]
-    of_row = (select(column).where(*same).scalar_subquery() for column in (table.c.checksum, table.c.fetched_at))
+    of_row = (select(table.c[name]).where(*same).scalar_subquery() for name in names)
     return as_json(dialect, select(keys.c.place, *of_row))
 
 

@@ -84,6 +84,16 @@ def store_players(batch: Batch, source: str, new: Sequence[Release], changed: Se
     _write(batch, source, rows)
 
 
+def lose_players(batch: Batch, release_id: int) -> None:
+    """Mark all players of a release gone."""
+    stored = _stored(batch, [release_id])[release_id]
+    gone = [number for number, facts in stored.items() if facts.gone_at is None]
+    batch.counts["player", "gone"] += len(gone)
+    if gone:
+        now = iso(batch.began)
+        batch.conn.execute(_mark_gone(batch.dialect), {"rows": packed((release_id, number, now) for number in gone)})
+
+
 def _stored(batch: Batch, release_ids: Sequence[int]) -> dict[int, dict[int, Facts]]:
     stored: dict[int, dict[int, Facts]] = defaultdict(dict)
     if release_ids:

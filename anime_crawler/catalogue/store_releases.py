@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, Update, bindparam, select, update
+import orjson
+from sqlalchemy import Select, Update, bindparam, func, select, update
 
 from anime_crawler.catalogue.batch import Batch, by_source
 from anime_crawler.catalogue.sql import Row, Upsert, as_json, fetch, iso, packed, packed_ids, rows_of, upsert_rows
-from anime_crawler.catalogue.store_players import Diff, store_players
-from anime_crawler.catalogue.tables import release
+from anime_crawler.catalogue.store_players import Diff, lose_players, store_players
+from anime_crawler.catalogue.tables import player, release
+from anime_crawler.catalogue.vanished import fields_to_keep, seen, with_stored, without
 from anime_crawler.items import Release
 
 COLUMNS = [column for column in release.c if column.name != "id"]
@@ -38,6 +40,8 @@ class Found:
     rows: list[Row] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
     """Row ids of unchanged ones that this full walk lists."""
+    keeping: set[str] = field(default_factory=set)
+    """Ids of changed ones whose players stay, because the source seems to tell no players any longer."""
 
 
 def store_releases(batch: Batch, items: Sequence[Release]) -> None:
@@ -48,7 +52,8 @@ def store_releases(batch: Batch, items: Sequence[Release]) -> None:
         found = _compare(batch, source, last)
         if found.rows:
             batch.conn.execute(_upsert(batch.dialect), {"rows": packed(found.rows)})
-            store_players(batch, source, found.new, [(item, Diff(old.id, old.title_id)) for item, old in found.changed])
+            changed = [(item, old) for item, old in found.changed if item.source_id not in found.keeping]
+            store_players(batch, source, found.new, [(item, Diff(old.id, old.title_id)) for item, old in changed])
         if found.seen:
             batch.conn.execute(_see(batch.dialect), {"ids": packed_ids(found.seen), "run": batch.run_id})
 
@@ -57,8 +62,8 @@ def _compare(batch: Batch, source: str, items: dict[str, Release]) -> Found:
     stored = fetch(batch.conn, _known(batch.dialect), source=source, ids=packed_ids(items))
     known = {row.source_id: row for row in (Known(*fields) for fields in stored)}
     found = Found()
-    for item in items.values():
-        old, checksum = known.get(item.source_id), item.checksum()
+    for item, checksum in _with_what_stays(batch, source, items, known, found.keeping):
+        old = known.get(item.source_id)
         if old and old.checksum == checksum and old.gone_at is None:
             _count_unchanged(batch, item)
             if batch.listing_is_full and old.seen_in != batch.run_id:
@@ -73,6 +78,62 @@ def _compare(batch: Batch, source: str, items: dict[str, Release]) -> Found:
         else:
             found.new.append(item)
     return found
+
+
+def _with_what_stays(
+    batch: Batch, source: str, items: dict[str, Release], known: Mapping[str, Known], keeping: set[str]
+) -> list[tuple[Release, str]]:
+    """(release, checksum of the answer) of each, with what is stored of that which the source seems to tell no longer.
+
+    The checksum is the answer's, so that the same answer again is unchanged.
+
+    Args:
+        keeping: ids of releases whose players are to stay are added.
+    """
+    differing = [own for own, item in items.items() if own in known and known[own].checksum != item.checksum()]
+    stored = _data(batch, source, differing)
+    records = [seen("release", item, (own,), stored.get(own)) for own, item in items.items()]
+    lost = fields_to_keep(batch, "release", source, records)
+    kept = []
+    for own, item in items.items():
+        names = lost.get((own,), set())
+        if "players" in names:
+            keeping.add(own)
+        if others := names - {"players"}:
+            whole = with_stored(item, stored[own], others)
+            if f"external_ids.{batch.identity_source}" in others:  # this id says which anime it is a release of
+                batch.misnamed.add((source, item.anime_id))
+                whole = whole.model_copy(update={"anime_id": stored[own]["anime_id"]})
+            kept.append((whole, item.checksum()))
+        else:
+            kept.append((item, item.checksum()))
+    return kept
+
+
+def _data(batch: Batch, source: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What is stored of releases by their id; of the players only whether there are any."""
+    if not ids:
+        return {}
+    rows = fetch(batch.conn, _stored(batch.dialect), source=source, ids=packed_ids(ids))
+    return {own: {**orjson.loads(data), "players": [True] * bool(live)} for own, data, live in rows}
+
+
+def erase(batch: Batch, source: str, fields: Mapping[tuple[Any, ...], Iterable[str]]) -> None:
+    """Erase these fields of stored releases, by their key: the source tells them of others, but no longer of these."""
+    ids = [own for (own,) in fields]
+    rows = fetch(batch.conn, _known(batch.dialect), source=source, ids=packed_ids(ids))
+    known = {row.source_id: row for row in (Known(*row) for row in rows) if row.gone_at is None}
+    for own, data in _data(batch, source, list(known)).items():
+        old, names = known[own], set(fields[own,])
+        item = without(Release.model_validate({**data, "players": []}), names)
+        if f"external_ids.{batch.identity_source}" in names:
+            item = item.model_copy(update={"anime_id": own})
+        title_id = batch.title_of(item)
+        batch.touched.by_release |= {t for t in (title_id, old.title_id) if t}
+        row = dict(zip((column.name for column in COLUMNS), _row(batch, item, title_id, old.checksum), strict=True))
+        batch.conn.execute(_upsert(batch.dialect), {"rows": packed([[*(row | {"seen_in": old.seen_in}).values()]])})
+        if "players" in names:
+            lose_players(batch, old.id)
 
 
 def _count_unchanged(batch: Batch, item: Release) -> None:
@@ -104,6 +165,16 @@ def _known(dialect: str) -> Select[Any]:
     ids = rows_of(dialect, "ids", [release.c.source_id])
     columns = (release.c[name] for name in Known._fields)
     wanted = release.c.source_id.in_(select(ids.c.source_id))
+    return as_json(dialect, select(*columns).where(release.c.source == bindparam("source"), wanted))
+
+
+@cache
+def _stored(dialect: str) -> Select[Any]:
+    """(id, data, number of players that are there) of the releases in parameter ``ids``."""
+    ids = rows_of(dialect, "ids", [release.c.source_id])
+    live = select(func.count()).where(player.c.release_id == release.c.id, player.c.gone_at.is_(None)).scalar_subquery()
+    wanted = release.c.source_id.in_(select(ids.c.source_id))
+    columns = (release.c.source_id, release.c.data, live)
     return as_json(dialect, select(*columns).where(release.c.source == bindparam("source"), wanted))
 
 

@@ -8,6 +8,8 @@ Times are ISO 8601 UTC text, JSON is text: the same bytes in both databases.
       │         └──< appearance >── character
       ├──< delivered_anime/_episode/_player   what the backend is known to hold
       └── version > delivered_version     there may be something to deliver
+
+    told, doubt                          what answers tell field by field, and what they came without
 """
 
 from __future__ import annotations
@@ -306,6 +308,33 @@ Index(
     dead_letter.c.key,
     unique=True,
 )
+
+told = Table(
+    "told",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="of the items, or appearance"),
+    Column("answer", Text, nullable=False, comment="form of the answer: records of one form have the same fields"),
+    Column("run_id", Integer, nullable=False, comment="run that last had such a record; windows are that run's"),
+    Column("fields", Text, nullable=False, comment="JSON: field -> `vanished.Field`"),
+    PrimaryKeyConstraint("source", "kind", "answer"),
+    sqlite_with_rowid=False,
+)
+
+doubt = Table(
+    "doubt",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("field", Text, nullable=False, comment="that an answer came without, while a value is stored"),
+    Column("key", Text, nullable=False, comment="JSON list: the record's key after the source"),
+    Column("filled", Integer, nullable=False, comment="count of `told` before that answer"),
+    Column("lost", Integer, nullable=False, comment="likewise"),
+    PrimaryKeyConstraint("source", "kind", "answer", "field", "key"),
+    sqlite_with_rowid=False,
+)
+Index("doubt_record", doubt.c.source, doubt.c.kind, doubt.c.key)
 
 drift = Table(
     "drift",

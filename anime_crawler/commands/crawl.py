@@ -26,6 +26,7 @@ from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.drift import add_drift
 from anime_crawler.catalogue.lock import Lock, LockHeld
+from anime_crawler.catalogue.vanished import vanished_in
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.heartbeat import Heartbeat
@@ -236,6 +237,7 @@ class MainJob:
             print("DRY RUN, nothing was sent or kept. A real run would send:", plan, sep="\n")
         if is_over:
             await job.catalogue.write(lambda conn: dead_letters.clear_answered(conn, job.run_id))
+        job.tell_vanished(await job.catalogue.read(lambda conn: vanished_in(conn, job.run_id)))
         letters = await job.catalogue.read(dead_letters.count_open)
         code = int(job.exit_code(letters, is_broken or bool(result and result.pending)))
         report = {"run": job.run_id, "exit_code": code, "dead_letters": letters, **worker, **job.report.as_dict()}

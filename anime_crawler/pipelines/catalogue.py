@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 
+from anime_crawler.base_spiders import SourceCard
 from anime_crawler.catalogue.catalogue import CatalogueError
 from anime_crawler.catalogue.store import Storable, store_items
 from anime_crawler.failure import Failure, log_failure
@@ -28,10 +29,11 @@ BATCH_SIZE = 1_000
 class CataloguePipeline:
     """Gathers what is yielded while the last batch is being written, and stores it as the next one, in order."""
 
-    def __init__(self, job: Job, identity_source: str, source_priority: Sequence[str]) -> None:
+    def __init__(self, job: Job, identity_source: str, source_priority: Sequence[str], card: SourceCard) -> None:
         self._job = job
         self._identity_source = identity_source
         self._source_priority = source_priority
+        self._usual = {card.name: card.usual}
         self._waiting: list[tuple[Storable, asyncio.Future[bool]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -39,7 +41,8 @@ class CataloguePipeline:
     def from_crawler(cls, crawler: Crawler) -> Self:
         settings = crawler.settings
         job: Job = crawler.job  # type: ignore[attr-defined]
-        return cls(job, settings["IDENTITY_SOURCE"], settings.getlist("SOURCE_PRIORITY"))
+        card: SourceCard = crawler.spidercls.card  # type: ignore[attr-defined]
+        return cls(job, settings["IDENTITY_SOURCE"], settings.getlist("SOURCE_PRIORITY"), card)
 
     async def process_item(self, item: Any) -> Any:
         if not await self._stored(item):
@@ -88,6 +91,7 @@ class CataloguePipeline:
             listing_is_full=self._job.full_listing,
             refresh_ongoing_hours=config.refresh_ongoing_hours,
             refresh_released_days=config.refresh_released_days,
+            usual=self._usual,
         )
         try:
             counts = await self._job.catalogue.write(store)

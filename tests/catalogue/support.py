@@ -118,10 +118,10 @@ class Tables:
             return [tuple(row) for row in self.conn.execute(select(*picked).order_by(*table.primary_key))]
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Everything that is stored."""
-        from anime_crawler.catalogue.tables import metadata
+        """Everything that is stored, but for the counts of what answers tell, which each answer moves."""
+        from anime_crawler.catalogue.tables import metadata, told
 
-        return {table.name: self.rows(table) for table in metadata.sorted_tables}
+        return {table.name: self.rows(table) for table in metadata.sorted_tables if table is not told}
 
 
 @contextmanager

@@ -80,7 +80,8 @@ def test_each_source_has_ages_of_its_own(tables):
 
 def test_a_changed_anime_takes_its_old_ids_elsewhere_with_it(tables):
     """A link that it no longer tells is gone, one that it corrects is another; those of others stay."""
-    tables.store(named("1", "1"), named("2", "2"))
-    tables.store(anime("1", "kitsu", external_ids={"anidb": "3"}), anime("2", "kitsu", title="Блич"))
-    assert tables.run(links) == [("kitsu", "1", "anidb", "3")]
-    assert ask(tables) == ["3"]
+    others = [named(str(n), str(n)) for n in range(5, 9)]  # enough for an id that is missing to be no renamed key
+    tables.store(named("1", "1"), named("2", "2"), *others)
+    tables.store(anime("1", "kitsu", external_ids={"anidb": "3"}), anime("2", "kitsu", title="Блич"), *others)
+    assert tables.run(links) == [("kitsu", "1", "anidb", "3"), *(("kitsu", n, "anidb", n) for n in "5678")]
+    assert ask(tables) == ["3", "5", "6", "7", "8"]

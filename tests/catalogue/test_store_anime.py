@@ -89,8 +89,10 @@ def test_what_an_answer_does_not_tell_stays_as_it_was_told(tables):
     assert (stored.relations, stored.titles.ru, stored.score) == ((sequel,), "Наруто!", 8.5)
     assert stored.external_ids == {"mal": "5", "anidb": "7", "shikimori": "5"}
     assert tables.store(listed.model_copy(update={"score": 8.5}), run=3) == {("anime", "unchanged"): 1}
-    tables.store(anime("5", "jikan", relations=()), run=4)
-    assert '"relations":[]' in tables.rows(t.anime, "data")[0][0]
+    other = sequel.model_copy(update={"kind": "prequel"})
+    tables.store(anime("5", "jikan", relations=(other,)), run=4)
+    (stored,) = (Anime.model_validate_json(data) for (data,) in tables.rows(t.anime, "data"))
+    assert stored.relations == (other,)
 
 
 def test_an_anime_that_moves_to_another_title_changes_both(tables):

@@ -17,6 +17,7 @@ from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import Checkpoint
 from anime_crawler.pipelines.catalogue import CataloguePipeline
+from anime_crawler.sources.kodik.spider import KodikSpider
 from tests.catalogue.support import absent, anime, opened, rejected, release
 
 PRIORITIES = {"IDENTITY_SOURCE": "shikimori", "SOURCE_PRIORITY": ["shikimori", "kodik"]}
@@ -43,7 +44,7 @@ def run(url, work):
     async def main():
         catalogue = await Catalogue.open(url)
         job = Job(catalogue)
-        crawler = SimpleNamespace(job=job, settings=Settings(PRIORITIES))
+        crawler = SimpleNamespace(job=job, settings=Settings(PRIORITIES), spidercls=KodikSpider)
         try:
             return await work(CataloguePipeline.from_crawler(crawler), job)
         finally:

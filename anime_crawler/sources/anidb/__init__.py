@@ -54,6 +54,12 @@ CARD = SourceCard(
     ongoing_age_days=7,
     other_age_days=60,
     item_kinds=("Anime", "Episode", "Character", "Absent"),
+    usual={
+        "anime": ("titles.romaji", "titles.native", "kind", "status", "year", "poster", "description", "tags"),
+        "episode": ("titles.en", "duration_min"),
+        "character": ("names.romaji", "picture"),
+        "appearance": ("role",),
+    },
     settings=(
         SourceSetting(
             name="ANIDB_CLIENT",

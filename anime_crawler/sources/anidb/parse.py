@@ -47,6 +47,10 @@ PICTURES = "https://cdn.anidb.net/images/main"
 JAPAN = timezone(timedelta(hours=9))
 UNDESCRIBED = datetime(1970, 1, 1, tzinfo=UTC)
 """The time of change of what only the dump says: it never replaces an anime with details, which are newer."""
+NOT_IN_DUMP = frozenset(Anime.model_fields) - {
+    *("source", "source_id", "fetched_at", "source_updated_at", "url", "titles", "alternative_titles", "untold")
+}
+"""What the dump does not tell; of ids elsewhere it has only AniDB's own."""
 
 KINDS = {
     "tv_series": Kind.TV,
@@ -151,7 +155,7 @@ def anime_from_dump_entry(entry: DumpEntry, fetched_at: datetime) -> Anime:
     Raises:
         RecordError: no main title.
     """
-    return Anime.model_validate(_common(entry.aid, entry.titles, UNDESCRIBED, fetched_at))
+    return Anime.model_validate(_common(entry.aid, entry.titles, UNDESCRIBED, fetched_at) | {"untold": NOT_IN_DUMP})
 
 
 def anime_from_entry(entry: AnimeEntry, episodes: Sequence[EpisodeEntry], fetched_at: datetime) -> Anime:

@@ -51,6 +51,11 @@ CARD = SourceCard(
     limit_reserve=2,
     limit_rest_s=60.0,
     item_kinds=("Anime", "Character", "Airing", "Absent"),
+    usual={
+        "anime": ("titles.romaji", "titles.native", "kind", "status", "year", "poster", "description", "genres", "url"),
+        "character": ("names.romaji", "picture"),
+        "appearance": ("role",),
+    },
     settings=(
         SourceSetting(
             "ANILIST_MASS_COLLECTION",

@@ -46,6 +46,11 @@ CARD = SourceCard(
     block_rest_s=600.0,
     block_origin="a crawler of 2026: the 403 after too many in a row lifts after minutes; nobody states how many",
     item_kinds=("Anime", "Character", "Absent"),
+    usual={
+        "anime": ("titles.en", "kind", "year", "poster", "description", "tags"),
+        "character": ("names.en", "picture"),
+        "appearance": ("voice_actors",),
+    },
     obeys_robots=True,
     # The longest page recorded, a listing, has 330 KB; one of a thousand characters would have ten times as much.
     max_body_bytes=8 * 2**20,

@@ -54,6 +54,7 @@ CARD = SourceCard(
     block_origin="nobody knows of one; an hour is our guess",
     limit_reserve=2,  # its header counts all clients of the token
     item_kinds=("Anime", "Airing", "Absent"),
+    usual={"anime": ("titles.romaji", "kind", "status", "year", "poster", "description", "genres", "url")},
     secrets=(
         Secret(
             setting="ANIMESCHEDULE_TOKEN",

@@ -43,6 +43,11 @@ CARD = SourceCard(
     block_rest_s=604_800.0,
     block_origin="users of 2023: an address that asked too much was shut out for about a week",
     item_kinds=("Anime", "Character", "Episode", "Absent"),
+    usual={
+        "anime": ("titles.romaji", "kind", "status", "year", "poster", "description", "genres", "score"),
+        "character": ("names.romaji", "picture"),
+        "appearance": ("role",),
+    },
     obeys_robots=True,
     # The largest recorded page is 475 KB; 1,200 episodes in five languages on one page would be 3 MB.
     max_body_bytes=8 * 2**20,

@@ -53,6 +53,23 @@ CARD = SourceCard(
     block_origin="its documentation names none; an hour is our guess",
     limit_rest_s=60.0,  # its 429 names no time; clients wait 30 to 60 s
     item_kinds=("Anime", "Episode", "Character", "Airing", "Snapshot", "Absent"),
+    usual={
+        "anime": (
+            "titles.romaji",
+            "titles.native",
+            "kind",
+            "status",
+            "poster",
+            "description",
+            "genres",
+            "origin",
+            "url",
+        ),
+        "episode": ("titles.en",),
+        "character": ("names.romaji", "picture"),
+        "appearance": ("role",),
+        "snapshot": ("popularity",),
+    },
     # 25 titles are 150 KB; the longest list of characters, some 1,500 with all their voices, is below 10 MB.
     max_body_bytes=16 * 2**20,
     cache_ttl_s=86_400,

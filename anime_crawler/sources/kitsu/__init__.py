@@ -44,6 +44,11 @@ CARD = SourceCard(
     block_rest_s=3_600.0,
     block_origin="no 403 of the proxy in front is on record; an hour is our guess",
     item_kinds=("Anime", "Episode", "Character", "Absent"),
+    usual={
+        "anime": ("titles.romaji", "titles.native", "kind", "status", "year", "poster", "description", "url"),
+        "character": ("picture",),
+        "appearance": ("role",),
+    },
     # A title with all includes is 114 KB at most; 20 of them are 2.3 MB.
     max_body_bytes=8 * 2**20,
     cache_ttl_s=86_400,

@@ -43,6 +43,10 @@ CARD = SourceCard(
     block_rest_s=3_600.0,
     block_origin="none is on record, Kodik refuses by the token; an hour is our guess",
     item_kinds=("Anime", "Release"),
+    usual={
+        "anime": ("titles.ru", "titles.romaji", "year", "kind", "status", "poster", "genres", "external_ids.shikimori"),
+        "release": ("title_original", "year", "quality", "created_at", "external_ids.shikimori", "players"),
+    },
     secrets=(
         Secret(
             setting="KODIK_API_TOKEN",

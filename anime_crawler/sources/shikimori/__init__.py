@@ -38,6 +38,20 @@ CARD = SourceCard(
     block_rest_s=3_600.0,
     block_origin="DDoS-Guard, in front of it, does not say how long it wants us to wait; an hour is our guess",
     item_kinds=("Anime", "Absent"),
+    usual={
+        "anime": (
+            "titles.romaji",
+            "titles.ru",
+            "kind",
+            "status",
+            "year",
+            "aired_from",
+            "poster",
+            "genres",
+            "score",
+            "url",
+        )
+    },
     # 50 titles with everything we select are 300 KB; descriptions end below 20 KB each.
     max_body_bytes=8 * 2**20,
     probe=Probe("/api/graphql", json={"query": '{ animes(ids: "1", limit: 1) { id } }'}),

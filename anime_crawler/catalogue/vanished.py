@@ -1,0 +1,375 @@
+"""Fields that a source seems to tell no longer: what is stored of them stays until the source is known to tell them.
+
+A page whose class was renamed looks like the page of a work that lost its description. So an answer that comes without
+a field never erases what is stored of it by that alone. The stored value stays, and the loss is *in doubt* (table
+``doubt``) until at least `TELLERS` records for each loss that is in doubt tell the field: records of the same source,
+kind and form of answer, fetched no earlier than the loss. Only then the value is erased, whichever run is at work.
+What was fetched before the loss proves nothing, because a page may change in the middle of a run.
+
+A field has *vanished* in a run when the run cannot be trusted to have been told it (`vanished_in`): the run says so,
+and ends with exit code 1. Counts are in the database (table ``told``), written in the transaction that stores the
+records: a run that is killed and resumed, and several workers of one run, have the same windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeVar
+
+import orjson
+from pydantic import BaseModel
+from sqlalchemy import Connection, Delete, Select, bindparam, delete, select
+
+from anime_crawler.catalogue.batch import Batch
+from anime_crawler.catalogue.sql import Upsert, as_json, fetch, iso, packed, packed_ids, rows_of, upsert_rows
+from anime_crawler.catalogue.tables import doubt, told
+from anime_crawler.items import AiringStatus, Anime, Episode, Item, Release, Snapshot
+
+I = TypeVar("I", bound=Item)  # noqa: E741  one letter, as type variables are
+
+WINDOW = 20
+"""Records of a run by which it is told whether a field has vanished: fewer may lack a usual field by accident."""
+ODD_ONES = 1
+"""Of the last `WINDOW` records so many may have a field that has vanished: "nearly all" of them lack it."""
+TELLERS = 4
+"""Records that must tell a field for each loss in doubt. Where one page in ten still has the old form, the chance that
+four follow each other is one in ten thousand."""
+
+IDENTITY = frozenset({"source", "source_id", "fetched_at", "anime_id"})
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "anime": tuple(
+        name
+        for name in Anime.model_fields
+        if name not in IDENTITY | {"source_updated_at", "description_raw", "untold"}  # the raw one goes with its text
+    ),
+    "episode": tuple(name for name in Episode.model_fields if name not in IDENTITY | {"season_number", "number"}),
+    "character": ("names", "picture"),
+    "appearance": ("role", "voice_actors"),
+    "release": tuple(
+        name
+        for name in Release.model_fields
+        if name not in IDENTITY | {"blocked_countries", "blocked_seasons", "updated_at"}
+    ),
+    "snapshot": tuple(name for name in Snapshot.model_fields if name not in IDENTITY | {"snapshot_type", "day"}),
+}
+"""Kind -> fields that an answer may come without. Main titles and ids in other catalogues are fields each:
+``titles.en``, ``external_ids.mal``."""
+PASSING = frozenset({"next_episode_at", "next_episode_is_estimated", "episodes_aired"})
+"""Fields that are empty in turn by nature: when the last episode is out nobody says when the next one is. What is
+stored of them does not stay, unless the source's card names them as usual."""
+
+
+@dataclass
+class Field:
+    """What was told of one field by one form of answer."""
+
+    filled: int = 0
+    """Records that told it, in all runs, since a loss is in doubt; those fetched before the newest are left out."""
+    lost: int = 0
+    """Records that came without it while a value was stored, in all runs, since one of them is in doubt."""
+    lost_at: str = ""
+    """When the newest of these was fetched."""
+    open: int = 0
+    """How many of these are in doubt."""
+    recent: str = ""
+    """The last `WINDOW` records of the run: 1 told it, 0 did not. Only for usual fields."""
+    opinions: str = ""
+    """The last `WINDOW` records of the run that told it (1) or came without what is stored (0)."""
+    missing: int = 0
+    """Records of the run without it. Only for usual fields."""
+    losses: int = 0
+    """Records of the run that came without what is stored."""
+    vanished: bool = False
+    """Whether a whole window of the run had (nearly) no record that told it."""
+
+    def of_new_run(self) -> Field:
+        """The same without what belongs to a run."""
+        return Field(self.filled, self.lost, self.lost_at, self.open)
+
+    def note_opinion(self, told_it: bool) -> None:
+        """A record told it, or lost it."""
+        self.opinions = (self.opinions + "01"[told_it])[-WINDOW:]
+        self.vanished |= len(self.opinions) == WINDOW and self.is_doubtful
+
+    def note_usual(self, told_it: bool) -> None:
+        """A record has it or not, whatever is stored."""
+        self.recent = (self.recent + "01"[told_it])[-WINDOW:]
+        self.missing += not told_it
+        self.vanished |= len(self.recent) == WINDOW and self.recent.count("1") <= ODD_ONES
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether of the last records that could tell it at least as many lost it as told it."""
+        return self.opinions.count("0") >= max(1, self.opinions.count("1"))
+
+    def has_settled(self, before: tuple[int, int]) -> bool:
+        """Whether the source is known to tell it still, for a loss `before` which `filled` and `lost` were these."""
+        return self.filled - before[0] >= TELLERS * (self.lost - before[1])
+
+
+class Seen(NamedTuple):
+    """One record of a batch, as far as it matters here."""
+
+    key: tuple[Any, ...]
+    """Its row's key without the source."""
+    at: str
+    """When it was fetched."""
+    answer: str
+    """The form of the answer: records are compared with others of the same form only."""
+    names: frozenset[str]
+    """Fields that such an answer tells; nested ones by their first part."""
+    filled: frozenset[str]
+    stored: frozenset[str]
+    """What is stored of it; empty for a new one."""
+    is_announced: bool = False
+    """A work that is only announced may lack nearly everything."""
+
+
+def seen(kind: str, item: Item, key: tuple[Any, ...], stored: Mapping[str, Any] | None) -> Seen:
+    """What `fields_to_keep` wants to know of an item.
+
+    Args:
+        stored: JSON of its row; ``None``: it is new, or unchanged.
+    """
+    untold = item.untold if isinstance(item, Anime) else frozenset()
+    names = frozenset(FIELDS[kind]) - untold
+    return Seen(
+        key,
+        iso(item.fetched_at),
+        item.kind if isinstance(item, Release) else ",".join(sorted(untold)),
+        names,
+        filled_in(item.__dict__, names),
+        filled_in(stored, names) if stored else frozenset(),
+        isinstance(item, Anime) and item.status is AiringStatus.ANNOUNCED,
+    )
+
+
+def filled_in(values: Mapping[str, Any], names: Iterable[str]) -> frozenset[str]:
+    """Fields with a value, of an item's or of a row's JSON; ``False`` and 0 are values."""
+    found = []
+    for name in names:
+        value = values.get(name)
+        if isinstance(value, BaseModel):
+            value = value.__dict__
+        if isinstance(value, dict):
+            found += [f"{name}.{part}" for part, inner in value.items() if inner]
+        elif value is not None and value != () and value != []:
+            found.append(name)
+    return frozenset(found)
+
+
+def fields_to_keep(batch: Batch, kind: str, source: str, records: Iterable[Seen]) -> dict[tuple[Any, ...], set[str]]:
+    """Key of a record -> fields that it came without, of which the stored values are to stay.
+
+    Counts what the records tell, and notes in ``batch.erasable`` which older losses are no longer in doubt.
+    """
+    keep: dict[tuple[Any, ...], set[str]] = {}
+    if batch.is_settling:
+        return keep
+    for answer, group in groupby(sorted(records, key=attrgetter("answer", "at")), attrgetter("answer")):
+        _watch(batch, (source, kind, answer), list(group), keep)
+    return keep
+
+
+def _watch(batch: Batch, place: tuple[str, str, str], records: Sequence[Seen], keep: dict[Any, set[str]]) -> None:
+    source, kind, _ = place
+    usual = frozenset(batch.usual.get(source, {}).get(kind, ()))
+    fields, stored_text = _load(batch, place)
+    known = _doubts_of(batch, place, records) if any(f.open for f in fields.values()) else {}
+    losses: dict[tuple[str, str], tuple[int, int]] = {}  # (key, field) -> counts before it
+    told_again: list[tuple[str, str]] = []
+    told_now = set()
+    for _, together in groupby(records, attrgetter("at")):
+        before = {name: (f.filled, f.lost) for name, f in fields.items()}
+        for record in together:
+            key = _text(record.key)
+            for name in _lost(record, usual):
+                f = fields.setdefault(name, Field())
+                f.lost_at = max(f.lost_at, record.at)
+                f.losses += 1
+                f.lost += (key, name) not in known
+                losses[key, name] = known.get((key, name)) or before.get(name, (0, 0))
+                f.note_opinion(told_it=False)
+            for name in record.filled:
+                f = fields.setdefault(name, Field())
+                if record.at >= f.lost_at:
+                    f.filled += 1
+                    told_now.add(name)
+                f.note_opinion(told_it=True)
+                if (key, name) in known:
+                    told_again.append((key, name))
+            for name in usual:
+                if name.partition(".")[0] in record.names and (name in record.filled or not record.is_announced):
+                    fields.setdefault(name, Field()).note_usual(told_it=name in record.filled)
+    settled = told_again
+    doubts = []
+    for (key, name), before_it in losses.items():
+        if fields[name].has_settled(before_it):
+            settled += [(key, name)] if (key, name) in known else []
+            continue
+        keep.setdefault(tuple(orjson.loads(key)), set()).add(name)
+        if (key, name) not in known:
+            doubts.append((*place, name, key, *before_it))
+            fields[name].open += 1
+    if doubts:
+        batch.conn.execute(_upsert_doubts(batch.dialect), {"rows": packed(doubts)})
+    for name in sorted(told_now):
+        if fields[name].open:
+            for key in _settled(batch, place, name, fields[name]):
+                settled.append((key, name))
+                batch.erasable.setdefault((source, kind), {}).setdefault(tuple(orjson.loads(key)), set()).add(name)
+    _forget(batch, place, fields, settled)
+    text = _fields_text(fields)
+    if text != stored_text:  # the windows of a long run are full of the same
+        batch.conn.execute(_upsert_told(batch.dialect), {"rows": packed([(*place, batch.run_id, text)])})
+
+
+def _lost(record: Seen, usual: Collection[str]) -> Iterator[str]:
+    for name in sorted(record.stored - record.filled):
+        if name not in PASSING or name in usual:
+            yield name
+
+
+def _load(batch: Batch, place: tuple[str, str, str]) -> tuple[dict[str, Field], str]:
+    """What was told so far, and how it stands in the row; "" where the row has to be written anyway."""
+    row = batch.conn.execute(select(told.c.run_id, told.c.fields).where(*_is_at(told, *place))).first()
+    if row is None:
+        return {}, ""
+    fields = {name: Field(**values) for name, values in orjson.loads(row.fields).items()}
+    if row.run_id == batch.run_id:
+        return fields, row.fields
+    return {name: f.of_new_run() for name, f in fields.items()}, ""
+
+
+def _fields_text(fields: Mapping[str, Field]) -> str:
+    """The fields as they stand in the row; where no loss is in doubt, there is nothing to count on from."""
+    for f in fields.values():
+        if not f.open:
+            f.filled, f.lost, f.lost_at = 0, 0, ""
+    return orjson.dumps({name: asdict(f) for name, f in sorted(fields.items())}).decode()
+
+
+def _is_at(table: Any, source: str, kind: str, answer: str) -> tuple[Any, ...]:
+    return table.c.source == source, table.c.kind == kind, table.c.answer == answer
+
+
+def _doubts_of(
+    batch: Batch, place: tuple[str, str, str], records: Iterable[Seen]
+) -> dict[tuple[str, str], tuple[int, int]]:
+    """(key, field) -> counts before the loss, of all losses of these records that are in doubt."""
+    source, kind, answer = place
+    keys = packed_ids(_text(record.key) for record in records)
+    rows = fetch(batch.conn, _known(batch.dialect), source=source, kind=kind, answer=answer, keys=keys)
+    return {(key, name): (filled, lost) for key, name, filled, lost in rows}
+
+
+def _settled(batch: Batch, place: tuple[str, str, str], name: str, f: Field) -> list[str]:
+    """Keys of the losses of a field that are no longer in doubt."""
+    d = doubt.c
+    is_settled = f.filled - d.filled >= TELLERS * (f.lost - d.lost)
+    statement = select(d.key).where(*_is_at(doubt, *place), d.field == name, is_settled).order_by(d.key)
+    return list(batch.conn.scalars(statement))
+
+
+def _forget(
+    batch: Batch, place: tuple[str, str, str], fields: Mapping[str, Field], settled: Iterable[tuple[str, str]]
+) -> None:
+    if rows := sorted(set(settled)):
+        source, kind, answer = place
+        parameters = {"source": source, "kind": kind, "answer": answer, "rows": packed(rows)}
+        batch.conn.execute(_delete(batch.dialect), parameters)
+        for _, name in rows:
+            fields[name].open = max(0, fields[name].open - 1)
+
+
+def _text(key: tuple[Any, ...]) -> str:
+    return orjson.dumps(key).decode()
+
+
+def with_stored(item: I, stored: Mapping[str, Any], names: Iterable[str]) -> I:
+    """The item with what is stored of these fields in the place of nothing."""
+    values = item.model_dump(mode="json")
+    for name in names:
+        outer, _, inner = name.partition(".")
+        if inner:
+            values[outer] = {**values[outer], inner: stored[outer][inner]}
+        else:
+            values[name] = stored[name]
+        if name == "description":
+            values["description_raw"] = stored.get("description_raw")
+    return type(item).model_validate(values)
+
+
+def without(item: I, names: Iterable[str]) -> I:
+    """The item with nothing in these fields."""
+    values = item.model_dump(mode="json")
+    for name in names:
+        outer, _, inner = name.partition(".")
+        if inner:
+            values[outer] = {part: value for part, value in values[outer].items() if part != inner}
+        else:
+            values.pop(name, None)
+        if name == "description":
+            values.pop("description_raw", None)
+    return type(item).model_validate(values)
+
+
+class Vanished(NamedTuple):
+    """A field that a run was (nearly) never told."""
+
+    source: str
+    kind: str
+    field: str
+    records: int
+    """How many of the run came without it."""
+
+
+def vanished_in(conn: Connection, run_id: int) -> list[Vanished]:
+    """Fields that vanished in a run.
+
+    A usual field, by the source's card, vanishes when all but `ODD_ONES` of any `WINDOW` records in a row lack it.
+    Any field does when, of the last up to `WINDOW` records that told it or came without a value that is stored, at
+    least half came without: that holds for a lookup of one record, too.
+    """
+    rows = conn.execute(select(told).where(told.c.run_id == run_id).order_by(*told.primary_key))
+    counts: dict[tuple[str, str, str], int] = {}
+    for row in rows:
+        for name, values in orjson.loads(row.fields).items():
+            f = Field(**values)
+            if f.vanished or f.is_doubtful:
+                place = row.source, row.kind, name
+                counts[place] = counts.get(place, 0) + max(f.missing, f.losses)
+    return [Vanished(*place, count) for place, count in sorted(counts.items())]
+
+
+PAIR = (doubt.c.key, doubt.c.field)
+
+
+@cache
+def _known(dialect: str) -> Select[Any]:
+    d, keys = doubt.c, rows_of(dialect, "keys", [doubt.c.key])
+    here = (d.source == bindparam("source"), d.kind == bindparam("kind"), d.answer == bindparam("answer"))
+    statement = select(d.key, d.field, d.filled, d.lost).where(*here, d.key.in_(select(keys.c.key)))
+    return as_json(dialect, statement)
+
+
+@cache
+def _delete(dialect: str) -> Delete:
+    d, rows = doubt.c, rows_of(dialect, "rows", PAIR)
+    here = (d.source == bindparam("source"), d.kind == bindparam("kind"), d.answer == bindparam("answer"))
+    same = select(rows.c.key).where(rows.c.key == d.key, rows.c.field == d.field).exists()
+    return delete(doubt).where(*here, same)
+
+
+@cache
+def _upsert_doubts(dialect: str) -> Upsert:
+    return upsert_rows(dialect, doubt, list(doubt.c), keys=[column.name for column in doubt.primary_key])
+
+
+@cache
+def _upsert_told(dialect: str) -> Upsert:
+    return upsert_rows(dialect, told, list(told.c), keys=["source", "kind", "answer"])
