@@ -25,12 +25,14 @@ from anime_crawler.sandbox.words import GENRES, HENTAI
 
 def index(titles: list[Title], number: int, pages: int) -> str:
     """A page of the index. The last one has no link to itself; the bar stands above and below."""
-    bar = ""
+    before = f'<li><a href="anime/index/page-{number - 1}" class="pagenav-prev"></a></li>' if number > 1 else ""
+    after = ""
     if number < pages:
-        bar = (
-            f'<ul class="pagenav"><li><a href="anime/index/page-{number + 1}" class="pagenav-next"></a></li>'
-            f'<li><a href="anime/index/page-{pages}" class="pagenav-last" title="Page {pages}"></a></li></ul>'
+        after = (
+            f'<li><a href="anime/index/page-{number + 1}" class="pagenav-next"></a></li>'
+            f'<li><a href="anime/index/page-{pages}" class="pagenav-last" title="Page {pages}"></a></li>'
         )
+    bar = f'<ul class="pagenav">{before}{after}</ul>' if before or after else ""
     rows = "\n".join(map(index_row, titles))
     head = "<thead><tr><th>Title</th></tr></thead>"
     return frame(f'{bar}<table class="responsive-table mtC">{head}<tbody>\n{rows}\n</tbody></table>{bar}')

@@ -79,7 +79,8 @@ def moved(request: Request, to: str) -> TextResponse:
 def detail(slug: str) -> str:
     return (
         f'<h1 itemprop="name">{title_of(slug)}</h1><section class="pure-g entryBar"><span class="type">TV</span>'
-        f'<span class="iconYear">2014</span></section>'
+        f'<span class="iconYear">2014</span></section><div class="entrySynopsis"><img itemprop="image" src="/x.jpg">'
+        f'<div class="md-3-5"></div><form class="myListBar" data-id="1"></form></div>'
     )
 
 

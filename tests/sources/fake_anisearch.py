@@ -26,7 +26,10 @@ def detail(own: int, status: str = "Completed", characters: str = "") -> str:
     lines = f'<div class="type">OVA, 1</div><div class="status"><span class="header">Status:</span> {status}</div>'
     title = f'<div class="title" lang="ja"><strong>Title {own}</strong></div>'
     block = f'<ul class="infoblock"><li>{title}{lines}</li></ul>'
-    return about(own, f'<section id="information">{block}</section>{characters}')
+    cover = '<img id="details-cover" src="anime/cover/0.webp">'
+    rest = '<section id="description"></section><table id="ratingstats"></table>'
+    rest += '<script type="application/ld+json">{}</script>'
+    return about(own, f'<section id="information">{cover}{block}</section>{rest}{characters}')
 
 
 class FakeAniSearch:
@@ -75,7 +78,8 @@ class FakeAniSearch:
         if part == "/characters":
             link = f'<a href="character/{own},x"><span class="title">Hero {own}</span></a>'
             return about(own, f'<section id="chara1">{link}</section>')
-        return about(own, '<table><tr data-episode="true"><th itemprop="episodeNumber">1</th></tr></table>')
+        row = '<tr data-episode="true"><th itemprop="episodeNumber">1</th></tr>'
+        return about(own, f'<section id="episodes"><table>{row}</table></section>')
 
     def details(self) -> Counter[int]:
         """How often each anime's page was asked for."""

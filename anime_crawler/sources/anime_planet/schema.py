@@ -188,6 +188,11 @@ class Page:
         return self.heading.xpath("./following::section[contains(@class,'entryBar')][1]")
 
     @cached_property
+    def story(self) -> SelectorList[Selector]:
+        """The block with picture, synopsis and tags of an anime."""
+        return self.bar.xpath("./following::div[contains(@class,'entrySynopsis')][1]")
+
+    @cached_property
     def address(self) -> tuple[str, str, str] | None:
         """(section, slug, part) by which the page calls itself, or else was asked for: ``("anime", "slug", "")``."""
         own = self.head.xpath("./link[@rel='canonical']/@href | ./meta[@property='og:url']/@content").getall()
@@ -241,7 +246,7 @@ def entry_from_page(page: Page) -> Entry:
     """
     if page.address is None or page.address[0] != "anime":
         raise RecordError("link[rel=canonical]: the address of one anime was expected")
-    story = page.bar.xpath("./following::div[contains(@class,'entrySynopsis')][1]")
+    story = page.story
     try:
         data = JsonLd.model_validate(page.linked_data())
     except ValidationError as error:
@@ -360,6 +365,39 @@ def cast_from_page(page: Page) -> list[Cast]:
     links = page.root.xpath("//a[contains(concat(' ',@class,' '),' name ')][starts-with(@href,'/characters/')]")
     found = [(split_path(link.attrib["href"]), text_of(link, ".")) for link in links]
     return [Cast(slug=address[1], name=name) for address, name in found if address]
+
+
+WHOLE_LISTING = 35
+"""Cards of a listing page; the last has fewer."""
+
+
+def missing_anchors(page: Page) -> list[str]:
+    """What every page of its kind has and this one lacks, as CSS selectors; nothing for a sound page.
+
+    A page without them is no such page, or the site has changed. Each stands in every page that was captured from 2021
+    to 2026. A page of characters may link to none.
+    """
+    if page.kind == "anime":
+        anchors = {
+            ".entryBar span.type": page.bar.xpath(".//span[@class='type']"),
+            ".entryBar .iconYear": page.bar.xpath(".//span[@class='iconYear']"),
+            ".entrySynopsis": page.story,
+            ".entrySynopsis .md-3-5": page.story.xpath("./div[contains(@class,'md-3-5')]"),
+            ".entrySynopsis img[itemprop=image]": page.story.xpath(".//img[@itemprop='image']"),
+            ".entrySynopsis .myListBar[data-id]": page.story.xpath(".//form[contains(@class,'myListBar')]/@data-id"),
+        }
+        return [name for name, found in anchors.items() if not found]
+    if page.kind == "character":
+        return [] if page.root.xpath("//h3[normalize-space()='Anime Roles']") else ["h3 Anime Roles"]
+    if page.kind == "characters":
+        linked = map(split_path, page.root.xpath("//td//a/@href").getall())
+        is_listed = any(address and address[0] == "characters" for address in linked)
+        return ["a.name"] if is_listed and not cast_from_page(page) else []
+    if page.kind == "list":
+        is_whole = len(page.root.xpath("//li[@data-type='anime']")) >= WHOLE_LISTING
+        has_bar = bool(page.root.xpath("//div[contains(@class,'pagination')]//li"))
+        return [".pagination li"] if is_whole and not has_bar else []
+    return []
 
 
 def cards_from_page(page: Page) -> list[Card]:

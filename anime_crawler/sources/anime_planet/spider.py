@@ -41,7 +41,15 @@ from anime_crawler.sources.anime_planet.parse import (
     items_from_character,
     items_from_entry,
 )
-from anime_crawler.sources.anime_planet.schema import Card, Page, cards_from_page, cast_from_page, drift, split_path
+from anime_crawler.sources.anime_planet.schema import (
+    Card,
+    Page,
+    cards_from_page,
+    cast_from_page,
+    drift,
+    missing_anchors,
+    split_path,
+)
 
 PAGE_SIZE = 35
 """Cards of a listing page; the last has fewer."""
@@ -344,7 +352,10 @@ def _wrong_shape(body: bytes, page: Page, url: str) -> str | None:
         expected = (part or {"characters": "character"}.get(section, section), "search")
     if page.kind not in expected or (_is_emptied(page, query) and page.kind == "list"):
         return f"neither the page that was asked for nor a block, but {page.kind or 'something unknown'}"
-    return None if b"</html" in body[-1000:].lower() else "the page is cut short"
+    if b"</html" not in body[-1000:].lower():
+        return "the page is cut short"
+    missing = missing_anchors(page)
+    return f"a page of Anime-Planet has no {', '.join(missing)}: the site may have changed" if missing else None
 
 
 def _is_emptied(page: Page, query: str) -> bool:

@@ -351,6 +351,43 @@ def _row(tr: Any) -> Detail | None:
     )
 
 
+WHOLE_INDEX = 100
+"""Rows of an index page; the last has fewer."""
+DETAIL_LINES = ("title", "type")
+
+
+def missing_anchors(root: Any, path: str) -> list[str]:
+    """What every page of its kind has and this one lacks, as CSS selectors; nothing for a sound page.
+
+    A page without them is no such page, or the site has changed. Each stands in every page recorded from 2023 to 2026.
+
+    Args:
+        path: of the address that was asked for; it says what kind of page it is.
+    """
+    frame = frame_of(root)
+    sections = {section.get("id"): section for section in frame.iter("section")}
+    if path.endswith("/characters"):
+        return [] if character_links(root) else ["section[id^=chara] a[href*=character]"]
+    if path.endswith("/episodes"):
+        has_rows = any(True for row in inside(sections.get("episodes"), "tr") for _ in row.iter("td"))
+        is_read = "episodes" in sections and (not has_rows or any(True for _ in episode_rows(root)))
+        return [] if is_read else ["section#episodes tr[data-episode]"]
+    if "/anime/index" not in path:
+        information = sections.get("information")
+        lines = lines_of(infoblock(information))
+        anchors = {
+            **{f"#information .infoblock .{name}": name in lines for name in DETAIL_LINES},
+            "#information img#details-cover": cover_of(information) is not None,
+            "section#description": "description" in sections,
+            "table#ratingstats": any(table.get("id") == "ratingstats" for table in frame.iter("table")),
+            "script[type=application/ld+json]": any("ld+json" in (s.get("type") or "") for s in root.iter("script")),
+        }
+        return [name for name, is_there in anchors.items() if not is_there]
+    is_whole = len(index_from_root(root).rows) >= WHOLE_INDEX
+    has_bar = any("pagenav" in (a.get("class") or "") for a in frame.iter("a"))
+    return ["a[class^=pagenav]"] if is_whole and not has_bar else []
+
+
 def character_links(root: Any) -> list[dict[str, Any]]:
     """Characters of an anime in the page's order, without repeats; the section says the role."""
     frame = frame_of(root)

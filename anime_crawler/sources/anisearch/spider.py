@@ -47,6 +47,7 @@ from anime_crawler.sources.anisearch.schema import (
     drift,
     index_from_root,
     is_challenge,
+    missing_anchors,
     root_of,
 )
 
@@ -373,4 +374,5 @@ def _wrong_shape(response: Response, frame: bytes) -> str | None:
         return "the page of an anime has no infoblock"
     if not about and b"responsive-table" not in response.body and "&text=" not in response.url:
         return "a page of the index has no table"
-    return None
+    missing = missing_anchors(root_of(response.body), path) if "&text=" not in response.url else []
+    return f"a page of AniSearch has no {', '.join(missing)}: the site may have changed" if missing else None

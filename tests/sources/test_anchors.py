@@ -1,0 +1,91 @@
+"""Crawled pages have anchors that must be there: a page without one is refused, and nothing of it is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scrapy.http import HtmlResponse
+
+from anime_crawler.sources.anime_planet.spider import AnimePlanetSpider
+from anime_crawler.sources.anisearch.spider import AniSearchSpider
+from tests.conftest import SHARED
+from tests.sources import fake_anime_planet as planet
+from tests.sources import fake_anisearch as search
+
+SAMPLES = SHARED / "samples"
+PLANET, SEARCH = "https://www.anime-planet.com", "https://www.anisearch.com"
+
+CAPTURES = [
+    *(("anime_planet", path) for path in sorted((SAMPLES / "anime_planet").glob("*__*.html"))),
+    *(("anisearch", path) for path in sorted((SAMPLES / "anisearch").glob("*__*.html"))),
+]
+
+
+RELATIONS = "4942__related_anime_multiple_related_anime.html"
+"""A page that no spider asks for."""
+
+
+def address(source: str, path: Path) -> str:
+    """Where the page was captured."""
+    return f"{PLANET if source == 'anime_planet' else SEARCH}/anime/{path.name.partition('__')[0]}"
+
+
+def verdict(url: str, body: bytes) -> tuple[str, str]:
+    """Kind and message of what the source's spider makes of the page."""
+    spider = (AnimePlanetSpider if url.startswith(PLANET) else AniSearchSpider)()
+    found = spider.judge(HtmlResponse(url, body=body, encoding="utf-8"))
+    return found.kind, found.message
+
+
+@pytest.mark.skipif(not CAPTURES, reason=f"no captures in {SAMPLES}: they prove that real pages have the anchors")
+def test_real_pages_have_every_anchor():
+    """Those of both sites, of all years."""
+    judged = {
+        path.name: verdict(address(source, path), path.read_bytes())
+        for source, path in CAPTURES
+        if path.name != RELATIONS
+    }
+    assert {name: found for name, found in judged.items() if found[0] != "ok"} == {}
+    assert len(judged) > 30
+
+
+DETAILS = {PLANET: planet.detail("title-001"), SEARCH: search.detail(1, characters=search.CAST)}
+WHOLE_LISTING = planet.listing([(n, f"title-{n:03}") for n in range(35)], 1, 9)
+WHOLE_INDEX = search.FakeAniSearch(300, 100).index(2, newest_first=False)
+CAST = '<table><tr><td><a class="name" href="/characters/mio">Mio</a></td></tr></table>'
+EPISODES = '<section id="episodes"><table><tr data-episode="true"><td>?</td></tr></table></section>'
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "old", "new"),
+    [
+        (f"{PLANET}/anime/title-001", DETAILS[PLANET], "entrySynopsis", "entry-synopsis"),
+        (f"{PLANET}/anime/title-001", DETAILS[PLANET], '"type"', '"kind"'),
+        (f"{PLANET}/anime/title-001", DETAILS[PLANET], "iconYear", "year"),
+        (f"{PLANET}/anime/title-001", DETAILS[PLANET], "md-3-5", "md-6-10"),
+        (f"{PLANET}/anime/title-001", DETAILS[PLANET], 'itemprop="image"', 'itemprop="picture"'),
+        (f"{PLANET}/anime/title-001", DETAILS[PLANET], "myListBar", "list-bar"),
+        (f"{PLANET}/characters/mio", planet.character("mio"), "Anime Roles", "Roles"),
+        (f"{PLANET}/anime/title-001/characters", planet.characters("title-001", []) + CAST, '"name"', '"named"'),
+        (f"{PLANET}/anime/all?sort=title&page=1", WHOLE_LISTING, '"pagination"', '"pages"'),
+        (f"{PLANET}/anime/all?sort=title&page=1", WHOLE_LISTING, 'data-type="anime"', 'data-kind="anime"'),
+        (f"{SEARCH}/anime/1", DETAILS[SEARCH], "infoblock", "info-block"),
+        (f"{SEARCH}/anime/1", DETAILS[SEARCH], 'class="type"', 'class="kind"'),
+        (f"{SEARCH}/anime/1", DETAILS[SEARCH], 'class="title"', 'class="name"'),
+        (f"{SEARCH}/anime/1", DETAILS[SEARCH], "details-cover", "cover"),
+        (f"{SEARCH}/anime/1", DETAILS[SEARCH], "ratingstats", "ratings"),
+        (f"{SEARCH}/anime/1", DETAILS[SEARCH], 'id="description"', 'id="synopsis"'),
+        (f"{SEARCH}/anime/1", DETAILS[SEARCH], "application/ld+json", "text/json"),
+        (f"{SEARCH}/anime/1,x/characters", search.FakeAniSearch(1).part(1, "/characters"), "chara1", "role1"),
+        (f"{SEARCH}/anime/1,x/episodes", search.about(1, EPISODES), "data-episode", "data-number"),
+        (f"{SEARCH}/anime/1,x/episodes", search.about(1, EPISODES), 'id="episodes"', 'id="list"'),
+        (f"{SEARCH}/anime/index/page-2", WHOLE_INDEX, "pagenav", "pages"),
+    ],
+)
+def test_a_page_that_lacks_an_anchor_is_refused(path, body, old, new):
+    """The same page with it is taken; without it no request is acked, nothing is stored, and the run is incomplete."""
+    whole = f"<!doctype html><html><head></head><body>{body}</body></html>" if "</html" not in body else body
+    assert verdict(path, whole.encode())[0] == "ok"
+    assert old in whole
+    assert verdict(path, whole.replace(old, new).encode())[0] == "wrong_shape"
