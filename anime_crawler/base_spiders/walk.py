@@ -369,8 +369,14 @@ class WalkingSpider(SourceSpider):
         here = self.state_of(walk)
         try:
             page = self.read_page(response, here)
+        except WalkError as error:
+            self.stop(response, error.kind, str(error), error.setting)
+            return
+        try:
             there = here.after(page)
         except WalkError as error:
+            if error.keeps_items:
+                yield from self.page_items(response, here, self.news_of(here, page))
             self.stop(response, error.kind, str(error), error.setting)
             return
         yield from self.page_items(response, here, self.news_of(here, page))

@@ -11,7 +11,6 @@ from scrapy.http import TextResponse
 
 from tests.sources.driving import json_response
 
-PER_PAGE = 50
 DATES = st.one_of(
     st.none(),
     st.builds(
@@ -65,15 +64,15 @@ class FakeAnilist:
         if "airingSchedules(" in body["query"]:
             low, high = body["variables"]["from"], body["variables"]["to"]
             found = [airing for airing in self.airings if low < airing["airingAt"] < high]
-            return self._page("airingSchedules", found, body["variables"]["page"])
-        return self._page("media", self._listed(**body["variables"]), body["variables"]["page"])
+            return self._page("airingSchedules", found, **body["variables"])
+        return self._page("media", self._listed(**body["variables"]), **body["variables"])
 
-    def _page(self, field: str, found: list[dict[str, Any]], page: int) -> TextResponse:
-        if page * PER_PAGE > self.cap:
+    def _page(self, field: str, found: list[dict[str, Any]], page: int, perPage: int = 50, **_: Any) -> TextResponse:  # noqa: N803
+        if page * perPage > self.cap:
             message = "Page depth exceeds maximum allowed for API requests (5000 entries)"
             return json_response({"errors": [{"message": message, "status": 400}], "data": {"Page": None}}, 400)
-        rows = found[(page - 1) * PER_PAGE : page * PER_PAGE]
-        info = {"total": 5000, "lastPage": 250, "hasNextPage": len(found) > page * PER_PAGE}
+        rows = found[(page - 1) * perPage : page * perPage]
+        info = {"total": 5000, "lastPage": 250, "hasNextPage": len(found) > page * perPage}
         return json_response({"data": {"Page": {"pageInfo": info, field: rows}}})
 
     def _listed(self, sort: list[str], **filters: Any) -> list[dict[str, Any]]:

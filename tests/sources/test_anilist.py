@@ -19,7 +19,7 @@ from scrapy.http import TextResponse
 from anime_crawler.items import Airing, Anime, Character
 from anime_crawler.sources.anilist import spider as anilist_spider
 from anime_crawler.sources.anilist.schema import MEDIA_FORMATS, MEDIA_STATUSES
-from anime_crawler.sources.anilist.spider import AnilistSpider, State
+from anime_crawler.sources.anilist.spider import AnilistSpider
 from tests.sources.driving import RecordingRun, drive, json_response
 from tests.sources.fake_anilist import DATES, FakeAnilist, media
 
@@ -30,7 +30,7 @@ few_examples = settings(max_examples=40, deadline=None, suppress_health_check=[H
 @pytest.fixture
 def low_cap(monkeypatch):
     """Lists are 100 entries deep, so that they are soon full."""
-    monkeypatch.setattr(anilist_spider, "LAST_PAGE", 2)
+    monkeypatch.setattr(anilist_spider, "DEPTH", 100)
     return 100
 
 
@@ -127,7 +127,7 @@ def test_every_title_is_found_under_the_cap_however_often_the_process_dies(low_c
     assert found(run) == ids_of(anilist)
     assert run.failures == []
     assert run.state is not None
-    assert run.state["full"] is None
+    assert (run.state["walks"], run.state["complete"]) == ({}, True)
 
 
 def test_a_year_that_is_full_is_split_until_it_is_not(low_cap):
@@ -153,7 +153,7 @@ def test_what_cannot_be_split_any_more_ends_the_run_and_says_so(low_cap):
     anilist, run = FakeAnilist([media(n) for n in range(1, 102)], low_cap), RecordingRun()
     made = drive(AnilistSpider(mode="full"), run, anilist)
     assert [verdict.kind for verdict in run.failures] == ["wrong_answer"]
-    assert "more than 5,000" in run.failures[0].message
+    assert "more than 100" in run.failures[0].message
     assert made[-1].meta["unfinished"]
 
 
@@ -181,15 +181,46 @@ def test_after_a_full_walk_changes_are_read_from_its_beginning():
     assert found(run) == {"1", "2"}
 
 
-def test_a_full_walk_and_an_incremental_one_do_not_disturb_each_other():
-    """A full walk that was interrupted goes on after an incremental run where it was."""
+def test_a_full_walk_goes_on_in_its_own_run_and_begins_anew_in_another():
+    """What an older run had read is old by then."""
     anilist, run = FakeAnilist([media(n, 1950_00_00) for n in range(1, 300)]), RecordingRun()
     drive(AnilistSpider(mode="full"), run, anilist, kill_after=3)
+    anilist.asked.clear()
+    drive(AnilistSpider(mode="full"), run, anilist, kill_after=1)
+    assert anilist.asked[0]["page"] > 1
+    run.id = 2
     drive(AnilistSpider(), run, anilist)
-    assert run.state is not None
-    assert run.state["full"]["page"] == 4
+    run.id = 3
+    anilist.asked.clear()
+    drive(AnilistSpider(mode="full"), run, anilist)
+    assert anilist.asked[0]["page"] == 1
+    assert found(run) == ids_of(anilist)
+
+
+def test_a_checkpoint_of_an_earlier_release_is_read():
+    """Its watermark holds; a walk that was under way begins again."""
+    run, at = RecordingRun(), now()
+    old = {"slices": [{"sort": "ID"}], "page": 7, "began": at - 60, "floor": 0, "top": None, "listed": 300}
+    run.state = {"full": old, "incremental": None, "watermark": at - 500}
+    anilist = FakeAnilist([media(1, updated_at=at - 400), *(media(n, updated_at=at - DAY) for n in range(2, 200))])
+    drive(AnilistSpider(), run, anilist)
+    assert len(anilist.asked) == 2
     drive(AnilistSpider(mode="full"), run, anilist)
     assert found(run) == ids_of(anilist)
+
+
+def test_a_change_in_the_future_moves_no_watermark():
+    """What changes after it is still found; a watermark that was taken from one by an earlier release is not used."""
+    at = now()
+    anilist, run = FakeAnilist([media(1, updated_at=at - 60), media(2, updated_at=at + 300 * DAY)]), RecordingRun()
+    drive(AnilistSpider(), run, anilist)
+    assert run.state is not None
+    assert run.state["watermark"] == at - 60
+    run.id, run.state = 2, {"full": None, "incremental": None, "watermark": at + 300 * DAY}
+    anilist.titles |= {n: media(n, updated_at=at - 30) for n in range(3, 103)}
+    drive(AnilistSpider(), run, anilist)
+    assert found(run) == ids_of(anilist)
+    assert run.state["watermark"] == at - 30
 
 
 # --- what changed
@@ -204,7 +235,9 @@ def test_the_first_look_goes_a_day_back_and_the_next_to_the_watermark():
     drive(AnilistSpider(), run, anilist)
     assert found(run) >= {str(n) for n in range(1, 101)}
     assert len(found(run)) <= 150
-    assert run.state == State(watermark=at - 60).model_dump()
+    assert run.state is not None
+    assert (run.state["watermark"], run.state["walks"]) == (at - 60, {})
+    run.id = 2
     anilist.asked.clear()
     drive(AnilistSpider(mode="incremental"), run, anilist)
     assert [asked.get("sort") for asked in anilist.asked] == [["UPDATED_AT_DESC", "ID"], None]
@@ -231,6 +264,7 @@ def test_changes_are_all_read_though_rows_move_and_processes_die(plan, deaths):
     for death in deaths:
         drive(AnilistSpider(), run, answer, kill_after=death)
     drive(AnilistSpider(), run, answer)
+    run.id = 2
     left.clear()
     drive(AnilistSpider(), run, answer)
     known = {i.source_id: i.source_updated_at for i in run.items if isinstance(i, Anime)}
@@ -246,7 +280,8 @@ def test_more_changes_than_a_list_is_deep_are_read_in_slices(low_cap):
     anilist, run = FakeAnilist(titles, low_cap), RecordingRun()
     drive(AnilistSpider(), run, anilist)
     assert found(run) == ids_of(anilist)
-    assert run.state == State(watermark=at - 1).model_dump()
+    assert run.state is not None
+    assert (run.state["watermark"], run.state["walks"]) == (at - 1, {})
 
 
 def test_airings_of_the_next_week_are_read():
@@ -266,7 +301,7 @@ def test_the_same_page_again_ends_the_run():
     run, titles = RecordingRun(), [media(n) for n in range(1, 51)]
     page = {"pageInfo": {"hasNextPage": True}, "media": titles}
     made = drive(AnilistSpider(mode="full"), run, lambda request: json_response({"data": {"Page": page}}))
-    assert len(made) == 2
+    assert len(made) == 3
     assert [verdict.kind for verdict in run.failures] == ["repeated_page"]
     assert made[-1].meta["unfinished"]
 

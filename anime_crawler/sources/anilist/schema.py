@@ -22,8 +22,8 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 
 TITLES = """
 query ($page: Int, $ids: [Int], $search: String, $from: FuzzyDateInt, $to: FuzzyDateInt, $status: [MediaStatus],
-       $format: [MediaFormat], $sort: [MediaSort]) {
-  Page(page: $page, perPage: 50) {
+       $format: [MediaFormat], $sort: [MediaSort], $perPage: Int = 50) {
+  Page(page: $page, perPage: $perPage) {
     pageInfo { hasNextPage }
     media(type: ANIME, id_in: $ids, search: $search, startDate_greater: $from, startDate_lesser: $to,
           status_in: $status, format_in: $format, sort: $sort) {
@@ -37,10 +37,10 @@ query ($page: Int, $ids: [Int], $search: String, $from: FuzzyDateInt, $to: Fuzzy
 }"""
 """One query for all lists of titles: filters whose variable is not given do not count."""
 AIRINGS = """
-query ($page: Int, $from: Int, $to: Int) {
-  Page(page: $page, perPage: 50) {
+query ($page: Int, $from: Int, $to: Int, $perPage: Int = 50) {
+  Page(page: $page, perPage: $perPage) {
     pageInfo { hasNextPage }
-    airingSchedules(airingAt_greater: $from, airingAt_lesser: $to, sort: [TIME]) { id airingAt episode mediaId }
+    airingSchedules(airingAt_greater: $from, airingAt_lesser: $to, sort: [TIME, ID]) { id airingAt episode mediaId }
   }
 }"""
 CHARACTERS = """
@@ -272,6 +272,17 @@ def has_date(record: Any) -> bool:
     """Whether the year a title began in is known."""
     date = record.get("startDate") if isinstance(record, dict) else None
     return bool(isinstance(date, dict) and date.get("year"))
+
+
+def key_of(record: Any, sort: str) -> tuple[int, ...] | None:
+    """What a list in this order is sorted by, ascending; ``None``: the record does not tell it."""
+    own, record = id_of(record), record if isinstance(record, dict) else {}
+    if own is None or sort == "ID":
+        return None if own is None else (own,)
+    if sort == "START_DATE":  # only what has no date, which comes first
+        return int(has_date(record)), own
+    at = change_of(record) if sort == "UPDATED_AT_DESC" else record.get("airingAt")
+    return (-at if sort == "UPDATED_AT_DESC" else at, own) if type(at) is int else None
 
 
 def has_more_characters(record: dict[str, Any] | None) -> bool:

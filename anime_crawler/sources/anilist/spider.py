@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.http import Response
@@ -19,9 +19,15 @@ from anime_crawler.base_spiders import (
     NUMBER,
     Action,
     ArgumentError,
+    Page,
+    Paging,
+    Place,
+    Proof,
     ResponseError,
-    SourceSpider,
     Verdict,
+    WalkError,
+    WalkingSpider,
+    WalkState,
     at_most_one,
     chosen,
     is_on,
@@ -32,10 +38,11 @@ from anime_crawler.base_spiders import (
     request_of,
     titles_of,
     unreadable,
+    until_now,
     verdict_by_status,
     wrong_address,
 )
-from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.items import Absent, Anime, Item, Rejected, utc_now
 from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.anilist import CARD
 from anime_crawler.sources.anilist.parse import items_from_airings, items_from_media
@@ -52,12 +59,15 @@ from anime_crawler.sources.anilist.schema import (
     has_date,
     has_more_characters,
     id_of,
+    key_of,
 )
 
 BATCH = 50
 """AniList's largest ``perPage``; more is cut without an error."""
-LAST_PAGE = 100
-"""5,000 entries: no list goes deeper, 400 is what comes then. Also where a list that lies about its end has to end."""
+DEPTH = 5_000
+"""Entries: no list goes deeper, 400 is what comes then."""
+MOST_CHARACTERS = 100
+"""Pages of one title's characters: 2,500, twice as many as any title has."""
 MOST_LISTED = 200_000
 """Records in one walk: ten times the titles there are. More means that AniList does not heed our filters."""
 OVERLAP_S = 600
@@ -78,8 +88,10 @@ class Walk(BaseModel):
 
     slices: tuple[Slice, ...]
     """The first is being read."""
-    page: int = 1
-    """The one to read next."""
+    place: Place = Place()
+    """Where in it."""
+    run: int = 0
+    """The run in which the walk began; 0: unknown, of an earlier release."""
     began: int
     """Unix time."""
     floor: int = 0
@@ -88,60 +100,113 @@ class Walk(BaseModel):
     """Unix time of the last change when the walk began."""
     listed: int = 0
 
-    def after(self, records: list[Any], has_next: bool) -> Walk:
+    @property
+    def paging(self) -> Paging:
+        """By pages of a size that may be chosen: each begins with the last entry of the one before, or earlier."""
+        return Paging(BATCH, Proof.OVERLAP, most=200)
+
+    def after(self, page: Page) -> Walk:
         """The walk when its page is read. A slice that cannot be read to its end is replaced by its parts.
 
         Raises:
-            ResponseError: it has none.
+            WalkError: it has none, or the list makes no sense.
         """
         here, rest = self.slices[0], self.slices[1:]
-        step: dict[str, Any] = {"listed": self.listed + len(records), "page": 1}
-        if here.sort == "UPDATED_AT_DESC" and self.top is None:
-            step["top"] = max(changes_of(records), default=None)
-        if not has_next or not records or self._is_past(records):
-            return self.model_copy(update=step | {"slices": rest})
-        if self.page < LAST_PAGE:
-            return self.model_copy(update=step | {"page": self.page + 1})
-        parts = here.split()
-        if not parts:
-            raise ResponseError(f"AniList lists more than 5,000 for {here.variables()}, and no filter makes it less")
-        return self.model_copy(update=step | {"slices": (*parts, *rest)})
+        if self.listed > MOST_LISTED:
+            raise WalkError("endless_list", f"AniList lists more than {MOST_LISTED} titles, more than there are")
+        place, changes = self.place.after(page, self.paging), known_changes(page.rows)
+        step: dict[str, Any] = {"listed": self.listed + len(page.rows), "place": place}
+        if here.sort == "UPDATED_AT_DESC":
+            if page.rows and not changes_of(page.rows):
+                raise WalkError("wrong_shape", "a page of changes does not say when anything changed", keeps_items=True)
+            step["top"] = self.top or max(changes, default=None)
+        window = place.window(self.paging)
+        if place.is_read:
+            step |= {"slices": rest, "place": Place()}
+        elif window.start + window.size > DEPTH and not place.given_up:
+            parts = here.split()
+            if not parts:
+                what = f"AniList lists more than {DEPTH:,} for {here.variables()}, and no filter makes it less"
+                raise WalkError("wrong_answer", what, keeps_items=True)
+            step |= {"slices": (*parts, *rest), "place": Place()}
+        return self.model_copy(update=step)
 
-    def _is_past(self, records: list[Any]) -> bool:
-        """Whether the rest of the slice is not wanted."""
+    def is_past(self, records: list[Any]) -> bool:
+        """Whether what comes after these is not wanted."""
         if self.slices[0].sort == "START_DATE":
             return any(has_date(record) for record in records)
-        return self.slices[0].sort == "UPDATED_AT_DESC" and min(changes_of(records), default=0) < self.floor
+        return self.slices[0].sort == "UPDATED_AT_DESC" and min(known_changes(records), default=2**40) < self.floor
 
 
-class State(BaseModel):
+class State(WalkState):
     """The checkpoint: walks under way, and up to when all changes are known."""
 
-    model_config = ConfigDict(frozen=True)
-
-    full: Walk | None = None
-    incremental: Walk | None = None
+    mode: Mode = "incremental"
+    """Which of `walks` is going on."""
+    walks: dict[Mode, Walk] = {}
+    """Those under way."""
     watermark: int | None = None
     """Unix time."""
 
-    def begun(self, mode: Mode, now: int) -> State:
-        """With a walk of that mode: the one under way, else a new one."""
-        return self if getattr(self, mode) else self.model_copy(update={mode: self._new(mode, now)})
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_earlier_release(cls, state: Any) -> Any:
+        """There each mode had a key of its own, and a page number, which is not gone on with: its slice is."""
+        if not isinstance(state, dict) or "incremental" not in state:
+            return state
+        walks = {mode: state[mode] for mode in ("full", "incremental") if state.get(mode)}
+        return {"walks": walks, "watermark": state.get("watermark")}
 
-    def _new(self, mode: Mode, now: int) -> Walk:
+    @property
+    def walk(self) -> Walk | None:
+        """The one that is going on; ``None``: it has ended."""
+        return self.walks.get(self.mode)
+
+    @property
+    def current(self) -> Place:
+        """Where it is in its slice."""
+        return self.walk.place if self.walk else Place()
+
+    @property
+    def paging(self) -> Paging:
+        """How its slice is paged."""
+        assert self.walk is not None
+        return self.walk.paging
+
+    def begun(self, mode: Mode, now: int, run_id: int) -> State:
+        """With a walk of that mode: the one that this run has begun, else a new one."""
+        if self.mode == mode and self.complete and self.began_in == run_id:
+            return self
+        walk = self.walks.get(mode)
+        if walk is None or walk.run != run_id:
+            walk = self._new(mode, now, run_id)
+        step = {"mode": mode, "walks": {**self.walks, mode: walk}, "full": mode == "full", "began_in": run_id}
+        return self.model_copy(update={**step, "complete": False})
+
+    def _new(self, mode: Mode, now: int, run_id: int) -> Walk:
         if mode == "full":
-            return Walk(slices=whole_catalogue(now), began=now)
-        floor = (self.watermark or now - FIRST_LOOK_S) - OVERLAP_S
+            return Walk(slices=whole_catalogue(now), began=now, run=run_id)
+        # A watermark in the future was taken from a title with a wrong time, by an earlier release.
+        known = self.watermark if self.watermark is not None and self.watermark <= now else now - FIRST_LOOK_S
         schedule = Slice(sort="TIME", low=now, high=now + SCHEDULE_S)
-        return Walk(slices=(Slice(sort="UPDATED_AT_DESC"), schedule), began=now, floor=floor)
+        return Walk(slices=(Slice(sort="UPDATED_AT_DESC"), schedule), began=now, floor=known - OVERLAP_S, run=run_id)
 
-    def after(self, mode: Mode, walk: Walk) -> State:
-        """With that walk; with the new watermark when it has ended."""
+    def after(self, page: Page) -> State:
+        """The state when a page is read; with the new watermark when the walk has ended."""
+        assert self.walk is not None
+        walk = self.walk.after(page)
         if walk.slices:
-            return self.model_copy(update={mode: walk})
+            return self.model_copy(update={"walks": {**self.walks, self.mode: walk}})
         # A full walk has seen each title at some time since it began.
-        watermark = walk.began if mode == "full" else max(walk.top or 0, self.watermark or 0) or walk.began
-        return self.model_copy(update={mode: None, "watermark": watermark})
+        known = self.watermark if self.watermark is not None and self.watermark <= walk.began else 0
+        watermark = walk.began if self.full else max(walk.top or 0, known) or walk.began
+        others = {mode: other for mode, other in self.walks.items() if mode != self.mode}
+        return self.model_copy(update={"walks": others, "watermark": watermark, "complete": True})
+
+
+def known_changes(records: list[Any]) -> list[int]:
+    """Times of the last change of some titles that are not later than now."""
+    return until_now(changes_of(records), int(time.time()))
 
 
 def whole_catalogue(now: int) -> tuple[Slice, ...]:
@@ -156,7 +221,7 @@ def whole_catalogue(now: int) -> tuple[Slice, ...]:
     return (*dated, Slice(sort="ID", status="NOT_YET_RELEASED"), Slice(sort="START_DATE"))
 
 
-class AnilistSpider(SourceSpider):
+class AnilistSpider(WalkingSpider):
     """``scrapy crawl anilist``: what changed since the last time, or what is named."""
 
     name = "anilist"
@@ -195,9 +260,8 @@ class AnilistSpider(SourceSpider):
             for request in (*self._batches(), *map(self._search_request, self.titles)):
                 yield request
         else:
-            stored = await self.run.checkpoint()
-            state = State.model_validate(stored or {}).begun(self.mode, int(time.time()))
-            yield self._page_request(self.mode, state, stored)
+            for request in await self.first_page():
+                yield request
 
     def _graphql(self, query: str, variables: dict[str, Any], **options: Any) -> Request:
         body = orjson.dumps({"query": " ".join(query.split()), "variables": variables})
@@ -262,7 +326,7 @@ class AnilistSpider(SourceSpider):
         """25 of a title's characters."""
         record = data_from_document(json_body(response)).media
         yield from items_from_media([record], utc_now())
-        if has_more_characters(record) and page < LAST_PAGE:
+        if has_more_characters(record) and page < MOST_CHARACTERS:
             yield self._characters_request(anime_id, page + 1)
 
     def characters_failed(self, failure: Failure) -> Iterator[Absent | Rejected]:
@@ -275,44 +339,39 @@ class AnilistSpider(SourceSpider):
 
     # What changed, or everything.
 
-    def _page_request(self, mode: Mode, state: State, stored: dict[str, Any] | None, last: str = "") -> Request:
-        """The request for a walk's next page.
+    def begin(self, stored: dict[str, Any] | None) -> State:
+        """The walk that this run has begun already, else a new one."""
+        return self.state_of(stored or {}).begun(self.mode, int(time.time()), self.run.id)
 
-        Args:
-            stored: the checkpoint as the catalogue holds it before that page.
-            last: what the page before held.
-        """
-        walk: Walk = getattr(state, mode)
-        return self._graphql(
-            AIRINGS if walk.slices[0].sort == "TIME" else TITLES,
-            {"page": walk.page, **walk.slices[0].variables()},
-            callback=self.parse_page,
-            cb_kwargs={"mode": mode, "state": state.model_dump(mode="json"), "stored": stored, "last": last},
-        )
+    def state_of(self, walk: dict[str, Any]) -> State:
+        """The state that a request carries."""
+        return State.model_validate(walk)
 
-    def parse_page(
-        self, response: Response, mode: Mode, state: dict[str, Any], stored: dict[str, Any] | None, last: str
-    ) -> Iterator[Item | Rejected | Checkpoint | Request]:
-        """One page: its items, then how far we have come, then the next page."""
-        (records, has_next), here = self._records(response), State.model_validate(state)
-        walk: Walk = getattr(here, mode)
-        read = items_from_airings if walk.slices[0].sort == "TIME" else items_from_media
-        yield from self._with_characters(read(records, utc_now()))
-        digest = " ".join(f"{id_of(record)}/{change_of(record)}" for record in records[:3])
-        wrong = _what_is_wrong(walk, records, is_repeated=digest == last and walk.page > 1) if records else None
-        if wrong:
-            self.stop(response, *wrong)
-            return
-        try:
-            walk = walk.after(records, has_next)
-        except ResponseError as error:
-            self.stop(response, "wrong_answer", str(error))
-            return
-        self.run.progress(walk.listed, None)
-        there = here.after(mode, walk)
-        yield Checkpoint(source=CARD.name, previous=stored, state=there.model_dump(mode="json"))
-        if walk.slices:
-            yield self._page_request(mode, there, there.model_dump(mode="json"), digest)
+    def page_request(self, walk: State) -> Request:
+        """A page of the slice that is being read."""
+        assert walk.walk is not None
+        here, window = walk.walk.slices[0], walk.current.window(walk.paging)
+        variables = {"page": window.page, "perPage": window.size, **here.variables()}
+        return self._graphql(AIRINGS if here.sort == "TIME" else TITLES, variables)
+
+    def read_page(self, response: Response, walk: State) -> Page:
+        """A page of titles or airings; only ``hasNextPage`` is true of what AniList says of the list."""
+        assert walk.walk is not None
+        records, has_next = self._records(response)
+        ids = [f"{id_of(record)}/{change_of(record)}" for record in records]
+        keys = [key_of(record, walk.walk.slices[0].sort) for record in records]
+        return Page(records, ids, has_next, keys, is_past=walk.walk.is_past(records))
+
+    def page_items(self, response: Response, walk: State, rows: list[Any]) -> Iterator[Item | Rejected | Request]:
+        """The titles or airings of a page."""
+        assert walk.walk is not None
+        read = items_from_airings if walk.walk.slices[0].sort == "TIME" else items_from_media
+        yield from self._with_characters(read(rows, utc_now()))
+
+    def tell_progress(self, walk: State) -> None:
+        """AniList does not say how many there are."""
+        if walk.walk:
+            self.run.progress(walk.walk.listed, None)
 
     def _records(self, response: Response) -> tuple[list[Any], bool]:
         """What a page lists, and whether there is a next one."""
@@ -355,14 +414,3 @@ def _judge_status(status: int, message: str) -> Verdict:
         said = f": {message}" if message else ""
         return Verdict(Action.GIVE_UP, "blocked", f"AniList is closed, for all or for us; try again later{said}")
     return wrong_address(CARD) if status == 404 else verdict_by_status(status)
-
-
-def _what_is_wrong(walk: Walk, records: list[Any], *, is_repeated: bool) -> tuple[str, str] | None:
-    """(kind, message) when going on after a page with these records would never come to an end."""
-    if is_repeated:
-        return "repeated_page", "AniList gave the same page twice"
-    if walk.slices[0].sort == "UPDATED_AT_DESC" and not changes_of(records):
-        return "wrong_shape", "a page of changes does not say when anything changed"
-    if walk.listed > MOST_LISTED:
-        return "endless_list", f"AniList lists more than {MOST_LISTED} titles, more than there are"
-    return None
