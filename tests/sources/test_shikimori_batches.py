@@ -40,8 +40,9 @@ class FakeShikimori:
             return TextResponse(request.url, status=503, body=b"down")
         if "page" in query["variables"]:
             newest = sorted(self.known, reverse=True)
-            page = query["variables"]["page"]
-            ids = newest[(page - 1) * 50 : page * 50]
+            page, limit = query["variables"]["page"], query["variables"]["limit"]
+            assert limit <= 50
+            ids = newest[(page - 1) * limit : page * limit]
         else:
             ids = [int(i) for i in query["variables"]["ids"].split(",")]
             assert len(ids) <= 50
@@ -141,12 +142,39 @@ def test_what_changed_is_read_down_to_the_watermark_and_the_new_one_is_stored_la
     shikimori, run = FakeShikimori(range(1, 121)), RecordingRun()
     drive(ShikimoriSpider(mode="incremental"), run, shikimori)
     assert len(outcome(run)["Anime"]) == 120
-    assert run.state == {"watermark": "2025-12-31T21:02:00+00:00"}
+    assert run.state is not None
+    assert (run.state["watermark"], run.state["complete"]) == ("2025-12-31T21:02:00+00:00", True)
     asked = len(shikimori.asked)
     shikimori.known.add(3000)
     drive(ShikimoriSpider(mode="incremental"), run, shikimori)
-    assert len(shikimori.asked) - asked == 2  # the second page is older as a whole
+    assert len(shikimori.asked) - asked == 1  # its last title is older than the watermark
     assert 3000 in outcome(run)["Anime"]
+    state = run.state
+    drive(ShikimoriSpider(mode="incremental"), run, shikimori)
+    assert (len(shikimori.asked) - asked, run.state) == (2, state)
+
+
+def test_a_change_in_the_future_moves_no_watermark():
+    """And one that an earlier release has taken for the watermark is not used."""
+    rows = [title(9) | {"updatedAt": "2999-01-01T00:00:00+03:00"}, *(title(n) for n in (3, 2, 1))]
+    run = RecordingRun()
+    drive(ShikimoriSpider(mode="incremental"), run, lambda request: json_response({"data": {"animes": rows}}))
+    assert run.state is not None
+    assert run.state["watermark"] == "2025-12-31T21:00:03+00:00"
+    shikimori, run.state = FakeShikimori(range(1, 121)), {"watermark": "2998-12-31T21:00:00+00:00"}
+    drive(ShikimoriSpider(mode="incremental"), run, shikimori)
+    assert outcome(run)["Anime"] == set(range(1, 121))
+    assert run.state["watermark"] == "2025-12-31T21:02:00+00:00"
+
+
+def test_a_server_that_ignores_the_page_ends_the_run_incomplete():
+    """The first page for ever: three requests, no watermark."""
+    page, run = [title(number) for number in range(50, 0, -1)], RecordingRun()
+    made = drive(ShikimoriSpider(mode="incremental"), run, lambda request: json_response({"data": {"animes": page}}))
+    assert len(made) == 3
+    assert [verdict.kind for verdict in run.failures] == ["repeated_page"]
+    assert run.state is not None
+    assert run.state["watermark"] is None
 
 
 def test_a_bad_title_among_the_changed_is_found_by_the_ids_of_its_page():

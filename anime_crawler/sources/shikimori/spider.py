@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
 import orjson
 from scrapy import Request
@@ -16,9 +17,14 @@ from twisted.python.failure import Failure
 from anime_crawler.base_spiders import (
     ACCEPT,
     Action,
+    Page,
+    Paging,
+    Place,
+    Proof,
     ResponseError,
-    SourceSpider,
     Verdict,
+    WalkingSpider,
+    WalkState,
     at_most_one,
     chosen,
     json_body,
@@ -27,10 +33,11 @@ from anime_crawler.base_spiders import (
     parts_of,
     request_of,
     unreadable,
+    until_now,
     verdict_by_status,
     wrong_address,
 )
-from anime_crawler.items import Absent, Anime, Checkpoint, Rejected, utc_now
+from anime_crawler.items import Absent, Anime, Item, Rejected, utc_now
 from anime_crawler.normalize.date import utc_stamp
 from anime_crawler.normalize.ids import PREFIXED, normalize_shikimori_id
 from anime_crawler.sources.shikimori import CARD
@@ -62,12 +69,43 @@ FIELDS = {"full": LEAN + LINKS, "lean": LEAN, "bare": "id updatedAt"}
 """What is selected. Complexity 70 of 190, depth 4 of 5. Links and relations fail most, because their enums grow."""
 BY_IDS = "query Titles($ids: String!) { animes(ids: $ids, limit: 50, order: id, censored: false) {%s} }"
 BY_UPDATE = (
-    "query Changes($page: PositiveInt!)"
-    " { animes(page: $page, limit: 50, order: updated_at_desc, censored: false) {%s} }"
+    "query Changes($page: PositiveInt!, $limit: PositiveInt!)"
+    " { animes(page: $page, limit: $limit, order: updated_at_desc, censored: false) {%s} }"
 )
+Level = Literal["full", "lean", "bare"]
 
 
-class ShikimoriSpider(SourceSpider):
+class Walk(WalkState):
+    """How far the changes have been read, from the newest down to the watermark. The checkpoint's state."""
+
+    watermark: str | None = None
+    """The last change of a title up to which all are known; ISO 8601 in UTC."""
+    top: str | None = None
+    """The last change when the walk began."""
+    place: Place = Place()
+    level: Level = "full"
+    """How much is selected of the next page."""
+
+    @property
+    def current(self) -> Place:
+        """Where it is in the list of changes."""
+        return self.place
+
+    @property
+    def paging(self) -> Paging:
+        """By pages of a size that may be chosen: each begins with the last title of the one before, or earlier."""
+        return Paging(BATCH, Proof.OVERLAP)
+
+    def after(self, page: Page) -> Walk:
+        """The walk when a page is read."""
+        place, top = self.place.after(page, self.paging), self.top or max(updates_of(page.rows), default=None)
+        if not place.is_read:
+            return self.model_copy(update={"place": place, "top": top, "level": "full"})
+        watermark = max(filter(None, (top, self.watermark)), default=None)
+        return Walk(watermark=watermark, complete=True)
+
+
+class ShikimoriSpider(WalkingSpider):
     """``scrapy crawl shikimori``: alone, or beside a spider whose anime it describes."""
 
     name = "shikimori"
@@ -105,7 +143,8 @@ class ShikimoriSpider(SourceSpider):
             for first in range(0, len(self.ids), BATCH):
                 yield self._titles_request(self.ids[first : first + BATCH])
         elif "mode" in self.args:
-            yield self._changes_request(1, None, await self.run.checkpoint())
+            for request in await self.first_page():
+                yield request
         else:
             async for request in self._companion():
                 yield request
@@ -228,44 +267,50 @@ class ShikimoriSpider(SourceSpider):
 
     # What changed at Shikimori.
 
-    def _changes_request(
-        self, page: int, top: str | None, stored: dict[str, Any] | None, level: str = "full"
-    ) -> Request:
-        return self._graphql(
-            BY_UPDATE % FIELDS[level],
-            {"page": page},
-            callback=self.parse_changes,
-            errback=self.changes_failed,
-            cb_kwargs={"page": page, "top": top, "stored": stored, "level": level},
-        )
+    def begin(self, stored: dict[str, Any] | None) -> Walk:
+        """The walk that is under way, or the next one."""
+        walk = self.state_of(stored or {})
+        if walk.watermark and not until_now([walk.watermark], utc_now().isoformat()):
+            self.logger.warning("the watermark %s is in the future: everything is read again", walk.watermark)
+            walk = Walk()
+        return walk.model_copy(update={"complete": False})
 
-    def parse_changes(
-        self, response: Response, page: int, top: str | None, stored: dict[str, Any] | None, level: str
-    ) -> Iterator[Anime | Rejected | Checkpoint | Request]:
-        """A page of titles, last changed first; the watermark is stored when all pages down to the old one are read."""
+    def state_of(self, walk: dict[str, Any]) -> Walk:
+        """The walk that a request carries."""
+        return Walk.model_validate(walk)
+
+    def page_request(self, walk: Walk) -> Request:
+        """A page of titles, last changed first."""
+        window = walk.place.window(walk.paging)
+        return self._graphql(BY_UPDATE % FIELDS[walk.level], {"page": window.page, "limit": window.size})
+
+    def read_page(self, response: Response, walk: Walk) -> Page:
+        """A page of titles; it is the last when it is not full, or goes below the watermark."""
         animes = answer_from_document(json_body(response)).data.animes
-        if level == "bare":
-            ids = [str(a["id"]) for a in animes if isinstance(a, dict) and str(a.get("id", "")).isdigit()]
+        ids = [f"{a.get('id')}/{a.get('updatedAt')}" if isinstance(a, dict) else "" for a in animes]
+        has_next = len(animes) >= walk.place.window(walk.paging).size
+        floor = walk.watermark or ""
+        is_past = min(updates_of(animes), default=floor) < floor
+        return Page(animes, ids, has_next, [*map(_key, animes)], is_past=is_past)
+
+    def page_items(self, response: Response, walk: Walk, rows: list[Any]) -> Iterator[Item | Rejected | Request]:
+        """The titles of a page; of one that could be had only bare, their batch."""
+        if walk.level == "bare":
+            ids = [str(a["id"]) for a in rows if isinstance(a, dict) and str(a.get("id", "")).isdigit()]
             yield from [self._titles_request(ids, is_split=True)] if ids else []
         else:
-            self.report_drift(drift(animes))
-            yield from items_from_animes(animes, utc_now())
-        updates = sorted(filter(None, map(_updated_at, animes)))
-        top = top or (updates[-1] if updates else None)
-        watermark = (stored or {}).get("watermark")
-        if len(animes) == BATCH and not (watermark and updates and updates[-1] < watermark):
-            yield self._changes_request(page + 1, top, stored)
-        elif top and top != watermark:
-            yield Checkpoint(source=CARD.name, previous=stored, state={"watermark": max(top, watermark or "")})
+            self.report_drift(drift(rows))
+            yield from items_from_animes(rows, utc_now())
 
-    def changes_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
+    def walk_failed(self, failure: Failure) -> Iterator[Any]:
         """Errback of pages: a page with a bad title is asked for with less, at last for its ids alone."""
         kwargs = request_of(failure).cb_kwargs
-        less = {"full": "lean", "lean": "bare"}.get(kwargs["level"])
+        walk = self.state_of(kwargs["walk"])
+        less = {"full": "lean", "lean": "bare"}.get(walk.level)
         if less and kind_of(failure) == "unresolvable":
-            yield self._changes_request(kwargs["page"], kwargs["top"], kwargs["stored"], less)
+            yield self.walk_request(walk.model_copy(update={"level": less}), kwargs["stored"])
         else:
-            yield from self.failed(failure)
+            yield from super().walk_failed(failure)
 
     def judge(self, response: Response) -> Verdict:
         """GraphQL says 200 for a wrong query and 500 for one bad title; a page of HTML is the guard in front."""
@@ -305,5 +350,16 @@ def _judge_status(status: int) -> Verdict:
     return wrong_address(CARD) if status == 404 else verdict_by_status(status)
 
 
-def _updated_at(anime: Any) -> str | None:
-    return utc_stamp(anime.get("updatedAt")) if isinstance(anime, dict) else None
+def updates_of(animes: list[Any]) -> list[str]:
+    """Times of the last change of some titles, those that are not later than now."""
+    stamps = (utc_stamp(anime.get("updatedAt")) for anime in animes if isinstance(anime, dict))
+    return until_now(filter(None, stamps), utc_now().isoformat())
+
+
+def _key(anime: Any) -> tuple[int, int] | None:
+    """What the list of changes is sorted by: the newest first, then by id; ``None``: it cannot be told."""
+    stamp = utc_stamp(anime.get("updatedAt")) if isinstance(anime, dict) else None
+    own = str(anime.get("id", "")) if isinstance(anime, dict) else ""
+    if stamp is None or not own.isdigit():
+        return None
+    return -int(datetime.fromisoformat(stamp).timestamp()), int(own)
