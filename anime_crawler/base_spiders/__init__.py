@@ -11,7 +11,7 @@ from anime_crawler.base_spiders.arguments import (
 )
 from anime_crawler.base_spiders.body import json_body, parse_json, read_once, tell_mended, text_of_bytes
 from anime_crawler.base_spiders.card import Probe, Secret, SourceCard, SourceSetting
-from anime_crawler.base_spiders.errors import NotJsonError, RecordError, ResponseError, SourceError
+from anime_crawler.base_spiders.errors import NotJsonError, RecordError, ResponseError, Settled, SourceError
 from anime_crawler.base_spiders.record import (
     Drift,
     checked,
@@ -73,6 +73,7 @@ __all__ = [
     "ResponseError",
     "Run",
     "Secret",
+    "Settled",
     "SourceCard",
     "SourceError",
     "SourceSetting",

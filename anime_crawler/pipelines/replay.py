@@ -63,6 +63,8 @@ def replay(conn: Connection, letter: Row[Any], store: Store, sources: str) -> Ou
 
 def _items(letter: Row[Any], sources: str) -> Iterator[Item | Rejected]:
     if letter.stage == "validate":
+        if letter.kind not in ITEMS:
+            raise ValueError(f"{letter.kind} is not an item of this project")
         yield validated(ITEMS[letter.kind].model_validate(json.loads(letter.raw)))
         return
     parser = import_module(f"{sources}.{letter.source}.parse")

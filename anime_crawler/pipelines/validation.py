@@ -78,7 +78,7 @@ def problems(item: Item) -> Iterator[str]:
 
 
 def rejected(item: Item, problem: str) -> Rejected:
-    """The dead letter of an item that breaks a rule."""
+    """The dead letter of an item that breaks a rule, or that a pipeline failed on."""
     letter = Rejected(
         stage="validate",
         source=item.source,
