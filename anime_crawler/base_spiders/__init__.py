@@ -14,6 +14,7 @@ from anime_crawler.base_spiders.card import Probe, Secret, SourceCard, SourceSet
 from anime_crawler.base_spiders.errors import NotJsonError, RecordError, ResponseError, Settled, SourceError
 from anime_crawler.base_spiders.record import (
     Drift,
+    attempted,
     checked,
     count_unknown,
     count_vanished,
@@ -21,9 +22,12 @@ from anime_crawler.base_spiders.record import (
     explain,
     json_text,
     mapped,
+    note,
     raw_body,
+    reading,
     set_aside,
     shape_of,
+    word_of,
 )
 from anime_crawler.base_spiders.source_spider import RENDER, Run, SourceSpider
 from anime_crawler.base_spiders.verdict import (
@@ -51,7 +55,7 @@ from anime_crawler.base_spiders.walk import (
     WalkState,
     until_now,
 )
-from anime_crawler.base_spiders.words import Words, envelope
+from anime_crawler.base_spiders.words import Words, envelope, read
 
 __all__ = [
     "ACCEPT",
@@ -84,6 +88,7 @@ __all__ = [
     "WalkingSpider",
     "Words",
     "at_most_one",
+    "attempted",
     "checked",
     "chosen",
     "count_unknown",
@@ -98,10 +103,13 @@ __all__ = [
     "location_of",
     "mapped",
     "moved",
+    "note",
     "parse_json",
     "parts_of",
     "raw_body",
+    "read",
     "read_once",
+    "reading",
     "request_of",
     "set_aside",
     "shape_of",
@@ -111,5 +119,6 @@ __all__ = [
     "unreadable",
     "until_now",
     "verdict_by_status",
+    "word_of",
     "wrong_address",
 ]

@@ -47,7 +47,10 @@ class Found:
 def store_releases(batch: Batch, items: Sequence[Release]) -> None:
     """Store what is new or changed, with its players and episodes; a player no longer listed is marked gone."""
     for source, group in by_source(items):
-        last = {item.source_id: item for item in group}
+        last: dict[str, Release] = {}
+        for item in group:
+            before = last.get(item.source_id)
+            last[item.source_id] = item.completed_by(before) if before and item.untold else item
         batch.counts["release", "unchanged"] += len(group) - len(last)
         found = _compare(batch, source, last)
         if found.rows:
@@ -95,18 +98,20 @@ def _with_what_stays(
     records = [seen("release", item, (own,), stored.get(own)) for own, item in items.items()]
     lost = fields_to_keep(batch, "release", source, records)
     kept = []
-    for own, item in items.items():
-        names = lost.get((own,), set())
-        if "players" in names:
+    for own, told in items.items():
+        names, item = lost.get((own,), set()), told
+        if told.untold and own in stored:
+            item = told.completed_by(Release.model_validate({**stored[own], "players": []}))
+        if "players" in names | told.untold:
             keeping.add(own)
         if others := names - {"players"}:
             whole = with_stored(item, stored[own], others)
             if f"external_ids.{batch.identity_source}" in others:  # this id says which anime it is a release of
                 batch.misnamed.add((source, item.anime_id))
                 whole = whole.model_copy(update={"anime_id": stored[own]["anime_id"]})
-            kept.append((whole, item.checksum()))
+            kept.append((whole, told.checksum()))
         else:
-            kept.append((item, item.checksum()))
+            kept.append((item, told.checksum()))
     return kept
 
 

@@ -186,3 +186,16 @@ def test_whatever_the_history_the_last_version_is_what_is_there(tmp_path_factory
         assert live(tables) == {(p.number, p.url) for p in items[-1].players}
         union = {p.number for item in stored for p in item.players}
         assert [n for (n,) in tables.rows(t.episode, "number")] == sorted(union)
+
+
+def test_what_was_not_understood_of_a_release_erases_nothing(tables):
+    """An unknown form of blocking leaves the blocking that is stored; players are as listed."""
+    known = {"blocked_seasons": {"1": ("all",)}, "quality": "WEB-DLRip", "blocked_countries": ("UA",)}
+    tables.store(release(numbers=[1, 2], **known))
+    odd = release(numbers=[1], quality="BDRip", fetched_at=LATER).noting(["blocked_seasons: an unknown form"])
+    tables.store(odd, run=2)
+    ((data,),) = tables.rows(t.release, "data")
+    assert '"blocked_seasons":{"1":["all"]}' in data
+    assert '"quality":"BDRip"' in data
+    assert '"blocked_countries":["UA"]' in data
+    assert [number for number, _ in live(tables)] == [1]

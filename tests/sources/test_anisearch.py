@@ -292,13 +292,13 @@ def test_a_resumed_run_starts_no_request_of_its_own():
     assert asyncio.run(first(spider)) == []
 
 
-def test_an_unknown_word_costs_only_its_anime():
-    """One of three; the others are stored."""
+def test_an_unknown_word_costs_only_itself():
+    """The anime is stored without a status, and the word is counted."""
     site, run = FakeAniSearch(3), RecordingRun()
     site.status = {2: "Dreaming"}
     crawl(run, site)
-    assert known(run) == {1, 3}
-    assert ["unknown value 'dreaming'" in letter.reason for letter in run.rejected] == [True]
+    assert (known(run), run.rejected) == ({1, 2, 3}, [])
+    assert run.drifted["status: unknown value 'dreaming'", "unknown"] == 1
 
 
 def test_requests_go_out_as_plain_data():

@@ -136,11 +136,13 @@ def test_a_full_walk_that_is_complete_begins_again_with_another_run_only():
 
 
 def test_a_bad_record_costs_only_itself():
-    """One of 25 is set aside with its reason and the way to ask for it."""
+    """One without a title is set aside with the way to ask for it; an unknown kind is counted."""
     jikan, run = FakeJikan(25), RecordingRun()
-    jikan.titles[7]["type"] = "Hologram"
+    jikan.titles[7] |= {"title": "", "titles": []}
+    jikan.titles[8]["type"] = "Hologram"
     crawl(run, jikan)
     assert len(ids(run)) == 24
+    assert run.drifted["kind: unknown value 'hologram'", "unknown"] == 1
     (letter,) = run.rejected
     assert (letter.source_id, letter.request) == ("7", {"path": "/anime/7/full"})
 

@@ -23,13 +23,17 @@ from anime_crawler.base_spiders import (
     checked,
     explain,
     mapped,
+    note,
     parse_json,
+    read,
+    reading,
     set_aside,
     shape_of,
+    word_of,
 )
 from anime_crawler.items import ADULT_MATURITIES, AiringStatus, Anime, Item, Kind, Rejected, Release, TranslationKind
 from anime_crawler.normalize.bbcode import normalize_description
-from anime_crawler.normalize.date import full_date, season_of
+from anime_crawler.normalize.date import read_date, season_of
 from anime_crawler.normalize.ids import normalize_shikimori_id
 from anime_crawler.normalize.text import normalize_line, unique
 from anime_crawler.normalize.url import is_public_host, normalize_https_url
@@ -85,7 +89,9 @@ def items_from_results(
             description = description_digest(record)
             if description is None or described.get(release.anime_id) != description:
                 try:
-                    yield anime_from_material(material, release, fetched_at)
+                    with reading() as problems:
+                        anime = anime_from_material(material, release, fetched_at)
+                    yield anime.noting(problems)
                 except RecordError as error:
                     rejected.append(_rejected("anime", record, str(error), fetched_at, release.anime_id))
                 described[release.anime_id] = description or b""
@@ -96,8 +102,10 @@ def items_from_results(
 def _read(record: Any, fetched_at: datetime) -> tuple[Any, Material, Release]:
     if not isinstance(record, dict):
         raise RecordError(f"a material was expected, there was {shape_of(record)}")
-    material = Material.model_validate(record)
-    return record, material, release_from_material(material, fetched_at)
+    with reading() as problems:
+        material = read(Material, record)
+        release = release_from_material(material, fetched_at)
+    return record, material, release.noting(problems)
 
 
 def _recency(understood: tuple[Any, Material, Release]) -> tuple[datetime, datetime, str]:
@@ -115,12 +123,13 @@ def release_from_material(material: Material, fetched_at: datetime) -> Release:
     """The translation with its players.
 
     Raises:
-        RecordError: a link, number, translation or blocking that we do not understand.
+        RecordError: a link, number or translation that we do not understand.
         ValidationError: a value that no release may have.
     """
     shikimori = _shikimori_id(material)
     link, link_kind = player_link(material.link, "link")
-    return Release.model_validate(
+    return read(
+        Release,
         {
             "source": SOURCE,
             "source_id": material.id,
@@ -132,7 +141,7 @@ def release_from_material(material: Material, fetched_at: datetime) -> Release:
             "year": material.year or None,
             "translation_id": material.translation.id,
             "translation_title": normalize_line(material.translation.title),
-            "translation_kind": mapped(TRANSLATION_KINDS, material.translation.type, "translation.type"),
+            "translation_kind": word_of(TRANSLATION_KINDS, material.translation.type, "translation.type"),
             "kind": material.type,
             "quality": normalize_line(material.quality),
             "camrip": material.camrip,
@@ -145,19 +154,25 @@ def release_from_material(material: Material, fetched_at: datetime) -> Release:
             "updated_at": material.updated_at,
             "url": link,
             "players": players(material.seasons, link, link_kind),
-        }
+        },
     )
 
 
 def anime_from_material(material: Material, release: Release, fetched_at: datetime) -> Anime:
     """What Kodik knows of the anime: Shikimori's words before Kinopoisk's, which are the franchise's.
 
+    A kind, status or other value of ``material_data`` that we do not understand is noted.
+
     Raises:
-        RecordError: a kind, status or other value of ``material_data`` that we do not understand.
+        RecordError: a value that no anime can be without.
     """
+    data = MaterialData()
+    if isinstance(material.material_data, dict):
+        data = read(MaterialData, material.material_data, "material_data.")
+    elif material.material_data:
+        note(f"material_data: an object was expected, there was {shape_of(material.material_data)}")
     try:
-        data = MaterialData.model_validate(material.material_data or {})
-        return Anime.model_validate(_anime_fields(material, data, release, fetched_at))
+        return read(Anime, _anime_fields(material, data, release, fetched_at))
     except ValidationError as error:
         raise RecordError(f"material_data.{explain(error)}") from None
 
@@ -327,15 +342,15 @@ def _player(season: int, source_number: int, number: int, episode: Any) -> dict[
 def blocked_seasons(blocked: Any) -> dict[str, tuple[str, ...]]:
     """Season -> blocked episodes, ``("all",)`` for a whole one; ``{"all": ("all",)}`` for everything.
 
-    Raises:
-        RecordError: none of the three forms: ``"all"``, ``{"5": "all"}``, ``{"7": ["1", "2"]}``.
+    Noted is what has none of the three forms: ``"all"``, ``{"5": "all"}``, ``{"7": ["1", "2"]}``.
     """
     if not blocked:
         return {}
     if blocked == "all":
         return {"all": ("all",)}
     if not isinstance(blocked, dict) or any(isinstance(v, str) and v != "all" for v in blocked.values()):
-        raise RecordError("blocked_seasons: an unknown form")
+        note("blocked_seasons: an unknown form")
+        return {}
     return {season: (v,) if isinstance(v, str) else tuple(v) for season, v in blocked.items()}
 
 
@@ -349,7 +364,7 @@ def _shikimori_id(material: Material) -> str | None:
 
 
 def _date(text: str | None, name: str) -> str | None:
-    return checked(full_date, text, f"material_data.{name}: not a date")
+    return checked(read_date, text, f"material_data.{name}: not a date")
 
 
 def _maturity(rating: str | None) -> str | None:
