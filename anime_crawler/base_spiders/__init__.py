@@ -45,6 +45,7 @@ from anime_crawler.base_spiders.verdict import (
     wrong_address,
 )
 from anime_crawler.base_spiders.walk import (
+    SKEW_S,
     TOO_MUCH,
     Page,
     Paging,
@@ -62,6 +63,7 @@ __all__ = [
     "NUMBER",
     "OUT_OF_QUOTA",
     "RENDER",
+    "SKEW_S",
     "TOO_MUCH",
     "Action",
     "ArgumentError",

@@ -38,6 +38,8 @@ MOST_PASSES = 5
 """Passes over a list after which it is given up as one that never stands still."""
 PAUSE = timedelta(minutes=10)
 """After so long, rows may have been removed and as many added, so that a total shows nothing of it."""
+SKEW_S = 300
+"""Seconds by which the upstream's clock may be ahead of ours before a time later than now is told as drift."""
 MOST_NUMBER = 2_000_000
 """The highest number that is remembered with `Proof.PASSES`; the largest source has come to 70,000."""
 TOO_MUCH = frozenset({"server_error", "timeout"})
@@ -298,6 +300,10 @@ class WalkState(BaseModel):
         """
         raise NotImplementedError
 
+    def listed_since(self) -> int | None:
+        """The run since which everything was listed; ``None`` while under way, and for an incremental walk."""
+        return self.began_in if self.complete and self.full else None
+
     def is_to_begin(self, mode: str | None, run_id: int) -> bool:
         """Whether a run that was given this mode begins a full walk, instead of going on with this one."""
         is_own = self.full and self.began_in == run_id
@@ -341,6 +347,16 @@ class WalkingSpider(SourceSpider):
     def tell_progress(self, walk: Any) -> None:
         """Tell people how far the walk is."""
         self.run.progress(walk.current.row, walk.current.total)
+
+    def tell_future(self, path: str, times: Iterable[Any], latest: Any) -> None:
+        """Count the times that are later than now, by more than clocks differ, as drift.
+
+        Args:
+            latest: `SKEW_S` from now.
+        """
+        count = sum(time > latest for time in times)
+        if count:
+            self.run.drift(f"{path} (in the future)", "unknown", count)
 
     async def first_page(self) -> list[Request]:
         """The first request of this run's walk; none when it has ended, or waits in the frontier."""
@@ -392,8 +408,8 @@ class WalkingSpider(SourceSpider):
         self.tell_progress(walk)
         state = walk.model_dump(mode="json")
         if state != stored:
-            full_since = walk.began_in if walk.complete and walk.full else None
-            yield Checkpoint(source=self.card.name, previous=stored, state=state, full_since=full_since)
+            since = walk.listed_since()
+            yield Checkpoint(source=self.card.name, previous=stored, state=state, full_since=since)
         if walk.current.given_up:
             kind, message = walk.current.given_up
             self.run.fail(Verdict(Action.GIVE_UP, kind, f"{self.card.title}: {message}"))

@@ -216,6 +216,7 @@ def test_a_change_in_the_future_moves_no_watermark():
     drive(AnilistSpider(), run, anilist)
     assert run.state is not None
     assert run.state["watermark"] == at - 60
+    assert run.drifted["updatedAt (in the future)", "unknown"] == 1
     run.id, run.state = 2, {"full": None, "incremental": None, "watermark": at + 300 * DAY}
     anilist.titles |= {n: media(n, updated_at=at - 30) for n in range(3, 103)}
     drive(AnilistSpider(), run, anilist)

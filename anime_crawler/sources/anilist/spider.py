@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from anime_crawler.base_spiders import (
     ACCEPT,
     NUMBER,
+    SKEW_S,
     Action,
     ArgumentError,
     Page,
@@ -365,6 +366,7 @@ class AnilistSpider(WalkingSpider):
         """A page of titles or airings; only ``hasNextPage`` is true of what AniList says of the list."""
         assert walk.walk is not None
         records, has_next, _ = self._records(response)
+        self.tell_future("updatedAt", changes_of(records), int(time.time()) + SKEW_S)
         ids = [f"{id_of(record)}/{change_of(record)}" for record in records]
         keys = [key_of(record, walk.walk.slices[0].sort) for record in records]
         return Page(records, ids, has_next, keys, is_past=walk.walk.is_past(records))
