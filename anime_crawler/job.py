@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -84,6 +85,7 @@ class Job:
         """Whether the upstreams seem to have stopped telling something that they told."""
         self._is_lacking = False
         """Whether a record or a request was set aside, or something was lost that no dead letter names."""
+        self._refused_checkpoints: Counter[str] = Counter()
 
     def lease_valid(self) -> bool:
         """Whether what this process is at is still its own, as far as it knows without asking."""
@@ -173,6 +175,25 @@ class Job:
             self.report.problem("run", "fatal", message)
             logger.error(message)
             self.stop()
+
+    def note_checkpoints(self, source: str, refused: int) -> None:
+        """The catalogue has stored checkpoints of the source, or refused so many since it stored the last one.
+
+        A page that is read again after a crash has its checkpoint refused, and the next page's is stored. A walk whose
+        checkpoints are refused up to its end does not get on, and nothing that it no longer finds is marked gone.
+        """
+        self._refused_checkpoints[source] = self._refused_checkpoints[source] + refused if refused else 0
+
+    def end_walk(self, source: str) -> None:
+        """The source's spider has ended: the run is incomplete where its last checkpoints were refused."""
+        if count := self._refused_checkpoints.pop(source, 0):
+            self.upstream_failed = True
+            message = (
+                f"the progress of {count} pages was refused: another process has moved the walk in the catalogue "
+                "meanwhile. The records are stored; run the same command again to complete the walk"
+            )
+            self.report.problem(source, "checkpoint_refused", message)
+            logger.error("%s: %s", source, message)
 
     def fail_catalogue(self, error: CatalogueError) -> None:
         """Nothing can be stored any more."""

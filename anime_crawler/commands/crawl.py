@@ -179,6 +179,7 @@ class MainJob:
             if job.stopping:  # it would not hear of that any more
                 return
             await crawler.crawl_async(**arguments)
+            job.end_walk(cast("type[SourceSpider]", crawler.spidercls).card.name)
             end_if_feed_failed(crawler)
             if crawler.stats.get_value("spider_exceptions/count") or crawler.stats.get_value("log_count/CRITICAL"):
                 job.report.problem(name, "bug", "the spider raised an exception; see the log")

@@ -101,6 +101,8 @@ class CataloguePipeline:
             logger.exception("items could not be stored")
             self._job.fail_catalogue(CatalogueError(f"items could not be stored: {error!r}"))
             return False
+        for source in {item.source for item in items if isinstance(item, Checkpoint)}:
+            self._job.note_checkpoints(source, counts["checkpoint", "refused"])
         for (kind, outcome), count in counts.items():
             self._job.report.count(kind, outcome, count)
         return True

@@ -68,7 +68,7 @@ def _items(letter: Row[Any], sources: str) -> Iterator[Item | Rejected]:
         yield validated(ITEMS[letter.kind].model_validate(json.loads(letter.raw)))
         return
     parser = import_module(f"{sources}.{letter.source}.parse")
-    received_at = datetime.fromisoformat(letter.created_at)
+    received_at = datetime.fromisoformat(letter.fetched_at or letter.created_at)
     for item in parser.parse_file(raw_body(letter.raw), f"dead letter {letter.id}", received_at):
         yield storable(item) if isinstance(item, Rejected) else validated(item)
 

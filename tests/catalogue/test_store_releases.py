@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from anime_crawler.catalogue import runs
 from anime_crawler.catalogue import tables as t
-from anime_crawler.items import Checkpoint, Item
+from anime_crawler.items import Checkpoint, Item, utc_now
 from tests.catalogue.support import NOW, opened, player, rejected, release
 
 LATER = NOW + timedelta(days=1)
@@ -70,8 +70,8 @@ def test_a_player_no_longer_listed_is_gone_until_it_comes_back(tables):
     tables.store(release())
     assert tables.store(release(numbers=[2], fetched_at=LATER))["player", "gone"] == 1
     assert tables.rows(t.player, "number", "gone_at") == [(1, "2026-03-02T12:00:00.000000Z"), (2, None)]
-    assert tables.store(release(numbers=[2], title="other"))["player", "gone"] == 0
-    assert tables.store(release())["player", "changed"] == 1
+    assert tables.store(release(numbers=[2], title="other", fetched_at=LATER))["player", "gone"] == 0
+    assert tables.store(release(fetched_at=LATER))["player", "changed"] == 1
     assert tables.rows(t.player, "number", "gone_at") == [(1, None), (2, None)]
     assert len(tables.rows(t.episode)) == 2
 
@@ -134,7 +134,7 @@ def test_a_full_walk_marks_gone_what_it_did_not_list(tables):
     gone = {id_: at is not None for id_, at in tables.rows(t.release, "source_id", "gone_at")}
     assert gone == {"a": False, "b": True}
     assert versions(tables) == {"20": 1, "21": 2}
-    assert tables.store(release("b", "21"), run=3)["release", "changed"] == 1
+    assert tables.store(release("b", "21", fetched_at=utc_now()), run=3)["release", "changed"] == 1
     assert versions(tables) == {"20": 1, "21": 3}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -173,3 +174,22 @@ def oracle_players(project: Project) -> set[tuple[str, int, str]]:
     """The same as the sandbox's world has it now."""
     rows = project.sandbox.get("/_sandbox/oracle?what=players")
     return {(row["title_id"], row["number"], row["url"]) for row in rows}
+
+
+def test_a_walk_whose_progress_is_refused_is_incomplete_and_the_next_run_heals_it(quick_project: Project) -> None:
+    """As when another process has moved it: said, counted, exit 3, nothing marked gone; then it comes to its end."""
+    assert quick_project.crawl().returncode == 0
+    db = sqlite3.connect(quick_project.directory / "var/anime.db", isolation_level=None)
+    ghost = "SELECT count(*) FROM release WHERE source_id = 'ghost' AND gone_at IS NOT NULL"
+    db.execute("UPDATE release SET source_id = 'ghost' WHERE id = (SELECT min(id) FROM release)")
+    db.execute("CREATE TRIGGER moved BEFORE UPDATE ON checkpoint BEGIN SELECT RAISE(IGNORE); END")
+    refused = quick_project.crawl("-a", "mode=full")
+    assert refused.returncode == 3, refused.stderr
+    assert ("kodik", "checkpoint_refused") in quick_project.problems()
+    assert quick_project.report()["counters"]["checkpoint"]["refused"] == 2
+    assert db.execute(ghost).fetchone() == (0,)
+    db.execute("DROP TRIGGER moved")
+    healed = quick_project.crawl("-a", "mode=full")
+    assert healed.returncode == 0, healed.stderr
+    assert db.execute(ghost).fetchone() == (1,)
+    db.close()
