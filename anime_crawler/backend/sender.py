@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import secrets
+import time
 from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
@@ -41,6 +42,10 @@ LOST_RACE_S = (0.1, 1.0)
 
 DROPPED_PLAYER_S = 1.0
 """Pause after a dropped connection: the player may have been stored after all; a commit takes milliseconds."""
+
+SLOT_BACK_S = 60.0
+"""Seconds after a 429, or after the last slot came back, before one more POST may be in flight again. A limit that
+still holds costs one 429 and its pause a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ class Sender:
         self._limits = with_rate(config.backend_limits or Limits(), config.rate_limit_rps)
         self._slots = config.concurrency
         self._retiring = 0
+        self._slot_back_at = 0.0
         self._free = asyncio.Semaphore(config.concurrency)
         self._traces = count()
         self._trace_prefix = secrets.token_hex(6)
@@ -190,18 +196,32 @@ class Sender:
             self._slow_down(answer)
         else:
             self.gate.succeeded()
+            self._speed_up()
         if outcome in STOPS:
             setting, why = STOP_SETTINGS[outcome]
             self.gate.stop(outcome, f"{why} ({reason})", setting)
 
     def _slow_down(self, answer: Answer) -> None:
-        """Pause everything, and go on with one POST fewer at a time."""
+        """Pause everything, and go on with one POST fewer at a time for a while."""
         self._report.count("backend", "429")
+        is_first = self.gate.is_open  # else the others of a burst say the same
         pause_s = self.gate.pause(answer.asked_s)
         self._budgets.penalize(self._budget, min(pause_s, LONGEST_ASKED_S), "429")
-        if self._slots > 1:
+        self._slot_back_at = time.monotonic() + pause_s + SLOT_BACK_S
+        if is_first and self._slots > 1:
             self._slots -= 1
             self._retiring += 1
+
+    def _speed_up(self) -> None:
+        """Take back one of the slots that 429s have cost, once the backend has borne the others for a while."""
+        if self._slots == self._config.concurrency or time.monotonic() < self._slot_back_at:
+            return
+        self._slots += 1
+        self._slot_back_at = time.monotonic() + SLOT_BACK_S
+        if self._retiring:
+            self._retiring -= 1
+        else:
+            self._free.release()
 
     def _delay_s(self, kind: Kind, outcome: Outcome, attempt: int) -> float:
         if outcome is Outcome.LOST_RACE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,13 +13,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from anime_crawler.backend import claims as own_claims
 from anime_crawler.catalogue import claims, outbox
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueAwayError
 from anime_crawler.catalogue.claims import LANE
 from anime_crawler.catalogue.engine import open_engine
+from anime_crawler.catalogue.tables import run
 from tests import processes
 from tests.backend.support import TOKEN, World, anime, release, world
 from tests.guard import clean_environment
@@ -148,6 +150,9 @@ def test_three_importers_send_every_post_once(tmp_path, postgres_url):
             said = await ended(running)
             assert [process.returncode for process in running] == [0, 0, 0], said
             assert w.backend.posts == {"anime": TITLES, "episodes": TITLES, "video": PLAYERS}
+            delivered = [json.loads(row.report)["counters"]["backend"] for row in await w.rows(select(run.c.report))]
+            assert sum(counts.get("players", 0) for counts in delivered) == PLAYERS
+            assert len(delivered) == 3
             assert (w.backend.stats["same_key_in_flight"], w.backend.stats["lost_races"]) == (0, {})
             assert await addresses(w) == ["same", *(f"same-{n}" for n in range(1, TITLES))]
 

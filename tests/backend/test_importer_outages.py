@@ -35,6 +35,25 @@ def test_a_throttled_post_waits_as_long_as_it_is_told(tmp_path):
     in_world(tmp_path, story)
 
 
+@pytest.mark.parametrize(("slot_back_s", "most_in_flight"), [(0, 4), (1000, 1)], ids=["later", "at first"])
+def test_posts_that_throttling_has_cost_come_back(tmp_path, monkeypatch, slot_back_s, most_in_flight):
+    """One after the other, once the backend has borne fewer for a while; until then fewer are in flight."""
+    monkeypatch.setattr(sender, "SLOT_BACK_S", slot_back_s)
+
+    async def story(w: World) -> None:
+        await w.store(anime("1"), release("1", range(1, 81)))
+        throttled = {"name": "throttled", "route": "video", "times": 4, "headers": {"retry-after": "0"}}
+        w.backend.fail(throttled, {"name": "slow", "route": "video", "delay_s": 0.01})
+        delivery = asyncio.ensure_future(w.deliver(CONCURRENCY=4))
+        while w.backend.answers("video").get("200", 0) < 10:
+            await asyncio.sleep(0.005)
+        w.backend.reset_stats()
+        assert (await delivery).pending == 0
+        assert w.backend.stats["max_in_flight"] == most_in_flight
+
+    in_world(tmp_path, story)
+
+
 @pytest.mark.parametrize(
     ("fault", "retry_after", "kept_s"), [("throttled", "31536000", 86_400), ("unavailable", "7200", 7200)]
 )
