@@ -40,9 +40,6 @@ logger = logging.getLogger(__name__)
 LOST_RACE_S = (0.1, 1.0)
 """Pause after a lost race: the other one's commit is over by then, and not all losers come back at once."""
 
-DROPPED_PLAYER_S = 1.0
-"""Pause after a dropped connection: the player may have been stored after all; a commit takes milliseconds."""
-
 SLOT_BACK_S = 60.0
 """Seconds after a 429, or after the last slot came back, before one more POST may be in flight again. A limit that
 still holds costs one 429 and its pause a minute."""
@@ -57,6 +54,8 @@ class Reply:
     reason: str = ""
     delay_s: float = 0.0
     """Seconds before the same may be sent again."""
+    left_at: float = 0.0
+    """Monotonic time at which it was sent."""
 
 
 class Sender:
@@ -94,18 +93,37 @@ class Sender:
         self._probing = asyncio.Lock()
 
     async def __aenter__(self) -> Sender:
+        await self.enter()
+        return self
+
+    async def enter(self, *, may_try: bool = True) -> bool:
+        """Begin what belongs to one POST; `leave` ends it.
+
+        Args:
+            may_try: whether this POST may be the one that tries whether a backend is back.
+
+        Returns:
+            False: it may not, and the backend is thought to be away. Nothing was begun.
+        """
         await self._free.acquire()
         try:
+            if not may_try and self.gate.is_shut:
+                self._free.release()
+                return False
             await self.gate.enter()
             await self._wait_for_budget()
         except BaseException:
             self._free.release()
             raise
-        return self
+        return True
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """End what belongs to one POST."""
         if self._retiring:
             self._retiring -= 1
         else:
@@ -153,6 +171,7 @@ class Sender:
         self._report.count("backend", "requests")
         if attempt:
             self._report.count("backend", "retries")
+        left_at = time.monotonic()
         try:
             answer = await self._client.post(kind, body, trace_id, digest)
             outcome = await self._classified(answer)
@@ -161,7 +180,7 @@ class Sender:
             answer, outcome, reason = None, error.outcome, str(error)
         self._tell_gate(outcome, key, reason, answer)
         self.claims.check()
-        reply = Reply(outcome, trace_id, reason, self._delay_s(kind, outcome, attempt))
+        reply = Reply(outcome, trace_id, reason, self._delay_s(kind, outcome, attempt), left_at)
         if outcome is not Outcome.DELIVERED:
             self._log(kind, key, attempt, trace_id, reply, answer)
         return reply
@@ -229,7 +248,7 @@ class Sender:
         if outcome is Outcome.TIMEOUT:
             return self._client.timeouts_s[kind]  # the server goes on working: as long again as was waited
         if outcome is Outcome.DISCONNECTED and attempt == 0:
-            return DROPPED_PLAYER_S if kind is Kind.PLAYER else 0.0
+            return 0.0
         if outcome is Outcome.DELIVERED or outcome is Outcome.SLOW_DOWN:
             return 0.0
         return self.gate.backoff_s(attempt)

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import Connection, select, text
 
 from anime_crawler.backend import claims as own_claims
+from anime_crawler.backend import doubt
 from anime_crawler.catalogue import claims, outbox
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueAwayError
 from anime_crawler.catalogue.claims import LANE
@@ -115,7 +116,7 @@ def importers(url: str, backend_url: str, directory: Path, count: int) -> list[s
     for folder in folders:
         folder.mkdir()
     env = clean_environment(environment)
-    return [processes.start("scrapy", "deliver", cwd=folder, env=env, **pipes) for folder in folders]
+    return [processes.start("tests.backend.hasty", "deliver", cwd=folder, env=env, **pipes) for folder in folders]
 
 
 async def ended(running: list[subprocess.Popen[str]]) -> list[str]:
@@ -185,6 +186,8 @@ def test_an_importer_that_was_paused_too_long_sends_nothing_on_its_old_claims(tm
     """It begins anew, and others have gone on meanwhile; no player is sent twice."""
     monkeypatch.setattr(own_claims, "HELD_S", 0.3)  # as if it had slept for longer than its claims last
     monkeypatch.setattr(own_claims, "RENEW_S", 0.6)
+    for grace in ("GRACE_S", "LEAST_AGE_S", "REPEAT_GRACE_S"):
+        monkeypatch.setattr(doubt, grace, 0)  # it never has its claims for longer
 
     async def story() -> None:
         async with world(tmp_path, postgres_url) as w:

@@ -17,7 +17,6 @@ from tests.backend.support import World, anime, in_world, refuse, release, runni
 def short_waits(monkeypatch):
     """Waits of the contract, in milliseconds instead of seconds."""
     monkeypatch.setattr(sender, "LOST_RACE_S", (0.01, 0.05))
-    monkeypatch.setattr(sender, "DROPPED_PLAYER_S", 0.05)
 
 
 def test_a_throttled_post_waits_as_long_as_it_is_told(tmp_path):
