@@ -20,7 +20,9 @@ from anime_crawler.base_spiders import (
     Action,
     ArgumentError,
     Page,
+    Paging,
     Place,
+    Proof,
     ResponseError,
     Verdict,
     WalkError,
@@ -124,6 +126,11 @@ class Walk(WalkState):
     def current(self) -> Place:
         """Only for its being given up, which a walk by cursor never is."""
         return Place()
+
+    @property
+    def paging(self) -> Paging:
+        """By cursor."""
+        return Paging(PAGE_SIZE, Proof.CURSOR)
 
     def after(self, page: Page) -> Walk:
         """The walk when `page` is read.
