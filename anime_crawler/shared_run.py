@@ -15,7 +15,6 @@ from scrapy.settings import BaseSettings
 from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.config import Config
 from anime_crawler.frontier.crew import Crew
-from anime_crawler.frontier.store import FrontierError
 from anime_crawler.frontier.worker import Worker
 from anime_crawler.job import Job
 
@@ -64,7 +63,6 @@ async def working(crew: Crew, job: Job, settings: BaseSettings) -> AsyncIterator
         end=job.fatal,
         is_stopping=lambda: job.stopping,
         patience_s=settings.getfloat("WORKER_PATIENCE_S"),
-        is_troubled=lambda: job.upstream_failed,
     )
     async with worker:
         job.worker = worker
@@ -78,14 +76,9 @@ async def working(crew: Crew, job: Job, settings: BaseSettings) -> AsyncIterator
 def leave(job: Job) -> bool:
     """Leave the crew. Whether this was the last worker: it speaks for all, and ends the run if nothing is missing."""
     assert job.worker is not None
-    worker, job.worker = job.worker, None
-    try:
-        is_last, is_missing = worker.leave(job.upstream_failed)
-    except FrontierError as error:
-        job.incomplete("run", f"{error}. Whether all is done is not known; the same command continues")
-        return False
-    if is_last and is_missing and not job.upstream_failed:
-        job.incomplete("run", "another worker left something undone, or died at it; the same command continues")
+    is_last, is_troubled = job.worker.leave(job.upstream_failed)
+    job.worker = None
+    job.upstream_failed |= is_last and is_troubled
     return is_last
 
 

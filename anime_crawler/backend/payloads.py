@@ -22,6 +22,7 @@ from anime_crawler.backend.validation import (
     clean_text,
     explain,
 )
+from anime_crawler.catalogue.numbering import KnownEpisode
 from anime_crawler.catalogue.outbox import LivePlayer, SentPlayer, TitleState
 from anime_crawler.config import Config
 
@@ -30,6 +31,17 @@ DEMOTED = -1000
 
 STATUS = {"announced": "upcoming", "ongoing": "ongoing", "released": "completed", "paused": None, "discontinued": None}
 """Airing status -> the backend's word; it has none for the last two, and null leaves what it has."""
+
+COVERED_APART, PREFERENCE_APART, MOST_PREFERENCES = 10_000, 100_000_000, 20
+"""Distances of priorities: 9,999 ids of teams (Kodik's are below 6,000) for each number of episodes, as many such
+numbers for each preference, and as many preferences as a priority, an int32, has room for."""
+INT32_MAX = 2_147_483_647
+
+OUTSIDE = {
+    "en": ("Special {number}", "Season {season}, episode {number}"),
+    "ru": ("Спецвыпуск {number}", "Сезон {season}, серия {number}"),
+}
+"""Language -> what a special, and an episode of another season, is called."""
 
 FALLBACK_LANGUAGES = ("romaji", "en", "ru", "native")
 
@@ -81,7 +93,7 @@ class TitlePosts:
     anime: AnimePost | None
     episodes: Sequence[EpisodeEntry]
     players: Sequence[PlayerPost]
-    """New links first, then the demotions."""
+    """Demotions first."""
     refused: Sequence[Refused]
     """Newly refused by our own validation; records refused before, with the same content, are left out."""
     obsolete: Sequence[tuple[str, str, str]] = ()
@@ -101,12 +113,6 @@ def episode_key(title_id: str, number: int) -> str:
 def player_key(title_id: str, number: int, url: str) -> str:
     """The player's key among dead letters."""
     return f"{title_id}:{number} {url}"
-
-
-def player_body(sent: SentPlayer) -> bytes:
-    """The body with which a player was sent."""
-    link = PlayerLink(url=sent.url, priority=sent.priority)
-    return VideoPayload(source_episode_id=episode_key(sent.title_id, sent.number), player=link).body()
 
 
 def posts_for(state: TitleState, config: Config, source_priority: Sequence[str]) -> TitlePosts:
@@ -145,13 +151,17 @@ class _Builder:
         return AnimePost(body, checksum)
 
     def episodes(self) -> list[EpisodeEntry]:
-        """New and changed entries, by number."""
+        """New and changed entries by number; at the end those to hide, whose number no episode has any more."""
         live = {player.number for player in self.state.players}
-        entries = (self._episode(number, title, number in live) for number, title in self.state.episodes)
+        known = {episode.number for episode in self.state.episodes}
+        lost = [KnownEpisode(number, None) for number in sorted(self.state.delivered_episodes.keys() - known)]
+        entries = (self._episode(e, e.number in live) for e in [*self.state.episodes, *lost])
         return [entry for entry in entries if entry]
 
-    def _episode(self, number: int, title: str | None, is_available: bool) -> EpisodeEntry | None:
+    def _episode(self, known: KnownEpisode, is_available: bool) -> EpisodeEntry | None:
+        number = known.number
         key = episode_key(self.state.title_id, number)
+        title = known.title or title_outside(known, self.state.base, self.config.title_languages)
         data = {
             "source_episode_id": key,
             "number": number,
@@ -169,7 +179,8 @@ class _Builder:
         return EpisodeEntry(number, body, checksum)
 
     def players(self, episodes: set[int]) -> list[PlayerPost]:
-        """New links, changed priorities, links in doubt, then the demotions.
+        """Demotions first, for a link at the wrong episode must not stand above the right one; then new links, changed
+        priorities, and links in doubt.
 
         Args:
             episodes: numbers the backend has, or will have by then.
@@ -178,7 +189,7 @@ class _Builder:
         unwanted = {key: DEMOTED for key in self.state.delivered_players if key not in wanted}
         posts = (
             self._player(number, url, priority)
-            for (number, url), priority in [*wanted.items(), *unwanted.items()]
+            for (number, url), priority in [*unwanted.items(), *wanted.items()]
             if number in episodes
         )
         return [post for post in posts if post]
@@ -237,26 +248,78 @@ def anime_fields(title_id: str, records: Sequence[dict[str, Any]], languages: Se
     }
 
 
+def title_outside(known: KnownEpisode, base: int, languages: Sequence[str]) -> str | None:
+    """What an episode outside the base season is called, whose number alone says nothing; ``None``: it is not.
+
+    Args:
+        languages: the first that has words is taken, else English; episodes are no names, so romaji has none.
+    """
+    if known.season in (None, base):
+        return None
+    special, of_season = OUTSIDE[language_of_words(languages)]
+    words = special if known.season == 0 else of_season
+    return words.format(season=known.season, number=known.source_number)
+
+
 def player_priorities(players: Iterable[LivePlayer], preferences: Sequence[str]) -> dict[tuple[int, str], int]:
-    """(number, url) -> priority; higher is shown first. A link of several releases has the highest of theirs."""
+    """(number, url) -> priority; higher is shown first. A link of several releases has the highest of theirs.
+
+    The releases of a title stand in one strict order: preferences, then the team that covers most episodes, then the
+    lower id of team and release. A release's priority follows from its own team, so that another team that comes
+    or goes sends nothing of this one again; only where two would be equal, the later one gets one less.
+    """
+    players = list(players)
+    releases = {(p.translation_id, p.release_id): p for p in players}
+    fullest: dict[str, int] = {}
+    for release in releases.values():
+        fullest[release.translation_id] = max(fullest.get(release.translation_id, 0), release.covered)
+    ranks = {key: _rank(release[2:5], preferences) for key, release in releases.items()}
+    most_covered = PREFERENCE_APART // COVERED_APART - 1
+    order = sorted(
+        releases.items(),
+        key=lambda item: (
+            -ranks[item[0]],
+            -fullest[item[1].translation_id],
+            _in_order(item[1].translation_id),
+            -item[1].covered,
+            _in_order(item[1].release_id),
+        ),
+    )
+    priorities: dict[tuple[str, str], int] = {}
+    last = INT32_MAX
+    for key, release in order:
+        covered = min(fullest[release.translation_id], most_covered)
+        number, _ = _in_order(release.translation_id)
+        own = (
+            PREFERENCE_APART * min(ranks[key], MOST_PREFERENCES) + COVERED_APART * covered + COVERED_APART - 1 - number
+        )
+        last = priorities[key] = min(own, last - 1)
     wanted: dict[tuple[int, str], int] = {}
-    ranks: dict[tuple[str, str, str], int] = {}
-    for player in players:
-        translation = player[2:]
-        if translation not in ranks:
-            ranks[translation] = _rank(translation, preferences)
-        key = (player.number, player.url)
-        wanted[key] = max(ranks[translation], wanted.get(key, 0))
+    for p in players:
+        priority = priorities[p.translation_id, p.release_id]
+        wanted[p.number, p.url] = max(priority, wanted.get((p.number, p.url), priority))
     return wanted
 
 
+def _in_order(id_: str) -> tuple[int, str]:
+    """Ids that are numbers come first and in the order of numbers."""
+    digits = id_.rpartition("-")[2]  # serial-123
+    is_number = digits.isascii() and digits.isdecimal() and len(digits) < len(str(COVERED_APART))
+    return int(digits) if is_number else COVERED_APART - 1, id_
+
+
 def _rank(translation: tuple[str, str, str], preferences: Sequence[str]) -> int:
-    """10 for the last preference, 20 for the one before, …, 0 for none; the gaps leave room for manual priorities."""
+    """1 for the last preference, 2 for the one before, …; 0 for none."""
     names = {word.casefold() for word in translation}
     for index, preference in enumerate(preferences):
         if preference.casefold() in names:
-            return 10 * (len(preferences) - index)
+            return len(preferences) - index
     return 0
+
+
+def language_of_words(languages: Sequence[str]) -> str:
+    """The first of the wanted languages that our own words are in; English where there is none."""
+    return next((language for language in languages if language in OUTSIDE), "en")
 
 
 def _first(records: Iterable[dict[str, Any]], field: str) -> Any:

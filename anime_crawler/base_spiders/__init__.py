@@ -11,10 +11,9 @@ from anime_crawler.base_spiders.arguments import (
 )
 from anime_crawler.base_spiders.body import json_body, parse_json, read_once, tell_mended, text_of_bytes
 from anime_crawler.base_spiders.card import Probe, Secret, SourceCard, SourceSetting
-from anime_crawler.base_spiders.errors import NotJsonError, RecordError, ResponseError, Settled, SourceError
+from anime_crawler.base_spiders.errors import NotJsonError, RecordError, ResponseError, SourceError
 from anime_crawler.base_spiders.record import (
     Drift,
-    attempted,
     checked,
     count_unknown,
     count_vanished,
@@ -22,12 +21,9 @@ from anime_crawler.base_spiders.record import (
     explain,
     json_text,
     mapped,
-    note,
     raw_body,
-    reading,
     set_aside,
     shape_of,
-    word_of,
 )
 from anime_crawler.base_spiders.source_spider import RENDER, Run, SourceSpider
 from anime_crawler.base_spiders.verdict import (
@@ -45,7 +41,6 @@ from anime_crawler.base_spiders.verdict import (
     wrong_address,
 )
 from anime_crawler.base_spiders.walk import (
-    SKEW_S,
     TOO_MUCH,
     Page,
     Paging,
@@ -56,14 +51,13 @@ from anime_crawler.base_spiders.walk import (
     WalkState,
     until_now,
 )
-from anime_crawler.base_spiders.words import Words, envelope, read
+from anime_crawler.base_spiders.words import Words, envelope
 
 __all__ = [
     "ACCEPT",
     "NUMBER",
     "OUT_OF_QUOTA",
     "RENDER",
-    "SKEW_S",
     "TOO_MUCH",
     "Action",
     "ArgumentError",
@@ -79,7 +73,6 @@ __all__ = [
     "ResponseError",
     "Run",
     "Secret",
-    "Settled",
     "SourceCard",
     "SourceError",
     "SourceSetting",
@@ -90,7 +83,6 @@ __all__ = [
     "WalkingSpider",
     "Words",
     "at_most_one",
-    "attempted",
     "checked",
     "chosen",
     "count_unknown",
@@ -105,13 +97,10 @@ __all__ = [
     "location_of",
     "mapped",
     "moved",
-    "note",
     "parse_json",
     "parts_of",
     "raw_body",
-    "read",
     "read_once",
-    "reading",
     "request_of",
     "set_aside",
     "shape_of",
@@ -121,6 +110,5 @@ __all__ = [
     "unreadable",
     "until_now",
     "verdict_by_status",
-    "word_of",
     "wrong_address",
 ]

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, BinaryIO
 
 import orjson
-from sqlalchemy import JSON, Column, Connection, Select, Table, Text, cast, collate, func, select
+from sqlalchemy import JSON, Column, Connection, Select, Table, Text, case, cast, collate, func, select
 
+from anime_crawler.catalogue.numbering import SeasonCount, base_season, number_of, numbered_episodes
 from anime_crawler.catalogue.tables import (
+    NO_SEASON,
     airing,
     anime,
     appearance,
@@ -125,39 +130,69 @@ def _anime_rows(conn: Connection) -> Rows:
 
 
 def _episode_rows(conn: Connection) -> Rows:
-    columns = [episode.c[name] for name in COLUMNS["episodes"]]
-    order = (_bytewise(conn, episode.c.title_id), episode.c.number)
-    for row in _stream(conn, select(*columns).order_by(*order)):
-        yield dict(zip(COLUMNS["episodes"], row, strict=True))
+    bases = _bases(conn)
+    e = episode.c
+    statement = select(e.title_id, e.season_number, e.source_number, e.title).order_by(_bytewise(conn, e.title_id))
+    for title_id, group in groupby(_stream(conn, statement), key=itemgetter(0)):
+        for known in numbered_episodes([row[1:] for row in group], bases.get(title_id, 0)):
+            values = {**known._asdict(), "title_id": title_id, "season_number": known.season}
+            yield _row("episodes", values)
+
+
+def _bases(conn: Connection) -> dict[str, int]:
+    """Title -> the season whose episodes keep their numbers."""
+    is_live = player.c.gone_at.is_(None) & release.c.gone_at.is_(None)
+    counts = (func.count(case((is_live, release.c.id)).distinct()), func.count(release.c.id.distinct()))
+    statement = (
+        select(release.c.title_id, player.c.season_number, *counts)
+        .join_from(player, release)
+        .where(release.c.title_id.is_not(None))
+        .group_by(release.c.title_id, player.c.season_number)
+        .order_by(release.c.title_id)
+    )
+    groups = groupby(conn.execute(statement), key=itemgetter(0))
+    return {title_id: base_season(SeasonCount(*row[1:]) for row in group) for title_id, group in groups}
 
 
 def _player_rows(conn: Connection) -> Rows:
+    r, p = release.c, player.c
     statement = (
         select(
-            release.c.title_id,
-            player.c.number,
-            player.c.season_number,
-            player.c.source_number,
-            player.c.title,
-            release.c.source,
-            release.c.source_id.label("release_id"),
-            release.c.translation_id,
-            release.c.translation_title,
-            release.c.translation_kind,
-            cast(_field(conn, release.c.data, "quality"), Text).label("quality"),
-            player.c.url,
-            (player.c.gone_at.is_not(None) | release.c.gone_at.is_not(None)).label("gone"),
+            r.title_id,
+            p.season_number,
+            p.source_number,
+            p.title,
+            r.source,
+            r.source_id.label("release_id"),
+            r.translation_id,
+            r.translation_title,
+            r.translation_kind,
+            cast(_field(conn, r.data, "quality"), Text).label("quality"),
+            p.url,
+            (p.gone_at.is_not(None) | r.gone_at.is_not(None)).label("gone"),
         )
         .join_from(player, release)
-        .order_by(
-            _bytewise(conn, release.c.title_id),
-            player.c.number,
-            _bytewise(conn, release.c.source),
-            _bytewise(conn, release.c.source_id),
-        )
+        .order_by(*(_bytewise(conn, column) for column in (r.title_id, r.source, r.source_id)))
     )
-    for row in _stream(conn, statement):
-        yield {**dict(zip(COLUMNS["players"], row, strict=True)), "gone": bool(row.gone)}
+    # An unmatched release is an anime of its own.
+    of_anime = groupby(_stream(conn, statement), key=lambda row: row.title_id or (row.source, row.release_id))
+    for _, group in of_anime:
+        yield from sorted(_numbered(list(group)), key=lambda row: (row["number"], row["source"], row["release_id"]))
+
+
+def _numbered(players: Sequence[Any]) -> Rows:
+    """The players of one anime with their numbers."""
+    releases: dict[int, tuple[set[Any], set[Any]]] = defaultdict(lambda: (set(), set()))
+    for row in players:
+        live, ever = releases[row.season_number]
+        ever.add((row.source, row.release_id))
+        if not row.gone:
+            live.add((row.source, row.release_id))
+    base = base_season(SeasonCount(season, len(live), len(ever)) for season, (live, ever) in releases.items())
+    for row in players:
+        season = None if row.season_number == NO_SEASON else row.season_number
+        number = number_of(row.season_number, row.source_number, base)
+        yield _row("players", {**row._mapping, "number": number, "season_number": season, "gone": bool(row.gone)})
 
 
 def _unmatched_rows(conn: Connection) -> Rows:
@@ -249,7 +284,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "gone",
     ),
     "unmatched": (
-        *_fields(Release, "players"),
+        *_fields(Release, "players", "unread"),
         "players",
         "gone",
     ),

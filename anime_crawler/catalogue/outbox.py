@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, Select, Table, bindparam, delete, func, or_, select, text, update
+from sqlalchemy import Connection, Select, Table, bindparam, case, delete, func, or_, select, text, update
 
 from anime_crawler.catalogue import claims
+from anime_crawler.catalogue.numbering import KnownEpisode, SeasonCount, base_season, number_of, numbered_episodes
 from anime_crawler.catalogue.sql import Upsert, as_json, fetch, packed, packed_ids, rows_of, upsert_rows
 from anime_crawler.catalogue.tables import (
     anime,
@@ -33,10 +33,15 @@ class LivePlayer(NamedTuple):
     """A link that some release lists now, with what is known of its translation."""
 
     number: int
+    """Within the title."""
     url: str
     translation_id: str
     translation_title: str
     translation_kind: str
+    release_id: str = ""
+    """The release's own id at its source."""
+    covered: int = 1
+    """Episodes that the release had when the title's teams were last ranked."""
 
 
 class SentPlayer(NamedTuple):
@@ -59,8 +64,8 @@ class TitleState:
     version: int
     anime: Mapping[str, Sequence[dict[str, Any]]]
     """Content of the anime items by source."""
-    episodes: Sequence[tuple[int, str | None]]
-    """(number, title), by number."""
+    episodes: Sequence[KnownEpisode]
+    """By number; none twice."""
     players: Sequence[LivePlayer]
     """By number; the same link may come from several releases."""
     delivered_anime: str | None
@@ -71,6 +76,8 @@ class TitleState:
     """By (number, url)."""
     dead: Mapping[tuple[str, str], str]
     """(kind, key) -> payload checksum of open dead letters of delivery."""
+    base: int = 0
+    """The season whose episodes keep their numbers."""
 
 
 _PENDING = title.c.version > title.c.delivered_version
@@ -105,19 +112,6 @@ def pending_titles(conn: Connection) -> set[str]:
     return set(conn.scalars(select(title.c.title_id).where(_PENDING)))
 
 
-def count_in_doubt(conn: Connection) -> int:
-    """How many players were sent, and nobody knows with what result."""
-    is_in_doubt = delivered_player.c.state == "sending"
-    return conn.scalar(select(func.count()).select_from(delivered_player).where(is_in_doubt)) or 0
-
-
-def newest_delivered_player(conn: Connection) -> SentPlayer | None:
-    """The player that was delivered last; ``None``: there is none."""
-    c = delivered_player.c
-    row = conn.execute(select(delivered_player).where(c.state == "done").order_by(c.sent_at.desc()).limit(1)).first()
-    return SentPlayer(*row) if row else None
-
-
 def load_titles(conn: Connection, title_ids: Sequence[str]) -> list[TitleState]:
     """The state of these titles, in this order; ids that are no titles are left out.
 
@@ -137,17 +131,21 @@ def _state(title_id: str, version: int, rows: Mapping[str, list[list[Any]]]) -> 
     records: dict[str, list[dict[str, Any]]] = {}
     for source, _, data in sorted(rows["anime"]):
         records.setdefault(source, []).append(orjson.loads(data))
+    base = base_season(SeasonCount(*row) for row in rows["seasons"])
     sent = [SentPlayer(title_id, *row) for row in sorted(rows["sent_players"])]
     return TitleState(
         title_id=title_id,
         version=version,
         anime=records,
-        episodes=[(number, name) for number, name in sorted(rows["episodes"], key=itemgetter(0))],
-        players=[LivePlayer(*row[1:]) for row in sorted(rows["players"], key=itemgetter(1, 0))],
+        episodes=numbered_episodes(rows["episodes"], base),
+        players=sorted(
+            LivePlayer(number_of(season, number, base), *row) for season, number, *row in sorted(rows["players"])
+        ),
         delivered_anime=next((checksum for (checksum,) in rows["sent_anime"]), None),
         delivered_episodes=dict(rows["sent_episodes"]),
         delivered_players={(player.number, player.url): player for player in sent},
         dead={(kind, key): checksum for kind, key, checksum in rows["dead"]},
+        base=base,
     )
 
 
@@ -174,14 +172,20 @@ def _parts(dialect: str) -> dict[str, Select[tuple[str | None]]]:
         return select(ids.c.title_id, *columns).join_from(ids, table, table.c.title_id == ids.c.title_id)
 
     r, p, d, s = release.c, player.c, dead_letter.c, delivered_player.c
-    translation = (r.translation_id, r.translation_title, r.translation_kind)
-    live = of_titles(release, r.id, p.number, p.url, *translation).join(player, p.release_id == r.id)
+    columns = (p.season_number, p.source_number, p.url)
+    team = (r.translation_id, r.translation_title, r.translation_kind, r.source_id, r.covered)
+    players = of_titles(release, *columns, *team).join(player, p.release_id == r.id)
+    is_live = p.gone_at.is_(None) & r.gone_at.is_(None)
+    its_releases = case((is_live, r.id))
+    counts = (func.count(its_releases.distinct()), func.count(r.id.distinct()))
+    seasons = of_titles(release, p.season_number, *counts).join(player, p.release_id == r.id)
     is_of_title = or_(d.key == ids.c.title_id, d.key.like(ids.c.title_id + ":%"))
     dead = select(ids.c.title_id, d.kind, d.key, d.checksum).join_from(ids, dead_letter, is_of_title)
     statements = {
         "anime": of_titles(anime, anime.c.source, anime.c.source_id, anime.c.data),
-        "episodes": of_titles(episode, episode.c.number, episode.c.title),
-        "players": live.where(p.gone_at.is_(None), r.gone_at.is_(None)),
+        "episodes": of_titles(episode, episode.c.season_number, episode.c.source_number, episode.c.title),
+        "seasons": seasons.group_by(ids.c.title_id, p.season_number),
+        "players": players.where(is_live),
         "sent_anime": of_titles(delivered_anime, delivered_anime.c.checksum),
         "sent_episodes": of_titles(delivered_episode, delivered_episode.c.number, delivered_episode.c.checksum),
         "sent_players": of_titles(delivered_player, s.number, s.url, s.priority, s.state, s.sent_at, s.trace_id),
@@ -230,21 +234,17 @@ def withdraw_player(conn: Connection, intent: SentPlayer, before: SentPlayer | N
 
 
 def forget_anime(conn: Connection, title_id: str, *, with_children: bool) -> None:
-    """Forget that the anime was delivered; with its children when the backend has lost it, but for players in doubt."""
-    conn.execute(delete(delivered_anime).where(delivered_anime.c.title_id == title_id))
-    if with_children:
-        conn.execute(delete(delivered_episode).where(delivered_episode.c.title_id == title_id))
-        c = delivered_player.c
-        conn.execute(delete(delivered_player).where(c.title_id == title_id, c.state == "done"))
+    """Forget that the anime was delivered; with its children when the backend has lost it."""
+    tables = (delivered_anime, delivered_episode, delivered_player) if with_children else (delivered_anime,)
+    for table in tables:
+        conn.execute(delete(table).where(table.c.title_id == title_id))
 
 
 def forget_episode(conn: Connection, title_id: str, number: int, *, with_children: bool) -> None:
-    """Forget that the episode was delivered; with its players when the backend has lost it, but for those in doubt."""
-    e, c = delivered_episode.c, delivered_player.c
-    conn.execute(delete(delivered_episode).where(e.title_id == title_id, e.number == number))
-    if with_children:
-        of_episode = (c.title_id == title_id, c.number == number)
-        conn.execute(delete(delivered_player).where(*of_episode, c.state == "done"))
+    """Forget that the episode was delivered; with its players when the backend has lost it."""
+    tables = (delivered_episode, delivered_player) if with_children else (delivered_episode,)
+    for table in tables:
+        conn.execute(delete(table).where(table.c.title_id == title_id, table.c.number == number))
 
 
 def mark_delivered(conn: Connection, titles: Iterable[tuple[str, int]]) -> None:

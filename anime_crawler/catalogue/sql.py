@@ -75,11 +75,15 @@ def insert_into(dialect: str, table: Table, source: Mapping[str, Any], rows: Sub
     return upsert(dialect, table).from_select(list(source), values)
 
 
-def upsert_rows(dialect: str, table: Table, columns: Collection[Column[Any]], keys: Collection[str]) -> Upsert:
-    """INSERT of the rows in parameter ``rows``; where `keys` are there already, all other columns are replaced."""
+def upsert_rows(
+    dialect: str, table: Table, columns: Collection[Column[Any]], keys: Collection[str], kept: Collection[str] = ()
+) -> Upsert:
+    """INSERT of the rows in parameter ``rows``; where `keys` are there already, all other columns but `kept` are
+    replaced.
+    """
     rows = rows_of(dialect, "rows", columns)
     insert = insert_into(dialect, table, dict(rows.c.items()), rows)
-    replaced = {column.name: insert.excluded[column.name] for column in columns if column.name not in keys}
+    replaced = {column.name: insert.excluded[column.name] for column in columns if column.name not in {*keys, *kept}}
     return insert.on_conflict_do_update(index_elements=list(keys), set_=replaced)
 
 

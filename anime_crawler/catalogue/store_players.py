@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, Update, bindparam, null, select, update
@@ -22,7 +21,7 @@ from anime_crawler.catalogue.sql import (
     packed_ids,
     rows_of,
 )
-from anime_crawler.catalogue.tables import episode, player, release
+from anime_crawler.catalogue.tables import NO_SEASON, episode, player, release
 from anime_crawler.items import Player, Release
 
 
@@ -36,16 +35,15 @@ class Diff(NamedTuple):
 class Facts(NamedTuple):
     """What a player row says, beside its times."""
 
-    season_number: int | None
-    source_number: int
     title: str | None
     url: str
     gone_at: str | None = None
 
 
-NAMES = ("number", "season_number", "source_number", "title", "url")
-FACTS = [player.c[name] for name in NAMES]
-FACTS_OF: Callable[[Player], tuple[Any, ...]] = attrgetter(*NAMES)
+Key = tuple[int, int]
+"""Season and number of an episode as its source counts; the season of a film is `NO_SEASON`."""
+KEYS = ("season_number", "source_number")
+COLUMNS = [player.c[name] for name in (*KEYS, "title", "url")]
 
 
 class _Rows:
@@ -54,20 +52,26 @@ class _Rows:
     def __init__(self) -> None:
         self.players: list[Row] = []
         self.gone: list[Row] = []
-        self.episodes: dict[tuple[str, int], list[str | int | None]] = {}
+        self.episodes: dict[tuple[str, Key], list[str | int | None]] = {}
 
     def add_players(self, item: Release, players: Iterable[Player], seen: str) -> None:
-        self.players += [(item.source_id, *FACTS_OF(player), seen) for player in players]
+        self.players += [(item.source_id, *key_of(p), p.title, p.url, seen) for p in players]
 
     def add_episodes(self, title_id: str | None, players: Iterable[Player], seen: str) -> None:
         if title_id is None:
             return
         for p in players:
-            row = self.episodes.get((title_id, p.number))
+            key = key_of(p)
+            row = self.episodes.get((title_id, key))
             if row is None:
-                self.episodes[title_id, p.number] = [title_id, p.number, p.season_number, p.title, seen]
+                self.episodes[title_id, key] = [title_id, *key, p.title, seen]
             elif row[3] is None:
                 row[3] = p.title
+
+
+def key_of(p: Player) -> Key:
+    """Identity of a player within its release."""
+    return NO_SEASON if p.season_number is None else p.season_number, p.source_number
 
 
 def store_players(batch: Batch, source: str, new: Sequence[Release], changed: Sequence[tuple[Release, Diff]]) -> None:
@@ -87,37 +91,42 @@ def store_players(batch: Batch, source: str, new: Sequence[Release], changed: Se
 def lose_players(batch: Batch, release_id: int) -> None:
     """Mark all players of a release gone."""
     stored = _stored(batch, [release_id])[release_id]
-    gone = [number for number, facts in stored.items() if facts.gone_at is None]
+    gone = [key for key, facts in stored.items() if facts.gone_at is None]
     batch.counts["player", "gone"] += len(gone)
     if gone:
         now = iso(batch.began)
-        batch.conn.execute(_mark_gone(batch.dialect), {"rows": packed((release_id, number, now) for number in gone)})
+        batch.conn.execute(_mark_gone(batch.dialect), {"rows": packed((release_id, *key, now) for key in gone)})
 
 
-def _stored(batch: Batch, release_ids: Sequence[int]) -> dict[int, dict[int, Facts]]:
-    stored: dict[int, dict[int, Facts]] = defaultdict(dict)
+def _stored(batch: Batch, release_ids: Sequence[int]) -> dict[int, dict[Key, Facts]]:
+    stored: dict[int, dict[Key, Facts]] = defaultdict(dict)
     if release_ids:
-        for release_id, number, *facts in fetch(batch.conn, _known(batch.dialect), ids=packed_ids(release_ids)):
-            stored[release_id][number] = Facts(*facts)
+        for release_id, season, number, *facts in fetch(batch.conn, _known(batch.dialect), ids=packed_ids(release_ids)):
+            stored[release_id][season, number] = Facts(*facts)
     return stored
 
 
-def _compare(batch: Batch, rows: _Rows, item: Release, diff: Diff, stored: dict[int, Facts]) -> None:
+def _compare(batch: Batch, rows: _Rows, item: Release, diff: Diff, stored: dict[Key, Facts]) -> None:
     seen = iso(item.fetched_at)
     title_id = batch.title_of(item)
     fresh = []
     for p in item.players:
-        old = stored.pop(p.number, None)
-        if old == Facts(p.season_number, p.source_number, p.title, p.url):
+        old = stored.pop(key_of(p), None)
+        if old == Facts(p.title, p.url):
             batch.counts["player", "unchanged"] += 1
             continue
         batch.counts["player", "changed" if old else "new"] += 1
         fresh.append(p)
     rows.add_players(item, fresh, seen)
     rows.add_episodes(title_id, fresh if title_id == diff.title_id else item.players, seen)
-    gone = [number for number, facts in stored.items() if facts.gone_at is None]
+    unread = set(item.unread)
+    gone = [
+        (season, number)
+        for (season, number), facts in stored.items()
+        if facts.gone_at is None and (season, number) not in unread and (season, None) not in unread
+    ]
     batch.counts["player", "gone"] += len(gone)
-    rows.gone += [(diff.release_id, number, seen) for number in gone]
+    rows.gone += [(diff.release_id, *key, seen) for key in gone]
 
 
 def _write(batch: Batch, source: str, rows: _Rows) -> None:
@@ -136,42 +145,40 @@ def _write(batch: Batch, source: str, rows: _Rows) -> None:
 @cache
 def _known(dialect: str) -> Select[Any]:
     ids = rows_of(dialect, "ids", [player.c.release_id])
-    columns = (player.c.release_id, *FACTS, player.c.gone_at)
+    columns = (player.c.release_id, *COLUMNS, player.c.gone_at)
     return as_json(dialect, select(*columns).where(player.c.release_id.in_(select(ids.c.release_id))))
 
 
 @cache
 def _upsert(dialect: str) -> Upsert:
     """A player finds its release's row here: Python need not know its number."""
-    rows = rows_of(dialect, "rows", [release.c.source_id, *FACTS, player.c.first_seen])
+    rows = rows_of(dialect, "rows", [release.c.source_id, *COLUMNS, player.c.first_seen])
     # A subquery, not a join: a join's order is the planner's, and the wrong one reads all releases for each row.
     its_release = (release.c.source == bindparam("source")) & (release.c.source_id == rows.c.source_id)
     release_id = select(release.c.id).where(its_release).scalar_subquery()
-    values = {column.name: rows.c[column.name] for column in FACTS}
+    values = {column.name: rows.c[column.name] for column in COLUMNS}
     times = {"first_seen": rows.c.first_seen, "last_seen": rows.c.first_seen, "gone_at": null()}
     insert = insert_into(dialect, player, {"release_id": release_id, **values, **times}, rows)
-    replaced = {name: insert.excluded[name] for name in (*values, "last_seen", "gone_at") if name != "number"}
-    return insert.on_conflict_do_update(index_elements=["release_id", "number"], set_=replaced)
+    replaced = {name: insert.excluded[name] for name in (*values, "last_seen", "gone_at") if name not in KEYS}
+    return insert.on_conflict_do_update(index_elements=["release_id", *KEYS], set_=replaced)
 
 
 @cache
 def _mark_gone(dialect: str) -> Update:
-    rows = rows_of(dialect, "rows", [player.c.release_id, player.c.number, player.c.gone_at])
-    same = (player.c.release_id == rows.c.release_id) & (player.c.number == rows.c.number)
-    return update(player).where(same).values(gone_at=rows.c.gone_at)
+    rows = rows_of(dialect, "rows", [player.c.release_id, *(player.c[name] for name in KEYS), player.c.gone_at])
+    same = (player.c[name] == rows.c[name] for name in ("release_id", *KEYS))
+    return update(player).where(*same).values(gone_at=rows.c.gone_at)
 
 
 @cache
 def _insert_episodes(dialect: str) -> Upsert:
     rows = rows_of(dialect, "rows", list(episode.c))
     insert = insert_into(dialect, episode, dict(rows.c.items()), rows)
-    return insert.on_conflict_do_nothing(index_elements=["title_id", "number"]).execution_options(
-        preserve_rowcount=True
-    )
+    return insert.on_conflict_do_nothing(index_elements=["title_id", *KEYS]).execution_options(preserve_rowcount=True)
 
 
 @cache
 def _fill_titles(dialect: str) -> Update:
     rows = rows_of(dialect, "rows", list(episode.c))
-    same = (episode.c.title_id == rows.c.title_id) & (episode.c.number == rows.c.number)
-    return update(episode).where(same, episode.c.title.is_(None)).values(title=rows.c.title)
+    same = (episode.c[name] == rows.c[name] for name in ("title_id", *KEYS))
+    return update(episode).where(*same, episode.c.title.is_(None)).values(title=rows.c.title)

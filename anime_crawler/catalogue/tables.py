@@ -44,12 +44,7 @@ run = Table(
     Column("spider", Text, nullable=False),
     Column("arguments", Text, nullable=False, comment="JSON, keys sorted: the same arguments continue the same run"),
     Column("mode", Text, nullable=False, comment="what the spider does: full, incremental, ids, deliver, …"),
-    Column(
-        "state",
-        Text,
-        nullable=False,
-        comment="running (a crawl without a lock was cut off, and goes on) | finished | interrupted (a delivery)",
-    ),
+    Column("state", Text, nullable=False, comment="running | finished; a running run without a lock was interrupted"),
     Column("started_at", Text, nullable=False),
     Column("finished_at", Text),
     Column("starts", Integer, nullable=False, server_default="1", comment="processes that worked on it"),
@@ -152,6 +147,14 @@ release = Table(
     Column("translation_title", Text, nullable=False),
     Column("translation_kind", Text, nullable=False),
     Column("data", Text, nullable=False, comment="JSON of the item without its players"),
+    Column("episodes", Integer, nullable=False, server_default="0", comment="how many it lists"),
+    Column(
+        "covered",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="episodes when teams were last ranked",
+    ),
 )
 Index("release_identity", release.c.source, release.c.source_id, unique=True)
 Index("release_title", release.c.title_id)
@@ -160,15 +163,14 @@ player = Table(
     "player",
     metadata,
     Column("release_id", Integer, ForeignKey("release.id"), nullable=False),
-    Column("number", Integer, nullable=False, comment="episode number within the title"),
-    Column("season_number", Integer),
-    Column("source_number", Integer, nullable=False),
+    Column("season_number", Integer, nullable=False, comment="as the source counts; -1: it counts none, a film"),
+    Column("source_number", Integer, nullable=False, comment="within the season; numbering.py has that in the title"),
     Column("title", Text),
     Column("url", Text, nullable=False),
     Column("first_seen", Text, nullable=False),
     Column("last_seen", Text, nullable=False, comment="when the row last changed or was last known before it went"),
     Column("gone_at", Text, comment="its release no longer lists it; null: there"),
-    PrimaryKeyConstraint("release_id", "number"),
+    PrimaryKeyConstraint("release_id", "season_number", "source_number"),
     sqlite_with_rowid=False,
 )
 
@@ -176,11 +178,11 @@ episode = Table(
     "episode",
     metadata,
     Column("title_id", Text, nullable=False),
-    Column("number", Integer, nullable=False, comment="number within the title; union over releases"),
-    Column("season_number", Integer, comment="as the first release that had it counts"),
+    Column("season_number", Integer, nullable=False, comment="-1: a film; union over releases"),
+    Column("source_number", Integer, nullable=False),
     Column("title", Text, comment="first title that any release gave, by release order"),
     Column("first_seen", Text, nullable=False),
-    PrimaryKeyConstraint("title_id", "number"),
+    PrimaryKeyConstraint("title_id", "season_number", "source_number"),
     sqlite_with_rowid=False,
 )
 
@@ -304,7 +306,6 @@ dead_letter = Table(
     Column("run_id", Integer, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("seen", Integer, nullable=False, server_default="1"),
-    Column("fetched_at", Text, comment="when the record was received; null: not known, at created_at or later"),
 )
 Index(
     "dead_letter_identity",

@@ -54,17 +54,13 @@ class Crew:
         self._scripts.call(redis_scripts.JOIN, me, self._lease_ms, run, orjson.dumps(about))
         self.me = me
 
-    def renew(self, about: dict[str, Any], is_troubled: bool = False) -> None:
+    def renew(self, about: dict[str, Any]) -> None:
         """Give a sign of life.
-
-        Args:
-            is_troubled: this worker's upstream did not give all that it was asked for, so that this is known should the
-                worker die.
 
         Raises:
             LeaseLost: others have noticed that there was none.
         """
-        self._scripts.call(redis_scripts.RENEW, self.me, self._lease_ms, orjson.dumps(about), int(is_troubled))
+        self._scripts.call(redis_scripts.RENEW, self.me, self._lease_ms, orjson.dumps(about))
 
     def leave(self, is_troubled: bool) -> tuple[bool, bool]:
         """Be no worker any more.
@@ -73,11 +69,10 @@ class Crew:
             is_troubled: this worker's upstream did not give all that it was asked for.
 
         Returns:
-            Whether this was the last worker, and whether something is missing: a worker since the first one came was
-            troubled, or the last one leaves requests that are pending, leased or kept, by whomever.
+            Whether this was the last worker, and whether any worker since the first one came was troubled.
         """
-        others, troubled, unfinished = self._scripts.call(redis_scripts.LEAVE, self.me, int(is_troubled))
-        return not others, bool(troubled or (not others and unfinished))
+        others, troubled = self._scripts.call(redis_scripts.LEAVE, self.me, int(is_troubled))
+        return not others, bool(troubled)
 
     @property
     def _lease_ms(self) -> int:

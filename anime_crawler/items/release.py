@@ -27,9 +27,8 @@ class Player:
     season_number: int | None = Field(None, ge=0)
     """Season as the source counts it (Kodik: within the franchise; 0 holds specials). ``None``: a film."""
     source_number: int = Field(ge=0)
-    """Episode number within that season as the source has it; a film has 1."""
-    number: int = Field(ge=0, le=2_147_483_647)
-    """Number within the anime, unique in the release: the rule is in the source's ``parse.py``."""
+    """Episode number within that season as the source has it; a film has 1. Its number within the anime depends on the
+    anime's other releases: ``catalogue/numbering.py``."""
     title: NonBlank | None = None
     url: HttpsUrl
     """Address of the embeddable player page; canonical: https, lower-case host, no query or fragment."""
@@ -67,4 +66,7 @@ class Release(Item):
     url: HttpsUrl | None = None
     """Player of the whole release."""
     players: tuple[Player, ...] = ()
-    """In order of `number`; no number twice. Empty: known, but nothing to watch yet."""
+    """In order of season and number; none twice. Empty: known, but nothing to watch yet."""
+    unread: tuple[tuple[int, int | None], ...] = ()
+    """Season and number of episodes that the source lists and we do not understand; number ``None``: the whole season.
+    What is stored of them stays."""

@@ -9,16 +9,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from operator import ge
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
-from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 
 from anime_crawler.base_spiders import json_text
 from anime_crawler.catalogue.dead_letters import key_of
-from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import (
     UNSTORABLE,
     Airing,
@@ -45,22 +43,14 @@ TEXTS = {"description": CONTROL_IN_TEXT}
 """Fields of several lines, beside `AS_SENT`; all others are lines."""
 AS_SENT = "description_raw"
 """The source's own text, kept for people to look at: what cannot be stored in it is replaced, not refused."""
+NUMBER_MAX = 9_999
+"""Highest season and number of a player: beyond it, numbers within the anime would meet."""
 INTEGER_MAX = 2_147_483_647
 """What an integer column of PostgreSQL holds."""
 
 
 class ValidationPipeline:
-    """Lets sound items pass, turns the others into `Rejected`, and drops what is no item of ours.
-
-    What a source's parser did not understand of a record is counted here, as drift.
-    """
-
-    def __init__(self, report: RunReport) -> None:
-        self._report = report
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(crawler.job.report)  # type: ignore[attr-defined]
+    """Lets sound items pass, turns the others into `Rejected`, and drops what is no item of ours."""
 
     def process_item(self, item: Any) -> Item | Checkpoint | Rejected:
         if isinstance(item, Checkpoint):
@@ -69,8 +59,6 @@ class ValidationPipeline:
             return storable(item)
         if not isinstance(item, Item):
             raise DropItem(f"{type(item).__name__} is not an item of this project")
-        for problem in item.not_understood:
-            self._report.count(f"drift {item.source}", f"unknown {problem}")
         return validated(item)
 
 
@@ -85,8 +73,6 @@ def validated(item: Item) -> Item | Rejected:
 def problems(item: Item) -> Iterator[str]:
     """Which field breaks which rule, one sentence each; nothing for a sound item."""
     yield from _characters(item)
-    if "\ufffd" in "".join((item.source_id, *item.key)):
-        yield "source_id or identity: a character of it was lost"
     if isinstance(item, Release):
         yield from _of_players(item.players)
     elif isinstance(item, Episode | Airing):
@@ -94,7 +80,7 @@ def problems(item: Item) -> Iterator[str]:
 
 
 def rejected(item: Item, problem: str) -> Rejected:
-    """The dead letter of an item that breaks a rule, or that a pipeline failed on."""
+    """The dead letter of an item that breaks a rule."""
     letter = Rejected(
         stage="validate",
         source=item.source,
@@ -146,11 +132,11 @@ def _of_episode(item: Episode | Airing) -> Iterator[str]:
 
 
 def _of_players(players: tuple[Player, ...]) -> Iterator[str]:
-    numbers = [player.number for player in players]
+    numbers = [(player.season_number or 0, player.source_number) for player in players]
     if any(map(ge, numbers, numbers[1:])):
-        yield "players: their numbers must rise"
-    if any(player.source_number > INTEGER_MAX or (player.season_number or 0) > INTEGER_MAX for player in players):
-        yield f"players: a season or number above {INTEGER_MAX}"
+        yield "players: their seasons and numbers must rise"
+    if any(max(pair) > NUMBER_MAX for pair in numbers):
+        yield f"players: a season or number above {NUMBER_MAX}"
     # The model has made sure of https://host; a whole release is on one host or two.
     for host in sorted({player.url.split("/", 3)[2] for player in players}):
         if not is_public_host(host.partition(":")[0].lower()):

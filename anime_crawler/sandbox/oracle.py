@@ -1,14 +1,16 @@
 """What a perfect importer would hold, computed from the world itself and not by the crawler's code.
 
-The numbering rule: a film is episode 1. In a material the lowest season that is not 0 is the base (0 when there is no
-other) and keeps its numbers; a further season s adds 10,000 x (s - base); season 0 beside others adds 990,000. A number
-above 9,999 makes the material unreadable as a whole.
+The numbering rule: a film is episode 1. The base of a title is the season that most of its materials have, of equal
+ones the lowest, season 0 only where there is no other. It keeps its numbers; a season s up to 98 above it adds
+10,000 x (s - base); season 0 beside others adds 990,000; any other season adds 1,000,000 + 10,000 x s. An episode
+above 9,999 is unreadable.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from anime_crawler.sandbox.elsewhere import known_at
@@ -18,18 +20,28 @@ from anime_crawler.sandbox.world import World
 Row = dict[str, Any]
 
 
-def numbered(material: Material) -> Iterator[tuple[int | None, int, int, str]]:
+def numbered(material: Material, base: int) -> Iterator[tuple[int | None, int, int, str]]:
     """(season, Kodik's number, our number, https link) of every player of the material."""
     if material.seasons is None:
         yield None, 1, 1, canonical(material.link)
         return
-    base = min((s for s in material.seasons if s), default=0)
-    if any(n > 9_999 for episodes in material.seasons.values() for n in episodes):
-        return
     for season, episodes in material.seasons.items():
-        offset = 990_000 if season == 0 != base else 10_000 * (season - base)
+        offset = 10_000 * (season - base)
+        if season == 0 != base:
+            offset = 990_000
+        elif not 0 <= season - base <= 98:
+            offset = 1_000_000 + 10_000 * season
         for number, episode in episodes.items():
-            yield season, number, offset + number, canonical(episode.link)
+            if number <= 9_999:
+                yield season, number, offset + number, canonical(episode.link)
+
+
+def base_of(materials: Iterable[Material]) -> int:
+    """The season that most of a title's materials have."""
+    seasons = Counter(
+        season for m in materials for season, numbers in (m.seasons or {}).items() if any(n <= 9_999 for n in numbers)
+    )
+    return min((-count, season) for season, count in seasons.items() if season)[1] if any(seasons) else 0
 
 
 def canonical(link: str) -> str:
@@ -40,6 +52,11 @@ def canonical(link: str) -> str:
 
 def players(world: World) -> list[Row]:
     """Every player of every material with a Shikimori id."""
+    of_title: dict[str | None, list[Material]] = defaultdict(list)
+    for material in world.materials.values():
+        if material.has_id:
+            of_title[material.shikimori_id].append(material)
+    bases = {title_id: base_of(materials) for title_id, materials in of_title.items()}
     return [
         {
             "title_id": material.shikimori_id,
@@ -52,7 +69,7 @@ def players(world: World) -> list[Row]:
         }
         for material in world.materials.values()
         if material.has_id
-        for season, source_number, number, url in numbered(material)
+        for season, source_number, number, url in numbered(material, bases[material.shikimori_id])
     ]
 
 

@@ -49,10 +49,6 @@ class Backend:
         """POSTs on one route by answer: a status, or ``dropped``."""
         return self.stats["answers"].get(route, {})
 
-    def struck(self, name: str) -> int:
-        """POSTs that a fault has struck since the faults were set."""
-        return self._backend.switches.struck[name]
-
     def fail(self, *rules: Any, **switches: Any) -> None:
         """Replace the faults in force: names of presets, or rules."""
         faults = [{"name": rule} if isinstance(rule, str) else rule for rule in rules]
@@ -170,11 +166,13 @@ def release(
     numbers: Sequence[int] = (1,),
     team: str = "610",
     urls: dict[int, str] | None = None,
+    season: int | None = 1,
     **fields: Any,
 ) -> Release:
     """A release of one team with these episodes."""
     players = [
-        Player(number=n, source_number=n, url=(urls or {}).get(n) or player_url(title_id, n, team)) for n in numbers
+        Player(season_number=season, source_number=n, url=(urls or {}).get(n) or player_url(title_id, n, team))
+        for n in numbers
     ]
     values = {
         "title": f"Title {title_id}",

@@ -69,8 +69,8 @@ def test_a_titles_state_is_everything_that_decides_its_next_posts(catalogue_url)
         assert (state.title_id, neighbour.title_id) == ("5", "6")
         assert {source: len(records) for source, records in state.anime.items()} == {"shikimori": 1, "kodik": 1}
         assert state.anime["kodik"][0]["year"] == 2001
-        assert [number for number, _ in state.episodes] == [1, 2, 3]
-        assert state.players[0] == LivePlayer(1, player_url("5", 1), "610", "Team 610", "voice")
+        assert [(e.number, e.season, e.source_number) for e in state.episodes] == [(n, 1, n) for n in (1, 2, 3)]
+        assert state.players[0] == LivePlayer(1, player_url("5", 1), "610", "Team 610", "voice", "serial-5-610", 2)
         assert [(p.number, p.translation_id) for p in state.players] == [(1, "610"), (1, "7"), (2, "610"), (3, "7")]
         assert (state.delivered_anime, state.delivered_episodes) == ("sum", {1: "e1", 2: "e2"})
         assert state.delivered_players == {(1, "https://x.com/y"): done}
@@ -87,7 +87,7 @@ def test_links_that_are_gone_are_not_live(catalogue_url):
         store(conn, 2, release("5", [1]))
         (state,) = outbox.load_titles(conn, ["5"])
         assert [player.number for player in state.players] == [1]
-        assert [number for number, _ in state.episodes] == [1, 2]
+        assert [episode.number for episode in state.episodes] == [1, 2]
 
     in_catalogue(catalogue_url, story)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,11 +15,14 @@ from hypothesis import strategies as st
 from anime_crawler.backend.payloads import DEMOTED, anime_fields, player_priorities, posts_for
 from anime_crawler.backend.reference.schemas import AnimeImport, EpisodesImport, VideoImport
 from anime_crawler.backend.validation import episodes_body
+from anime_crawler.catalogue.numbering import KnownEpisode
 from anime_crawler.catalogue.outbox import LivePlayer, SentPlayer, TitleState
 from tests.backend.support import SOURCE_PRIORITY, config_for
 
 CONFIG = config_for("http://127.0.0.1:9")
 LANGUAGES = ("romaji", "en", "ru")
+FIRST = 200_019_389
+"""Priority of team 610 with one episode: two preferences, one episode, 9,999 - 610."""
 URL = "https://kodikplayer.com/seria/1/0123abcd/720p"
 
 
@@ -35,10 +39,11 @@ def state(**changes: Any) -> TitleState:
         delivered_players={},
         dead={},
     )
-    return replace(empty, **changes)
+    whole = replace(empty, **changes)
+    return replace(whole, episodes=[KnownEpisode(*known) for known in whole.episodes])
 
 
-def sent(url: str = URL, number: int = 1, priority: int = 20, stage: str = "done") -> dict[Any, SentPlayer]:
+def sent(url: str = URL, number: int = 1, priority: int = FIRST, stage: str = "done") -> dict[Any, SentPlayer]:
     """A delivered player."""
     row = SentPlayer("5114", number, url, priority, stage, "2026-01-01T00:00:00.000000Z", "t")
     return {(number, url): row}
@@ -185,7 +190,7 @@ def test_a_player_is_the_body_of_the_contract():
     assert json.loads(posts.players[0].body) == {
         "source_name": "kodik-shikimori",
         "source_episode_id": "5114:1",
-        "player": {"type": "iframe", "url": URL, "source_name": "kodik", "priority": 20},
+        "player": {"type": "iframe", "url": URL, "source_name": "kodik", "priority": FIRST},
     }
 
 
@@ -213,25 +218,118 @@ def test_a_link_that_is_not_canonical_is_refused(url):
 
 
 @pytest.mark.parametrize(
-    ("preferences", "ranks"),
+    ("preferences", "order"),
     [
-        (["voice", "subtitles"], [20, 20, 10]),
-        (["ANILIBRIA", "610", "voice", "subtitles"], [30, 40, 10]),
-        (["nobody"], [0, 0, 0]),
-        ([], [0, 0, 0]),
+        (["voice", "subtitles"], ["7", "610", "8"]),
+        (["subtitles", "voice"], ["8", "7", "610"]),
+        (["610", "ANILIBRIA", "voice", "subtitles"], ["610", "7", "8"]),
+        (["AniDUB"], ["610", "7", "8"]),
+        (["nobody"], ["7", "8", "610"]),
+        ([], ["7", "8", "610"]),
+        ([*(f"nobody {n}" for n in range(40)), "610", "8", *map(str, range(100, 140))], ["610", "8", "7"]),
     ],
 )
-def test_priorities_follow_the_preferences(preferences, ranks):
-    """By id, by name whatever its case, by kind; the first preference is shown first."""
+def test_priorities_follow_the_preferences(preferences, order):
+    """By id, by name whatever its case, by kind; the first preference is shown first, of equals the lower id."""
     translations = [("610", "AniDUB", "voice"), ("7", "AniLibria", "voice"), ("8", "SubTeam", "subtitles")]
     players = [LivePlayer(1, f"https://x.com/{t[0]}", *t) for t in translations]
-    assert list(player_priorities(players, preferences).values()) == ranks
+    assert teams_in_order(players, preferences) == order
+
+
+def teams_in_order(players: list[LivePlayer], preferences: Sequence[str] = ("voice", "subtitles")) -> list[str]:
+    """Ids of the teams of the first episode as a viewer sees them."""
+    priorities = player_priorities(players, preferences)
+    first = sorted((p for p in players if p.number == 1), key=lambda p: -priorities[p.number, p.url])
+    return [p.translation_id for p in first]
+
+
+def test_of_teams_of_one_kind_the_one_that_covers_most_episodes_comes_first():
+    """So that the first player of an episode is the same team's from one episode to the next."""
+    covered = {"7": 3, "610": 12, "12": 12, "9": 1}
+    players = [LivePlayer(1, f"https://x.com/{t}", t, t, "voice", t, count) for t, count in covered.items()]
+    assert teams_in_order(players) == ["12", "610", "7", "9"]
+
+
+def test_two_releases_of_one_team_stand_together():
+    """The fuller one first, then the lower id; a team counts as what its fullest release covers."""
+    players = [
+        LivePlayer(1, f"https://x.com/{release}", team, team, "voice", release, covered)
+        for team, release, covered in [("5", "a", 9), ("3", "b", 2), ("3", "c", 12), ("3", "d", 2)]
+    ]
+    priorities = player_priorities(players, ["voice"])
+    assert sorted(priorities, key=lambda key: -priorities[key]) == [
+        (1, f"https://x.com/{r}") for r in ("c", "b", "d", "a")
+    ]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["1", "9", "10", "9999", "10000", "123456", "AniDUB", "ж", ""]),
+            st.integers(0, 12_000),
+            st.sampled_from(["voice", "subtitles"]),
+        ),
+        max_size=30,
+    ),
+    st.lists(st.sampled_from(["voice", "subtitles", "9", "AniDUB"]), max_size=30),
+    st.randoms(use_true_random=False),
+)
+def test_no_two_releases_are_ever_equal_and_their_order_depends_on_nothing_else(teams, preferences, random):
+    """The backend leaves equal ones in no order; the order of rows in the database must not matter either."""
+    players = [
+        LivePlayer(1, f"https://x.com/{n}", team, team, kind, f"serial-{n}", covered)
+        for n, (team, covered, kind) in enumerate(teams)
+    ]
+    priorities = player_priorities(players, preferences)
+    assert len(set(priorities.values())) == len(players)
+    assert all(DEMOTED < priority < 2**31 for priority in priorities.values())
+    random.shuffle(players)
+    assert player_priorities(players, preferences) == priorities
+
+
+def test_a_team_that_comes_changes_the_priority_of_no_other():
+    """A first import would send everything again with each release that comes."""
+    players = [LivePlayer(1, f"https://x.com/{t}", str(t), "x", "voice", str(t), 12) for t in range(1, 60)]
+    few = player_priorities(players[::7], ["voice"])
+    assert few.items() <= player_priorities(players, ["voice"]).items()
+
+
+@pytest.mark.parametrize(
+    ("languages", "titles"),
+    [
+        (["romaji", "en", "ru"], ["Special 1", "Season 2, episode 3"]),
+        (["ru", "en"], ["Спецвыпуск 1", "Сезон 2, серия 3"]),
+        (["native", "romaji"], ["Special 1", "Season 2, episode 3"]),
+        (["romaji", "ru"], ["Спецвыпуск 1", "Сезон 2, серия 3"]),
+    ],
+)
+def test_an_episode_outside_the_base_is_called_by_its_season(languages, titles):
+    """Its number within the title says nothing to a viewer; one that has a title keeps it, the base has none."""
+    episodes = [(1, None, 1, 1), (10_003, None, 2, 3), (10_004, "Finale", 2, 4), (990_001, None, 0, 1), (2, None)]
+    config = config_for("http://127.0.0.1:9", TITLE_LANGUAGES=languages)
+    posts = posts_for(state(episodes=episodes, base=1), config, SOURCE_PRIORITY)
+    assert [entry["title"] for entry in map(json.loads, (e.body for e in posts.episodes))] == [
+        None,
+        titles[1],
+        "Finale",
+        titles[0],
+        None,
+    ]
+
+
+def test_a_number_that_no_episode_has_any_more_is_hidden():
+    """After another season became the base; nothing can be deleted at the backend."""
+    posts = posts_for(state(delivered_episodes={10_001: "x"}), CONFIG, SOURCE_PRIORITY)
+    hidden = json.loads(posts.episodes[-1].body)
+    assert (hidden["number"], hidden["is_available"]) == (10_001, False)
+    again = state(delivered_episodes={10_001: posts.episodes[-1].checksum})
+    assert [e.number for e in posts_for(again, CONFIG, SOURCE_PRIORITY).episodes] == [1]
 
 
 def test_a_link_of_two_teams_is_one_player_with_the_higher_priority():
     """De-duplicated before sending; two POSTs of one player would break it."""
     players = [LivePlayer(1, URL, "8", "SubTeam", "subtitles"), LivePlayer(1, URL, "610", "AniDUB", "voice")]
-    assert player_priorities(players, ["voice", "subtitles"]) == {(1, URL): 20}
+    assert player_priorities(players, ["voice", "subtitles"]) == {(1, URL): FIRST}
 
 
 def test_what_was_delivered_and_is_the_same_is_not_sent_again():
@@ -247,10 +345,10 @@ def test_what_was_delivered_and_is_the_same_is_not_sent_again():
 
 
 def test_a_changed_link_is_posted_and_the_old_one_demoted():
-    """New links first; the old one once more with a priority far below zero."""
+    """First the old one with a priority far below zero: it may be of another episode; then the new one."""
     old = "https://kodikplayer.com/seria/1/old/720p"
     posts = posts_for(state(delivered_players=sent(old)), CONFIG, SOURCE_PRIORITY)
-    assert [(post.url, post.priority) for post in posts.players] == [(URL, 20), (old, DEMOTED)]
+    assert [(post.url, post.priority) for post in posts.players] == [(old, DEMOTED), (URL, FIRST)]
 
 
 def test_a_demoted_link_is_not_demoted_again():
@@ -262,7 +360,7 @@ def test_a_demoted_link_is_not_demoted_again():
 def test_a_link_that_returns_gets_its_priority_back():
     """A release that was gone and is there again."""
     posts = posts_for(state(delivered_players=sent(priority=DEMOTED)), CONFIG, SOURCE_PRIORITY)
-    assert [post.priority for post in posts.players] == [20]
+    assert [post.priority for post in posts.players] == [FIRST]
 
 
 def test_a_player_in_doubt_is_sent_again():

@@ -38,7 +38,7 @@ def anime(source_id: str = "20", source: str = "shikimori", title: str = "Нар
 def player(number: int, **fields: Any) -> Player:
     """One episode's link."""
     url = f"https://player.example.com/seria/{number}/0123456789abcdef0123456789abcdef/720p"
-    return Player(**{"season_number": 1, "source_number": number, "number": number, "url": url, **fields})
+    return Player(**{"season_number": 1, "source_number": number, "url": url, **fields})
 
 
 def release(source_id: str = "serial-1", title_id: str | None = "20", numbers: Any = (1, 2), **fields: Any) -> Release:

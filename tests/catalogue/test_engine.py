@@ -14,6 +14,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Integer, MetaData, create_engine, select, text
 
+from anime_crawler.catalogue import export
+from anime_crawler.catalogue import tables as t
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.engine import connect, database, open_engine
 from anime_crawler.catalogue.errors import CatalogueError
@@ -78,15 +80,80 @@ def test_an_older_catalogue_is_brought_up_to_date_and_keeps_what_it_has(url):
     engine.dispose()
     with opened(url) as tables:
         new = tables.dump()
+        rebuilt = {name: old.pop(name) for name in ("player", "episode")}
+        assert new["player"] == [(1, 1, 1, *rebuilt["player"][0][4:])]
+        assert new["episode"] == [("ж", 1, 1, "ж", "ж")]
         columns = {name: len(rows[0]) for name, rows in old.items()}
         assert old == {name: [row[:n] for row in new[name]] for name, n in columns.items()}
         assert new["anime"][0][columns["anime"] :] == ("ongoing", None)
-        assert {name: rows for name, rows in new.items() if name not in old and rows} == {
+        assert {name: rows for name, rows in new.items() if name not in {*old, *rebuilt} and rows} == {
             "external_id": [("ж", "ж", "mal", "20")]
         }
         assert tables.store(episode()) == {("episode", "new"): 1}
     with opened(url) as tables:
         assert tables.run(lambda conn: conn.scalar(text("SELECT version_num FROM alembic_version"))) == revisions()[-1]
+
+
+def upgraded_from(url, revision, *statements):
+    """A catalogue of an older version in which these statements were run, then opened."""
+    engine = create_engine(database(url))
+    with engine.begin() as conn:
+        config = Config(attributes={"connection": conn})
+        config.set_main_option("script_location", str(FOLDER))
+        command.upgrade(config, revision)
+        for statement in statements:
+            conn.exec_driver_sql(statement)
+    engine.dispose()
+    return opened(url)
+
+
+RELEASE = """
+INSERT INTO release
+(id, source, source_id, title_id, checksum, schema_version, fetched_at, run_id, seen_in, translation_id,
+ translation_title, translation_kind, data)
+VALUES ({0}, 'kodik', 'serial-{0}', '20', '', 1, '', 1, 1, '{0}', 'x', 'voice', '{{}}')
+"""
+PLAYER = "INSERT INTO player VALUES ({}, {}, {}, {}, {}, 'https://h.example.com/{}', '1', '{}', {})"
+
+
+def test_a_catalogue_that_numbered_each_release_alone_has_one_numbering_afterwards(url):
+    """A release's own base is forgotten; an episode it had under two numbers is there once; its title is read again."""
+    with upgraded_from(
+        url,
+        "0004",
+        "INSERT INTO title VALUES ('20', 1, 1, 1, 1, NULL, NULL, NULL, NULL)",
+        RELEASE.format(1),
+        RELEASE.format(2),
+        PLAYER.format(1, 1, 2, 1, "NULL", "old", "2", "'2'"),  # season 2 was the base once
+        PLAYER.format(1, 10_001, 2, 1, "'Titled'", "new", "3", "NULL"),
+        PLAYER.format(1, 2, 1, 2, "NULL", "x", "3", "NULL"),
+        PLAYER.format(2, 1, "NULL", 1, "NULL", "film", "3", "NULL"),
+    ) as tables:
+        assert tables.rows(t.player, "release_id", "season_number", "source_number", "url", "gone_at") == [
+            (1, 1, 2, "https://h.example.com/x", None),
+            (1, 2, 1, "https://h.example.com/new", None),
+            (2, -1, 1, "https://h.example.com/film", None),
+        ]
+        assert tables.rows(t.episode) == [
+            ("20", -1, 1, None, "1"),
+            ("20", 1, 2, None, "1"),
+            ("20", 2, 1, "Titled", "1"),
+        ]
+        assert tables.rows(t.release, "episodes", "covered") == [(2, 2), (1, 1)]
+        assert tables.rows(t.title, "version", "delivered_version") == [(2, 1)]
+
+
+def test_a_nul_that_an_older_version_let_in_breaks_no_export(url):
+    """PostgreSQL refuses to read any field of JSON that has one."""
+    with upgraded_from(
+        url,
+        "0004",
+        "INSERT INTO anime (source, source_id, checksum, schema_version, fetched_at, run_id, data) "
+        r"""VALUES ('s', '1', '', 1, '', 1, '{"source": "s", "source_id": "1", "titles": {}, "is_adult": true, """
+        r""""description_raw": "a\u0000b"}')""",
+    ) as tables:
+        assert tables.run(lambda conn: list(export.rows(conn, "anime", with_adult=False))) == []
+        assert [row["description_raw"] for row in tables.run(lambda conn: list(export.rows(conn, "anime")))] == ["a�b"]
 
 
 def test_a_database_newer_than_the_program_is_refused(url):

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from anime_crawler.catalogue import runs
 from anime_crawler.catalogue import tables as t
-from anime_crawler.items import Checkpoint, Item, utc_now
+from anime_crawler.items import Checkpoint, Item
 from tests.catalogue.support import NOW, opened, player, rejected, release
 
 LATER = NOW + timedelta(days=1)
 
 
 def live(tables):
-    return {(n, u) for n, u, gone in tables.rows(t.player, "number", "url", "gone_at") if gone is None}
+    return {(n, u) for n, u, gone in tables.rows(t.player, "source_number", "url", "gone_at") if gone is None}
 
 
 def versions(tables):
@@ -28,7 +28,7 @@ def test_a_new_release_gives_title_players_and_episodes(tables):
     """Each counted; the row keeps everything but the players."""
     counts = tables.store(release(numbers=[1, 2, 3]))
     assert counts == {("release", "new"): 1, ("player", "new"): 3, ("episode", "new"): 3, ("title", "new"): 1}
-    assert tables.rows(t.player, "number", "season_number", "source_number") == [(1, 1, 1), (2, 1, 2), (3, 1, 3)]
+    assert tables.rows(t.player, "season_number", "source_number") == [(1, 1), (1, 2), (1, 3)]
     assert '"players"' not in tables.rows(t.release, "data")[0][0]
 
 
@@ -55,9 +55,9 @@ def test_one_more_episode_writes_one_player_and_one_episode(tables):
     assert tables.rows(t.title, "version", "changed_in") == [(2, 2)]
 
 
-@pytest.mark.parametrize("change", [{"url": "https://other.example.com/1"}, {"title": "Начало"}, {"season_number": 2}])
+@pytest.mark.parametrize("change", [{"url": "https://other.example.com/1"}, {"title": "Начало"}])
 def test_a_player_that_changed_replaces_its_row(tables, change):
-    """Link, title or season; first seen stays, last seen moves."""
+    """Link or title; first seen stays, last seen moves."""
     tables.store(release())
     counts = tables.store(release(numbers=[player(1, **change), 2], fetched_at=LATER))
     assert counts["player", "changed"] == 1
@@ -69,23 +69,52 @@ def test_a_player_no_longer_listed_is_gone_until_it_comes_back(tables):
     """The row is kept either way; its episode too."""
     tables.store(release())
     assert tables.store(release(numbers=[2], fetched_at=LATER))["player", "gone"] == 1
-    assert tables.rows(t.player, "number", "gone_at") == [(1, "2026-03-02T12:00:00.000000Z"), (2, None)]
-    assert tables.store(release(numbers=[2], title="other", fetched_at=LATER))["player", "gone"] == 0
-    assert tables.store(release(fetched_at=LATER))["player", "changed"] == 1
-    assert tables.rows(t.player, "number", "gone_at") == [(1, None), (2, None)]
+    assert tables.rows(t.player, "source_number", "gone_at") == [(1, "2026-03-02T12:00:00.000000Z"), (2, None)]
+    assert tables.store(release(numbers=[2], title="other"))["player", "gone"] == 0
+    assert tables.store(release())["player", "changed"] == 1
+    assert tables.rows(t.player, "source_number", "gone_at") == [(1, None), (2, None)]
     assert len(tables.rows(t.episode)) == 2
 
 
 def test_episodes_are_the_union_over_releases(tables):
-    """A number once; season and title from the first release that has them."""
-    tables.store(release("a", numbers=[player(1, season_number=3), 2]), release("b", numbers=[1, 3]))
+    """A season's number once; the title from the first release that has one."""
+    tables.store(release("a", numbers=[1, 2, player(1, season_number=3)]), release("b", numbers=[1, 3]))
     tables.store(release("c", numbers=[player(1, title="Начало"), player(3, title="Конец")]))
     tables.store(release("d", numbers=[player(1, title="Другое")]))
-    assert tables.rows(t.episode, "number", "season_number", "title") == [
-        (1, 3, "Начало"),
-        (2, 1, None),
-        (3, 1, "Конец"),
+    assert tables.rows(t.episode, "season_number", "source_number", "title") == [
+        (1, 1, "Начало"),
+        (1, 2, None),
+        (1, 3, "Конец"),
+        (3, 1, None),
     ]
+
+
+def test_what_is_listed_and_not_understood_keeps_what_is_stored(tables):
+    """One episode, or a whole season; everything else that is no longer listed is gone."""
+    seasons = [1, 2, 3, player(1, season_number=2), player(2, season_number=2), player(1, season_number=3)]
+    tables.store(release(numbers=seasons))
+    counts = tables.store(release(numbers=[1], unread=((1, 3), (2, None))))
+    assert counts["player", "gone"] == 2
+    there = [row[:2] for row in tables.rows(t.player, "season_number", "source_number", "gone_at") if row[2] is None]
+    assert there == [(1, 1), (1, 3), (2, 1), (2, 2)]
+    assert tables.store(release(numbers=[1], unread=((2, None),)))["player", "gone"] == 1
+
+
+def covered(tables):
+    return dict(tables.rows(t.release, "source_id", "covered"))
+
+
+def test_teams_are_ranked_when_one_comes_and_not_when_an_episode_does(tables):
+    """A new episode must send its own rows alone, and teams must not pass each other to and fro with each week's."""
+    tables.store(release("a"), release("b", numbers=[1]))
+    assert covered(tables) == {"a": 2, "b": 1}
+    tables.store(release("b", numbers=[1, 2]))
+    tables.store(release("a", numbers=[1, 2, 3]))
+    assert covered(tables) == {"a": 2, "b": 1}
+    tables.store(release("c", numbers=[1]), release("other", "21", numbers=[1]))
+    assert covered(tables) == {"a": 3, "b": 2, "c": 1, "other": 1}
+    tables.store(release("c", numbers=[1, 2, 3]), release("a", numbers=[1, 2, 3, 4]))
+    assert covered(tables) == {"a": 4, "b": 2, "c": 3, "other": 1}
 
 
 def test_an_unmatched_release_gets_its_title_when_the_id_appears(tables):
@@ -134,7 +163,7 @@ def test_a_full_walk_marks_gone_what_it_did_not_list(tables):
     gone = {id_: at is not None for id_, at in tables.rows(t.release, "source_id", "gone_at")}
     assert gone == {"a": False, "b": True}
     assert versions(tables) == {"20": 1, "21": 2}
-    assert tables.store(release("b", "21", fetched_at=utc_now()), run=3)["release", "changed"] == 1
+    assert tables.store(release("b", "21"), run=3)["release", "changed"] == 1
     assert versions(tables) == {"20": 1, "21": 3}
 
 
@@ -183,19 +212,6 @@ def test_whatever_the_history_the_last_version_is_what_is_there(tmp_path_factory
         for i in range(0, len(items), size):
             tables.store(*items[i : i + size])
         stored = [items[min(i + size, len(items)) - 1] for i in range(0, len(items), size)]
-        assert live(tables) == {(p.number, p.url) for p in items[-1].players}
-        union = {p.number for item in stored for p in item.players}
-        assert [n for (n,) in tables.rows(t.episode, "number")] == sorted(union)
-
-
-def test_what_was_not_understood_of_a_release_erases_nothing(tables):
-    """An unknown form of blocking leaves the blocking that is stored; players are as listed."""
-    known = {"blocked_seasons": {"1": ("all",)}, "quality": "WEB-DLRip", "blocked_countries": ("UA",)}
-    tables.store(release(numbers=[1, 2], **known))
-    odd = release(numbers=[1], quality="BDRip", fetched_at=LATER).noting(["blocked_seasons: an unknown form"])
-    tables.store(odd, run=2)
-    ((data,),) = tables.rows(t.release, "data")
-    assert '"blocked_seasons":{"1":["all"]}' in data
-    assert '"quality":"BDRip"' in data
-    assert '"blocked_countries":["UA"]' in data
-    assert [number for number, _ in live(tables)] == [1]
+        assert live(tables) == {(p.source_number, p.url) for p in items[-1].players}
+        union = {p.source_number for item in stored for p in item.players}
+        assert [n for (n,) in tables.rows(t.episode, "source_number")] == sorted(union)

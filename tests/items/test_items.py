@@ -78,10 +78,10 @@ def test_unknown_is_none_and_never_zero_or_empty(wrong):
 
 def test_players_are_https_and_films_have_no_season():
     """The smallest player, and one that is refused."""
-    player = Player(source_number=1, number=1, url="https://kodikplayer.com/video/1/a/720p")
+    player = Player(source_number=1, url="https://kodikplayer.com/video/1/a/720p")
     assert player.season_number is None
     with pytest.raises(ValidationError):
-        Player(source_number=1, number=1, url="//kodikplayer.com/video/1/a/720p")
+        Player(source_number=1, url="//kodikplayer.com/video/1/a/720p")
     assert "players" in Release.model_fields
 
 

@@ -13,28 +13,37 @@ from anime_crawler.sandbox.world import World
 MATERIAL = next(m for m in World(titles=5).materials.values() if m.seasons is not None)
 
 
-def numbers(seasons: dict[int, list[int]] | None) -> list[int]:
-    built = (
-        None if seasons is None else {s: {n: Episode("//h/seria/1/a/720p") for n in ns} for s, ns in seasons.items()}
-    )
-    return [number for _, _, number, _ in oracle.numbered(dataclasses.replace(MATERIAL, seasons=built))]
+def numbers(*releases: dict[int, list[int]] | None) -> list[list[int]]:
+    materials = [
+        dataclasses.replace(
+            MATERIAL,
+            seasons=seasons
+            and {s: {n: Episode("//h/seria/1/a/720p") for n in episodes} for s, episodes in seasons.items()},
+        )
+        for seasons in releases
+    ]
+    base = oracle.base_of(materials)
+    return [[number for _, _, number, _ in oracle.numbered(material, base)] for material in materials]
 
 
 @pytest.mark.parametrize(
-    ("seasons", "expected"),
+    ("releases", "expected"),
     [
-        (None, [1]),
-        ({4: [0, 1, 3]}, [0, 1, 3]),
-        ({0: [1, 2]}, [1, 2]),
-        ({0: [1], 2: [1]}, [990_001, 1]),
-        ({2: [12], 3: [1], 5: [2]}, [12, 10_001, 30_002]),
-        ({1: []}, []),
-        ({1: [1, 10_000]}, []),
+        ([None], [[1]]),
+        ([{4: [0, 1, 3]}], [[0, 1, 3]]),
+        ([{0: [1, 2]}], [[1, 2]]),
+        ([{0: [1], 2: [1]}], [[990_001, 1]]),
+        ([{2: [12], 3: [1], 5: [2]}], [[12, 10_001, 30_002]]),
+        ([{1: []}], [[]]),
+        ([{1: [1, 10_000]}], [[1]]),
+        ([{1: [1], 2: [1]}, {2: [1]}, {2: [1]}], [[1_010_001, 1], [1], [1]]),
+        ([{1: [1], 2: [1]}, {2: [1]}, {1: [1]}], [[1, 10_001], [10_001], [1]]),
+        ([{0: [1]}, {0: [1]}, {3: [1]}], [[990_001], [990_001], [1]]),
     ],
 )
-def test_numbering(seasons, expected):
+def test_numbering(releases, expected):
     """The rule of the module's docstring, case by case."""
-    assert numbers(seasons) == expected
+    assert numbers(*releases) == expected
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,8 @@ class Title(Words):
     """A title in one language."""
 
     text: str
-    lang: str = ""
-    """ISO code, or ``x-jat``, ``x-zht``, ``x-kot`` for transcriptions, ``x-other``, ``x-unk``; empty: not said."""
+    lang: str
+    """ISO code, or ``x-jat``, ``x-zht``, ``x-kot`` for transcriptions, ``x-other``, ``x-unk``."""
     type: str | None = None
     """main, official, short, card, kana; synonym in an anime, syn in the dump. ``None``: of an episode."""
 
@@ -70,8 +70,7 @@ class Related(Words):
     """A link to another anime."""
 
     id: Id
-    type: str = "other"
-    """``Sequel``; AniDB has a word for those that are none of its kinds."""
+    type: str
     title: str | None = None
 
 
@@ -111,7 +110,7 @@ class AnimeEntry(Words):
     id: Id
     restricted: bool | None = None
     """True: for adults only."""
-    type: str | None = None
+    type: str
     episodecount: Count | None = None
     startdate: str | None = None
     enddate: str | None = None
@@ -145,7 +144,7 @@ class CharacterEntry(Words):
     """A character of one anime."""
 
     id: Id
-    type: str | None = None
+    type: str
     """``main character in``, ``secondary cast in``, ``appears in`` …"""
     name: str
     picture: str | None = None

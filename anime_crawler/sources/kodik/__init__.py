@@ -18,13 +18,14 @@ Quirks:
         again and again until nothing new came meanwhile.
     Times have whole seconds, and a page may end within the second in which others still change. A run that ended in
         the last minute leaves the cursor of the page before it, so that the next run reads that second again.
-    Season numbers are the franchise's; season 0 holds specials, episode 0 exists, films have neither (see ``parse``;
-        sample ``material__seasons_0_1_2``).
+    Season numbers are the franchise's; season 0 holds specials, episode 0 exists, films have neither (see
+        ``catalogue/numbering.py``; sample ``material__seasons_0_1_2``).
     Kinopoisk's data (``title``, ``year``, ``description``, ``premiere_world``) is the franchise's, Shikimori's
         (``anime_*``, ``aired_at``) the season's. We take Shikimori's first (sample ``material__third_season``).
     ``screenshots`` are episode frames and never posters.
-    Callers from some countries can be given dummies with status 200. A material with a link that is no player of
-        Kodik's form is set aside whole, so that no good link is overwritten (sample ``material__dummy_links``).
+    Callers from some countries can be given dummies with status 200. A link that is no player of Kodik's form
+        is set aside, and a good one that was stored before stays (samples ``material__dummy_links``,
+        ``material__empty_link``).
     ``material_data`` with a kind or status we do not know costs the description of the anime, never its players
         (samples ``kind__unknown``, ``status__unknown``).
 """

@@ -1,16 +1,15 @@
 """Kodik's materials into items: pure, one record at a time, so that a bad one costs only itself.
 
-Numbering. A film (no seasons) is episode 1. Kodik counts seasons within the franchise, so the fourth TV season, an
-anime of its own, comes as season 4 with episodes from 1. Within a release the lowest season above 0 is the base: its
-episodes keep their numbers n (0 is one). A release that has only season 0 takes that as base. Each further season s
-gets ``10_000 * (s - base) + n``; season 0 beside others (specials) gets ``990_000 + n``. An episode number that is no
-whole number or above 9,999, and a season 99 or more above the base, set the material aside.
+A film (no seasons) is episode 1. Seasons and episodes keep Kodik's numbers, which are the franchise's; those within the
+anime follow from all its releases (``catalogue/numbering.py``). What is no whole number up to 9,999, or has no link of
+a known form, is set aside alone: the release has the others, and what was stored of it stays.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -23,17 +22,13 @@ from anime_crawler.base_spiders import (
     checked,
     explain,
     mapped,
-    note,
     parse_json,
-    read,
-    reading,
     set_aside,
     shape_of,
-    word_of,
 )
 from anime_crawler.items import ADULT_MATURITIES, AiringStatus, Anime, Item, Kind, Rejected, Release, TranslationKind
 from anime_crawler.normalize.bbcode import normalize_description
-from anime_crawler.normalize.date import read_date, season_of
+from anime_crawler.normalize.date import full_date, season_of
 from anime_crawler.normalize.ids import normalize_shikimori_id
 from anime_crawler.normalize.text import normalize_line, unique
 from anime_crawler.normalize.url import is_public_host, normalize_https_url
@@ -60,7 +55,10 @@ PLAYER_LINK = re.compile(
     r"(?:https?:)?//([A-Za-z0-9.-]+)(/(video|serial|season|seria)/\d+/(?:[0-9A-Za-z]+|\.\.\.)/\d{3,4}p)(?:[?#].*)?"
 )
 """``//host/kind/number/hash/720p``. The documentation's own examples have ``...`` for the hash."""
-SEASONS_APART, SPECIALS_FROM, SEASONS_MOST = 10_000, 990_000, 99
+NUMBER_MAX = 9_999
+"""Highest season and episode. The longest anime has 8,000 episodes; seasons of long ones are numbered by years."""
+SHOWN = 3
+"""Problems named in the reason of one material's letter, which has the whole material."""
 UNDESCRIBED = datetime(1970, 1, 1, tzinfo=UTC)
 OLDEST_NEXT_EPISODE = timedelta(days=1)
 """A next episode further in the past is a leftover, as at Shikimori, where the value comes from."""
@@ -80,18 +78,21 @@ def items_from_results(
     rejected, understood = [], []
     for record in results:
         try:
-            understood.append(_read(record, fetched_at))
+            material, read = _read(record)
+            release = release_from_material(material, fetched_at, read)
         except (RecordError, ValidationError) as error:
             rejected.append(_rejected("material", record, explain(error), fetched_at))
+            continue
+        understood.append((record, material, release))
+        if read.problems:
+            rejected.append(_rejected("player", record, read.reason, fetched_at))
     newest = {release.anime_id: release.source_id for _, _, release in sorted(understood, key=_recency)}
     for record, material, release in understood:
         if newest[release.anime_id] == release.source_id:
             description = description_digest(record)
             if description is None or described.get(release.anime_id) != description:
                 try:
-                    with reading() as problems:
-                        anime = anime_from_material(material, release, fetched_at)
-                    yield anime.noting(problems)
+                    yield anime_from_material(material, release, fetched_at)
                 except RecordError as error:
                     rejected.append(_rejected("anime", record, str(error), fetched_at, release.anime_id))
                 described[release.anime_id] = description or b""
@@ -99,13 +100,11 @@ def items_from_results(
     yield from rejected
 
 
-def _read(record: Any, fetched_at: datetime) -> tuple[Any, Material, Release]:
+def _read(record: Any) -> tuple[Material, PlayersRead]:
     if not isinstance(record, dict):
         raise RecordError(f"a material was expected, there was {shape_of(record)}")
-    with reading() as problems:
-        material = read(Material, record)
-        release = release_from_material(material, fetched_at)
-    return record, material, release.noting(problems)
+    material = Material.model_validate(record)
+    return material, players(material.seasons, material.link)
 
 
 def _recency(understood: tuple[Any, Material, Release]) -> tuple[datetime, datetime, str]:
@@ -119,17 +118,15 @@ def _described_at(material: Material) -> datetime:
     return material.updated_at if material.material_data else UNDESCRIBED
 
 
-def release_from_material(material: Material, fetched_at: datetime) -> Release:
+def release_from_material(material: Material, fetched_at: datetime, read: PlayersRead) -> Release:
     """The translation with its players.
 
     Raises:
-        RecordError: a link, number or translation that we do not understand.
+        RecordError: a translation or blocking that we do not understand.
         ValidationError: a value that no release may have.
     """
     shikimori = _shikimori_id(material)
-    link, link_kind = player_link(material.link, "link")
-    return read(
-        Release,
+    return Release.model_validate(
         {
             "source": SOURCE,
             "source_id": material.id,
@@ -141,7 +138,7 @@ def release_from_material(material: Material, fetched_at: datetime) -> Release:
             "year": material.year or None,
             "translation_id": material.translation.id,
             "translation_title": normalize_line(material.translation.title),
-            "translation_kind": word_of(TRANSLATION_KINDS, material.translation.type, "translation.type"),
+            "translation_kind": mapped(TRANSLATION_KINDS, material.translation.type, "translation.type"),
             "kind": material.type,
             "quality": normalize_line(material.quality),
             "camrip": material.camrip,
@@ -152,27 +149,22 @@ def release_from_material(material: Material, fetched_at: datetime) -> Release:
             "episodes_count": material.episodes_count,
             "created_at": material.created_at,
             "updated_at": material.updated_at,
-            "url": link,
-            "players": players(material.seasons, link, link_kind),
-        },
+            "url": read.link,
+            "players": read.players,
+            "unread": read.unread,
+        }
     )
 
 
 def anime_from_material(material: Material, release: Release, fetched_at: datetime) -> Anime:
     """What Kodik knows of the anime: Shikimori's words before Kinopoisk's, which are the franchise's.
 
-    A kind, status or other value of ``material_data`` that we do not understand is noted.
-
     Raises:
-        RecordError: a value that no anime can be without.
+        RecordError: a kind, status or other value of ``material_data`` that we do not understand.
     """
-    data = MaterialData()
-    if isinstance(material.material_data, dict):
-        data = read(MaterialData, material.material_data, "material_data.")
-    elif material.material_data:
-        note(f"material_data: an object was expected, there was {shape_of(material.material_data)}")
     try:
-        return read(Anime, _anime_fields(material, data, release, fetched_at))
+        data = MaterialData.model_validate(material.material_data or {})
+        return Anime.model_validate(_anime_fields(material, data, release, fetched_at))
     except ValidationError as error:
         raise RecordError(f"material_data.{explain(error)}") from None
 
@@ -262,46 +254,90 @@ def player_link(link: Any, path: str, *numbers: int) -> tuple[str, str]:
     return f"https://{host}{address}", kind
 
 
-def players(seasons: Any, link: str, link_kind: str) -> list[dict[str, Any]]:
-    """The players of a release in order of their numbers.
+@dataclass
+class PlayersRead:
+    """What the links of a material were understood as."""
+
+    link: str | None = None
+    """The material's own, in its canonical form; ``None``: it is no player link."""
+    players: list[dict[str, Any]] = field(default_factory=list)
+    """In order of season and number."""
+    unread: list[tuple[int, int | None]] = field(default_factory=list)
+    """Season and number of what is listed and not understood; number ``None``: the whole season."""
+    problems: list[str] = field(default_factory=list)
+    """One sentence for each thing that was not understood."""
+
+    @property
+    def reason(self) -> str:
+        """The first problems, and how many more there are."""
+        more = len(self.problems) - SHOWN
+        return "; ".join(self.problems[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def players(seasons: Any, material_link: Any) -> PlayersRead:
+    """The players of a release.
 
     Args:
         seasons: as Kodik sends it; ``None`` or empty: a film, or a serial without episodes.
-        link, link_kind: the material's own link, the only player of a film.
+        material_link: the material's own link, the only player of a film.
 
     Raises:
-        RecordError: a season or episode that we do not understand.
+        RecordError: nothing of it is understood.
     """
-    numbered = _entries(seasons, "seasons")
-    if not numbered:
-        is_film = link_kind in ("video", "seria")
-        return [{"season_number": None, "source_number": 1, "number": 1, "url": link}] if is_film else []
-    base = min((number for number, _ in numbered if number), default=0)
-    found: dict[int, dict[str, Any]] = {}
+    read = PlayersRead()
+    link_kind = None
+    try:
+        read.link, link_kind = player_link(material_link, "link")
+    except RecordError as error:
+        read.problems.append(str(error))
+    numbered = _entries(seasons, "seasons", read)
+    if not numbered and link_kind in ("video", "seria"):
+        read.players.append({"season_number": None, "source_number": 1, "url": read.link})
+    found: dict[tuple[int, int], dict[str, Any]] = {}
     for season, entry in numbered:
-        start = _season_start(season, base)
-        for number, episode in _entries(_episodes(entry, season), f"seasons.{season}.episodes"):
-            player = _player(season, number, start + number, episode)
-            found.setdefault(player["number"], player)  # "1" and "01": the first one counts
-    return [found[number] for number in sorted(found)]
+        for player in _players_of_season(season, entry, read):
+            found.setdefault((season, player["source_number"]), player)  # "1" and "01": the first one counts
+    read.players += [found[key] for key in sorted(found)]
+    read.unread = sorted(set(read.unread) - found.keys(), key=str)
+    if read.problems and not read.players:
+        raise RecordError(read.problems[0])
+    return read
 
 
-def _season_start(season: int, base: int) -> int:
-    if season == base:
-        return 0
-    if season == 0:
-        return SPECIALS_FROM
-    if season - base >= SEASONS_MOST:
-        raise RecordError(f"seasons.{season}: too far above season {base}")
-    return SEASONS_APART * (season - base)
+def _players_of_season(season: int, entry: Any, read: PlayersRead) -> Iterator[dict[str, Any]]:
+    path = f"seasons.{season}.episodes"
+    try:
+        episodes = _entries(_episodes(entry, season), path, read)
+    except RecordError as error:
+        read.problems.append(str(error))
+        read.unread.append((season, None))
+        return
+    for number, episode in episodes:
+        try:
+            yield _player(season, number, episode)
+        except RecordError as error:
+            read.problems.append(str(error))
+            read.unread.append((season, number))
 
 
-def _entries(container: Any, path: str) -> list[tuple[int, Any]]:
-    """Numbered entries of an object, or of a list, whose order is all that is known: it counts from 1."""
+def _entries(container: Any, path: str, read: PlayersRead) -> list[tuple[int, Any]]:
+    """Numbered entries of an object, or of a list, whose order is all that is known: it counts from 1.
+
+    Raises:
+        RecordError: it is neither.
+    """
     if isinstance(container, dict):
-        return [(_number(key, path), value) for key, value in container.items()]
+        entries = []
+        for key, value in container.items():
+            try:
+                entries.append((_number(key, path), value))
+            except RecordError as error:
+                read.problems.append(str(error))
+        return entries
     if isinstance(container, list):
-        return list(enumerate(container, 1))
+        if len(container) > NUMBER_MAX:
+            read.problems.append(f"{path}: more than {NUMBER_MAX} in a list")
+        return list(enumerate(container[:NUMBER_MAX], 1))
     if container in (None, ""):
         return []
     raise RecordError(f"{path}: an object was expected, there was {shape_of(container)}")
@@ -310,7 +346,7 @@ def _entries(container: Any, path: str) -> list[tuple[int, Any]]:
 @lru_cache(10_000)  # nearly all keys are the same few hundred
 def _number(key: str, path: str) -> int:
     if not (key.isascii() and key.isdigit() and len(key) <= 4):
-        raise RecordError(f"{path}: {key[:20]!r} is not a whole number up to 9999")
+        raise RecordError(f"{path}: {key[:20]!r} is not a whole number up to {NUMBER_MAX}")
     return int(key)
 
 
@@ -323,17 +359,16 @@ def _episodes(entry: Any, season: int) -> Any:
     raise RecordError(f"seasons.{season}: an object was expected, there was {shape_of(entry)}")
 
 
-def _player(season: int, source_number: int, number: int, episode: Any) -> dict[str, Any]:
+def _player(season: int, number: int, episode: Any) -> dict[str, Any]:
     title = None
     if isinstance(episode, dict):
         title, episode = episode.get("title"), episode.get("link")
         if title is not None and not isinstance(title, str):
-            raise RecordError(f"seasons.{season}.episodes.{source_number}.title: not a text")
-    url, _ = player_link(episode, "seasons.{}.episodes.{}", season, source_number)
+            raise RecordError(f"seasons.{season}.episodes.{number}.title: not a text")
+    url, _ = player_link(episode, "seasons.{}.episodes.{}", season, number)
     return {
         "season_number": season,
-        "source_number": source_number,
-        "number": number,
+        "source_number": number,
         "title": normalize_line(title) if title else None,
         "url": url,
     }
@@ -342,15 +377,15 @@ def _player(season: int, source_number: int, number: int, episode: Any) -> dict[
 def blocked_seasons(blocked: Any) -> dict[str, tuple[str, ...]]:
     """Season -> blocked episodes, ``("all",)`` for a whole one; ``{"all": ("all",)}`` for everything.
 
-    Noted is what has none of the three forms: ``"all"``, ``{"5": "all"}``, ``{"7": ["1", "2"]}``.
+    Raises:
+        RecordError: none of the three forms: ``"all"``, ``{"5": "all"}``, ``{"7": ["1", "2"]}``.
     """
     if not blocked:
         return {}
     if blocked == "all":
         return {"all": ("all",)}
     if not isinstance(blocked, dict) or any(isinstance(v, str) and v != "all" for v in blocked.values()):
-        note("blocked_seasons: an unknown form")
-        return {}
+        raise RecordError("blocked_seasons: an unknown form")
     return {season: (v,) if isinstance(v, str) else tuple(v) for season, v in blocked.items()}
 
 
@@ -364,7 +399,7 @@ def _shikimori_id(material: Material) -> str | None:
 
 
 def _date(text: str | None, name: str) -> str | None:
-    return checked(read_date, text, f"material_data.{name}: not a date")
+    return checked(full_date, text, f"material_data.{name}: not a date")
 
 
 def _maturity(rating: str | None) -> str | None:
