@@ -8,9 +8,10 @@ from __future__ import annotations
 import gc
 import pkgutil
 
-from anime_crawler import __version__, sources
+from anime_crawler import __version__, output, sources
 from anime_crawler.frontier.redis import PREFIX as FRONTIER
 
+output.prepare()  # every command imports this module before it does anything
 # Before the commands are imported. Neither modules nor pages hold garbage: each page is parsed into some 30,000 objects
 # without cycles. With Python's 700 a command starts 0.08 s later, of 1.0, and a walk gets 13,400 players/s instead of
 # 17,300 (measured 2026-11-21 on 399 pages, `make bench`, walk_speed).

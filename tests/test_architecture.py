@@ -32,10 +32,11 @@ MAY_IMPORT = {
     "catalogue": {"catalogue", "items", "config", "wal"},
     "pipelines": {"pipelines", "items", "normalize", "catalogue", "base_spiders", "extensions", "failure"},
     "backend": {"backend", "catalogue", "config", "items", "politeness", "extensions", "failure", "wal"},
-    "extensions": {"extensions", "base_spiders", "catalogue", "config", "items", "politeness"},
+    "extensions": {"extensions", "output", "base_spiders", "catalogue", "config", "items", "politeness"},
     "config": {"politeness", "base_spiders", "sources"},
     "failure": set(),
     "wal": set(),
+    "output": set(),
 }
 MAY_IMPORT_A_SOURCE = {"settings"}
 MAY_IMPORT_THE_SANDBOX = {"commands", "sandbox"}

@@ -6,10 +6,10 @@ import argparse
 import asyncio
 from datetime import datetime
 
-from rich.console import Console
 from rich.table import Table
 from scrapy.commands import ScrapyCommand
 
+from anime_crawler import output
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.job import Exit
@@ -70,7 +70,7 @@ class Command(ScrapyCommand):
 
 def show(found: list[SourceStats], config: Config) -> None:
     """Print a line for each family of each source."""
-    console = Console(highlight=False, markup=False)
+    console = output.console()
     table = Table("source", "family", "entries", "bytes", "oldest", "newest", "time left", "TTL of the source")
     for stats in found:
         card = cards().get(stats.source)

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 from scrapy.settings import BaseSettings
 
-from anime_crawler import __version__
+from anime_crawler import __version__, output
 from anime_crawler.base_spiders import SourceCard, SourceSpider
 from anime_crawler.commands import complain, config_from, source_spiders
 from anime_crawler.commands.probes import Finding, check_backend, check_catalogue, check_source, cleaner
@@ -118,7 +117,7 @@ def show(report: dict[str, Any]) -> None:
     services = Table("service", "", title="Services", title_justify="left", show_lines=True, show_header=False)
     for finding in report["services"]:
         services.add_row(finding["service"], _explained(finding))
-    console = Console(highlight=False, markup=False)
+    console = output.console()
     console.print(f"anime_crawler {report['version']}")
     console.print(settings, services, sep="\n")
 

@@ -51,8 +51,8 @@ class Command(ScrapyCommand):
                 )
             if opts.output != "-":
                 print(f"{count} {opts.kind} written to {opts.output}")
-        except BrokenPipeError:  # `| head` has seen enough; what the interpreter flushes at exit goes nowhere
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:  # `| head` has seen enough
+            return
         except CatalogueError as error:
             self.exitcode = complain(error, error.exit_code)
         except (ConfigError, OSError) as error:
@@ -63,8 +63,9 @@ class Command(ScrapyCommand):
 def _output(name: str) -> Iterator[BinaryIO]:
     """Standard output, or a file that appears under its name only when it is complete."""
     if name == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        sys.stdout.flush()
+        with open(sys.stdout.fileno(), "wb", closefd=False) as stream:  # not ours, which hides that the reader has gone
+            yield stream
         return
     path = Path(name).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)

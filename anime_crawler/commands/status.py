@@ -8,11 +8,11 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from scrapy.commands import ScrapyCommand
 from scrapy.settings import BaseSettings
 
+from anime_crawler import output
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.status import read_status
 from anime_crawler.commands import complain, config_from, source_spiders
@@ -93,7 +93,7 @@ def _rest(upstream: str, wait: Wait) -> dict[str, Any]:
 
 def show(status: dict[str, Any], has_backend: bool) -> None:
     """Print the status as tables; values are data from the net and shown as plain text."""
-    console = Console(highlight=False, markup=False)
+    console = output.console()
     to_deliver = "Still to deliver" if has_backend else "Would be delivered if BACKEND_BASE_URL were set"
     runs = ("id", "spider", "arguments", "state", "started_at", "starts", "exit_code")
     for heading, rows in (

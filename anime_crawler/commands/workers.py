@@ -8,9 +8,9 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
 from scrapy.commands import ScrapyCommand
 
+from anime_crawler import output
 from anime_crawler.commands import complain, config_from
 from anime_crawler.commands.status import budget, politeness, table
 from anime_crawler.config import ConfigError
@@ -57,7 +57,7 @@ def show(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
         return
-    console = Console(highlight=False, markup=False)
+    console = output.console()
     sent = sum((Counter(worker["requests"]) for worker in found["workers"]), Counter())
     for heading, rows in (
         ("Workers", [_worker(worker, sent) for worker in found["workers"]]),

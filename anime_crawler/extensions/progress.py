@@ -7,10 +7,10 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from anime_crawler import output
 from anime_crawler.base_spiders import SourceSpider
 from anime_crawler.politeness.limits import Limits, limits_of
 
@@ -26,7 +26,7 @@ class ProgressDisplay:
     def __init__(self, job: Any, spiders: Sequence[type[SourceSpider]]) -> None:
         self.job = job
         self.cards = [spider.card for spider in spiders]
-        self.console = Console(stderr=True)
+        self.console = output.console(stderr=True)
         self.live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
         self.task: asyncio.Task[None] | None = None
 
@@ -49,6 +49,7 @@ class ProgressDisplay:
         while True:
             await asyncio.sleep(REFRESH_S if self.live else LOG_EVERY_S)
             if self.live:
+                self.console.width = output.width()  # the terminal may have another by now
                 self.live.update(self._table(), refresh=True)
             else:
                 for cells in self._rows():

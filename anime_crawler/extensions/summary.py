@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from anime_crawler import output
 from anime_crawler.extensions.report import RunReport
 
 OUTCOMES = ("new", "changed", "unchanged", "failed")
@@ -16,7 +16,7 @@ OUTCOMES = ("new", "changed", "unchanged", "failed")
 
 def print_summary(report: RunReport, run: dict[str, Any] | None, delivery: Any) -> None:
     """Print what the run did: records by kind, requests by upstream, delivery, problems and what to do."""
-    console = Console(stderr=True, highlight=False)
+    console = output.console(stderr=True)
     console.print(_records(report))
     console.print(_requests(report))
     if delivery is not None:

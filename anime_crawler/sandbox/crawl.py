@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from types import FrameType
 
+from anime_crawler import output
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.sandbox.process import RunningSandbox, running_sandbox
 
@@ -73,4 +74,5 @@ def scrapy(settings: Mapping[str, str], *arguments: str) -> int:
 
 
 if __name__ == "__main__":
+    output.prepare()
     sys.exit(main())

@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 from pydantic import ValidationError
 
+from anime_crawler import output
 from anime_crawler.backend.reference.server import listen, make_server
 from anime_crawler.sandbox.app import create_app
 from anime_crawler.sandbox.faults import Fault, fault_from_text
@@ -159,4 +160,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    output.prepare()
     main()
