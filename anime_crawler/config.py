@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 
 from anime_crawler.base_spiders.card import SourceCard
 from anime_crawler.politeness.limits import Limits, parse_limits
+from anime_crawler.politeness.proxy import check_proxies
 from anime_crawler.sources import cards
 
 EXAMPLE_INTERNAL_TOKEN = "a-long-random-string-shared-with-the-backend"  # noqa: S105
@@ -265,6 +266,10 @@ class ProjectConfig(BaseSettings):
                 "INTERNAL_TOKEN is required with BACKEND_BASE_URL: set it to the backend's own INTERNAL_TOKEN; "
                 f"example: INTERNAL_TOKEN={EXAMPLE_INTERNAL_TOKEN}"
             )
+        try:
+            check_proxies()
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
         config._origins.update(_origins(cls, given))
         return config
 

@@ -57,6 +57,7 @@ CONCURRENT_REQUESTS_PER_DOMAIN = 4
 DOWNLOAD_DELAY = 0.001  # never 0: Scrapy does not hold a slot's concurrency then
 DOWNLOAD_DELAY_JITTER = 0
 AUTOTHROTTLE_ENABLED = False  # limits are published windows, held by the politeness middleware
+DNS_RESOLVER = "scrapy.resolver.CachingHostnameResolver"  # Scrapy's usual one knows no IPv6
 DOWNLOAD_VERIFY_CERTIFICATES = True  # Scrapy's default is False; a token would go to anyone
 DOWNLOAD_HANDLERS = {
     "http": "anime_crawler.politeness.handler.SecretDownloadHandler",
@@ -64,6 +65,7 @@ DOWNLOAD_HANDLERS = {
 }
 DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
+    "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,  # the download handler has our rule
     "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
     "anime_crawler.politeness.robots.RobotsTxtMiddleware": 100,  # works for cards that say obeys_robots
     "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,

@@ -13,6 +13,7 @@ from yarl import URL
 
 from anime_crawler.backend.answer import Answer, Kind
 from anime_crawler.backend.errors import NoAnswerError, Outcome
+from anime_crawler.politeness.proxy import proxy_of
 
 MAX_ANSWER_BYTES = 64 * 1024
 """The backend's own answers are a line; a 500 quotes the SQL of a list of 200 entries. The rest is not read."""
@@ -46,6 +47,8 @@ class BackendClient:
             kind: aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_S, seconds))
             for kind, seconds in self.timeouts_s.items()
         }
+        proxy = proxy_of(base_url)
+        self._proxy = proxy.url_with_password if proxy else None
         self._session: aiohttp.ClientSession | None = None
 
     def url(self, kind: Kind) -> str:
@@ -95,11 +98,16 @@ class BackendClient:
         timeout = self._timeouts[kind]
         try:
             async with self._session.post(
-                self._urls[kind], data=body, headers=headers, timeout=timeout, allow_redirects=False
+                self._urls[kind],
+                data=body,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                proxy=self._proxy,
             ) as response:
                 text = await _read(response)
                 return Answer(response.status, text, response.headers.get("Retry-After"))
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as error:
             raise NoAnswerError(Outcome.UNREACHABLE, f"no connection: {_describe(error)}") from error
         except TimeoutError as error:
             raise NoAnswerError(Outcome.TIMEOUT, f"no answer within {timeout.total:g} s") from error

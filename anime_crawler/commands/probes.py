@@ -19,6 +19,7 @@ from anime_crawler.config import Config
 from anime_crawler.job import Exit
 from anime_crawler.politeness.budget import BudgetStorage, Wait
 from anime_crawler.politeness.limits import address_of, budget_of, limits_of
+from anime_crawler.politeness.proxy import proxy_of
 from anime_crawler.politeness.rest import rest_after
 from anime_crawler.politeness.secrets import MaskingFactory, secrets_of
 
@@ -66,7 +67,10 @@ def call(method: str, url: str, config: Config, max_bytes: int, **arguments: Any
     """
     timeout = min(config.http_timeout_seconds, LONGEST_CALL_S)
     try:
-        with requests.request(method, url, timeout=timeout, allow_redirects=False, stream=True, **arguments) as answer:
+        with (
+            our_session(url) as session,
+            session.request(method, url, timeout=timeout, allow_redirects=False, stream=True, **arguments) as answer,
+        ):
             body = b""
             for chunk in answer.iter_content(65536):
                 body += chunk
@@ -79,6 +83,15 @@ def call(method: str, url: str, config: Config, max_bytes: int, **arguments: Any
         raise NoAnswerError(f"no answer within {timeout:g} s") from None
     except requests.exceptions.RequestException as error:
         raise NoAnswerError(f"no connection ({type(error).__name__})") from None
+
+
+def our_session(url: str) -> requests.Session:
+    """A session for this address with our rule for proxies, and without the passwords of ``.netrc``."""
+    session = requests.Session()
+    session.trust_env = False
+    if proxy := proxy_of(url):
+        session.proxies = dict.fromkeys(("http", "https"), proxy.url_with_password)
+    return session
 
 
 def source_request(card: SourceCard, config: Config, user_agent: str) -> tuple[str, str, dict[str, Any]]:

@@ -39,4 +39,5 @@ def normalize_https_url(url: str | None) -> str | None:
     host = (parts.hostname or "").lower()
     if parts.scheme != "https" or parts.username is not None or port or not is_public_host(host):
         return None
-    return parts._replace(netloc=host, path=parts.path or "/", fragment="").geturl()
+    netloc = f"[{host}]" if ":" in host else host
+    return parts._replace(netloc=netloc, path=parts.path or "/", fragment="").geturl()

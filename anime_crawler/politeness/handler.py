@@ -1,4 +1,5 @@
-"""The download handler: secrets join a request when it leaves, for the configured host only, and leave its answer.
+"""The download handler: secrets join a request when it leaves, for the configured host only, and leave its answer. So
+does a proxy with its password: what is done to a request earlier would be kept in the frontier.
 
 Scrapy's default handler rather than its experimental aiohttp one: one timeout cuts connecting, the first byte and
 each later one, and with upstreams that allow some requests a second the other's speed cannot be used.
@@ -20,6 +21,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
 from anime_crawler.base_spiders import Secret
+from anime_crawler.politeness.proxy import proxy_of
 from anime_crawler.politeness.secrets import Redactor
 from anime_crawler.politeness.upstream import POLL_S, Upstream, origin
 
@@ -64,7 +66,11 @@ class SecretDownloadHandler(HTTP11DownloadHandler):
     def _outgoing(self, request: Request) -> Request:
         left_s = max(1.0, self._upstream.deadline_s - request.meta.get("spent_s", 0.0))
         timeout_s = min(request.meta.get("download_timeout", left_s), left_s)
-        outgoing: Request = request.replace(meta={**request.meta, "download_timeout": timeout_s})
+        proxy, headers = proxy_of(request.url), request.headers.copy()
+        if proxy and proxy.authorization:
+            headers["Proxy-Authorization"] = proxy.authorization
+        meta = {**request.meta, "download_timeout": timeout_s, "proxy": proxy.url if proxy else None}
+        outgoing: Request = request.replace(meta=meta, headers=headers)
         if is_below(request.url, self._upstream.base_url):
             for secret in self._upstream.card.secrets:
                 outgoing = _with_secret(outgoing, secret, self._upstream.config)

@@ -12,6 +12,7 @@ from scrapy.http import Response
 from sqlalchemy.engine import make_url
 
 from anime_crawler.config import Config
+from anime_crawler.politeness.proxy import passwords
 
 MASK = "***"
 REDACTED = b"REDACTED"
@@ -28,7 +29,7 @@ def secrets_of(config: Config) -> set[str]:
     """Every secret value of the settings; a password in an address too."""
     values = {value.get_secret_value() for _, value in config if isinstance(value, SecretStr)}
     of_redis = [unquote(urlsplit(url).password or "") for url in (config.redis_cache_url, config.redis_url or "")]
-    return (values | {make_url(config.database_url).password or "", *of_redis}) - {""}
+    return (values | passwords() | {make_url(config.database_url).password or "", *of_redis}) - {""}
 
 
 def forms_of(secret: str) -> set[str]:

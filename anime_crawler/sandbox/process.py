@@ -64,7 +64,9 @@ class RunningSandbox:
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
         headers = {"X-Internal-Token": self.internal_token}
-        answer = requests.request(method, self.url + path, json=body, headers=headers, timeout=TIMEOUT_S)
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy, and no password of .netrc: it is on loopback
+            answer = session.request(method, self.url + path, json=body, headers=headers, timeout=TIMEOUT_S)
         if not answer.ok:
             raise requests.HTTPError(f"{answer.status_code} {method} {path}: {answer.text[:500]}", response=answer)
         return orjson.loads(answer.content)

@@ -1,0 +1,111 @@
+"""By which proxy a host is asked: one rule for every request that leaves this process, whoever sends it.
+
+The environment says so, as `http_proxy`, `https_proxy` and `no_proxy` (or in capitals): addresses that begin with
+``http://`` go by the first, those with ``https://`` by the second, and none that `no_proxy` names. This machine's own
+addresses never do: a proxy does not know our loopback, and what runs there is ours. Nothing else is looked at: no
+`all_proxy`, no settings of the system, and no ``.netrc``, whose passwords are for other programs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from base64 import b64encode
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address, ip_network
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy that is spoken to by plain HTTP."""
+
+    url: str
+    """Without user and password."""
+    authorization: str | None
+    """Value of the header `Proxy-Authorization`; ``None``: it asks for none."""
+    url_with_password: str = field(repr=False)
+    """For libraries that make the header themselves."""
+
+
+def proxy_of(url: str) -> Proxy | None:
+    """The proxy by which an address is asked; ``None``: directly.
+
+    Raises:
+        ValueError: the environment names one that we cannot speak to; the message does not repeat it.
+    """
+    parts = urlsplit(url)
+    host, port = (parts.hostname or "").rstrip("."), parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    name = f"{parts.scheme}_proxy"
+    given = _variable(name)
+    if not given or is_loopback(host) or any(_is_meant(host, port, word) for word in _variable("no_proxy").split(",")):
+        return None
+    return _parsed(name, given)
+
+
+def check_proxies() -> None:
+    """Raises ValueError where the environment names a proxy that we cannot speak to."""
+    for name in ("http_proxy", "https_proxy"):
+        if given := _variable(name):
+            _parsed(name, given)
+
+
+def passwords() -> set[str]:
+    """Those of the environment's proxies, so that no log holds them."""
+    given = filter(None, map(_variable, ("http_proxy", "https_proxy")))
+    return {unquote(value.rpartition("@")[0].rpartition(":")[2]) for value in given} - {""}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine by its own address: 127.0.0.0/8, ::1 or a name of them."""
+    host = host.lower().rstrip(".")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address.is_loopback or (mapped is not None and mapped.is_loopback)
+
+
+def _variable(name: str) -> str:
+    """The environment's value; small letters win, as everywhere."""
+    value = os.environ.get(name)
+    return (os.environ.get(name.upper(), "") if value is None else value).strip()
+
+
+def _parsed(name: str, given: str) -> Proxy:
+    whole = given if "://" in given else f"http://{given}"
+    parts = urlsplit(whole)
+    try:
+        is_ours = parts.scheme == "http" and parts.hostname and (parts.port or True) and not re.search(r"\s", whole)
+    except ValueError:
+        is_ours = False
+    if not is_ours or len(re.findall("@", parts.netloc)) > 1:
+        raise ValueError(
+            f"{name} (environment) names no proxy that can be used: http://host:port is wanted, or "
+            "http://user:password@host:port, with @ : / in user and password written %40 %3A %2F"
+        )
+    user_and_password, _, place = parts.netloc.rpartition("@")
+    authorization = None
+    if user_and_password:
+        user, _, password = user_and_password.partition(":")
+        authorization = "Basic " + b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    return Proxy(f"http://{place}", authorization, whole)
+
+
+def _is_meant(host: str, port: int | None, word: str) -> bool:
+    """Whether a word of `no_proxy` means the host: ``*``, a name and all below it, an address or a network, or one of
+    these with a port."""
+    word = word.strip().lower()
+    found = re.fullmatch(r"\[(?P<six>[^\]]+)\](?::(?P<port>\d+))?|(?P<name>[^:]+):(?P<own_port>\d+)", word)
+    if found:
+        word, its_port = found["six"] or found["name"], found["port"] or found["own_port"]
+        if its_port and int(its_port) != port:
+            return False
+    if word == "*":
+        return True
+    try:
+        return ip_address(host) in ip_network(word, strict=False)
+    except ValueError:
+        name = word.removeprefix("*").removeprefix(".")
+        return bool(name) and (host.lower() == name or host.lower().endswith(f".{name}"))
