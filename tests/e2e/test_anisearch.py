@@ -43,7 +43,8 @@ def shift_looks(project: Project, days: int) -> None:
     with sqlite3.connect(project.directory / "var" / "anime.db") as db:
         (text,) = db.execute("SELECT state FROM checkpoint WHERE spider = ?", [SOURCE]).fetchone()
         day = (utc_now() - timedelta(days=days)).date().isoformat()
-        state = json.dumps(json.loads(text) | {"looked_at": day})
+        # written as the catalogue writes it, which compares the text
+        state = json.dumps(json.loads(text) | {"looked_at": day}, sort_keys=True, separators=(",", ":"))
         db.execute("UPDATE checkpoint SET state = ? WHERE spider = ?", [state, SOURCE])
     db.close()
 

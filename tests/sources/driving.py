@@ -11,6 +11,7 @@ from typing import Any
 
 from scrapy import Request
 from scrapy.http import TextResponse
+from scrapy.utils.request import fingerprint
 from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import Action, GivenUp, SourceSpider, Verdict
@@ -92,13 +93,21 @@ async def _drive(spider: SourceSpider, run: RecordingRun, answer: Answer, kill_a
     spider.crawler = SimpleNamespace(engine=SimpleNamespace(scheduler=SimpleNamespace(resumed=False)))  # type: ignore
     pending: list[Request] = []
     made: list[Request] = []
+    known: set[bytes] = set()
+
+    def add(request: Request) -> None:
+        """As the frontier does: what was asked for before is dropped, unless it is not to be filtered."""
+        if request.dont_filter or fingerprint(request) not in known:
+            known.add(fingerprint(request))
+            pending.append(request)
+
     async for request in spider.start():
-        pending.append(request)
+        add(request)
         while pending and len(made) < kill_after:
             made.append(pending.pop(0))
             for yielded in outcome_of(spider, made[-1], answer(made[-1])):
                 if isinstance(yielded, Request):
-                    pending.append(yielded)
+                    add(yielded)
                 else:
                     run.take(yielded)
     return made

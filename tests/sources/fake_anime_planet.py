@@ -18,6 +18,7 @@ class FakeAnimePlanet:
         self.page_size = page_size
         self.slugs = {number: f"title-{number:03}" for number in range(1, count + 1)}
         self.renamed: dict[str, str] = {}
+        self.years: dict[int, str] = {}
         self.moved_up: list[int] = []
         self.cast: dict[str, list[str]] = {}
         self.blocks_at: int | None = None
@@ -46,7 +47,10 @@ class FakeAnimePlanet:
             return page(request, character(slug))
         if slug not in self.slugs.values():
             return page(request, search_result(slug))
-        return page(request, characters(slug, self.cast.get(slug, [])) if part else detail(slug))
+        return page(request, characters(slug, self.cast.get(slug, [])) if part else detail(slug, self.years_of(slug)))
+
+    def years_of(self, slug: str) -> str:
+        return next((self.years[n] for n, other in self.slugs.items() if other == slug and n in self.years), "2014")
 
     def listing(self, query: dict[str, str]) -> str:
         numbers = sorted(self.slugs, reverse=query["sort"] == "recent")
@@ -54,9 +58,9 @@ class FakeAnimePlanet:
             numbers = [*self.moved_up, *(number for number in numbers if number not in self.moved_up)]
         at, last = int(query["page"]), -(-len(numbers) // self.page_size)
         if self.repeats_last_page:
-            return listing([(n, self.slugs[n]) for n in numbers[-self.page_size :]], at, at + 1)
+            return listing([(n, self.slugs[n]) for n in numbers[-self.page_size :]], at, at + 1, self.years)
         shown = numbers[(at - 1) * self.page_size : at * self.page_size]
-        return listing([(n, self.slugs[n]) for n in shown], at, last, ends=at == self.ends_at)
+        return listing([(n, self.slugs[n]) for n in shown], at, last, self.years, ends=at == self.ends_at)
 
     def search(self, name: str) -> str:
         words = name.casefold().replace(":", "")
@@ -76,10 +80,10 @@ def moved(request: Request, to: str) -> TextResponse:
     return TextResponse(request.url, status=301, headers={"Location": to})
 
 
-def detail(slug: str) -> str:
+def detail(slug: str, years: str = "2014") -> str:
     return (
         f'<h1 itemprop="name">{title_of(slug)}</h1><section class="pure-g entryBar"><span class="type">TV</span>'
-        f'<span class="iconYear">2014</span></section><div class="entrySynopsis"><img itemprop="image" src="/x.jpg">'
+        f'<span class="iconYear">{years}</span></section><div class="entrySynopsis"><img itemprop="image" src="/x.jpg">'
         f'<div class="md-3-5"></div><form class="myListBar" data-id="1"></form></div>'
     )
 
@@ -102,9 +106,13 @@ def search_result(slug: str) -> str:
     return f"<h1>You searched for {slug}</h1><h3>...but we couldn't find anything.</h3>{card}"
 
 
-def listing(found: list[tuple[int, str]], at: int, last: int, *, ends: bool = False) -> str:
+def listing(
+    found: list[tuple[int, str]], at: int, last: int, years: dict[int, str] | None = None, *, ends: bool = False
+) -> str:
+    bars = {n: f'<ul class="entryBar"><li class="iconYear">{text}</li></ul>' for n, text in (years or {}).items()}
+    tooltips = {number: html.escape(bars.get(number, "<ul></ul>")) for number, _ in found}
     cards = "".join(
-        f'<li data-type="anime" data-id="{number}"><a title="{html.escape("<ul></ul>")}" href="/anime/{slug}">'
+        f'<li data-type="anime" data-id="{number}"><a title="{tooltips[number]}" href="/anime/{slug}">'
         f'<h3 class="cardName">{title_of(slug)}</h3></a></li>'
         for number, slug in found
     )

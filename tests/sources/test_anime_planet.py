@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scrapy import Request
 from scrapy.exceptions import CloseSpider
 from scrapy.http import HtmlResponse, TextResponse
 
 from anime_crawler.base_spiders import Action, ArgumentError
-from anime_crawler.items import Absent, Anime, Character
+from anime_crawler.items import Absent, Anime, Character, utc_now
 from anime_crawler.sources import anime_planet
 from anime_crawler.sources.anime_planet.spider import AnimePlanetSpider
 from tests.sources.driving import RecordingRun, drive
@@ -43,13 +46,14 @@ def listings(site: FakeAnimePlanet) -> list[str]:
 
 
 def test_the_first_walk_looks_at_the_newest_then_lists_all_by_title_and_reads_every_page():
-    """13 titles are one page of the newest and three by title; each becomes an item."""
+    """13 titles are a page of the newest and three by title, read again until nothing is new; each becomes an item."""
     site, run = FakeAnimePlanet(13), RecordingRun()
     crawl(site, run)
     assert listings(site) == [
         "/anime/all?sort=recent&order=desc&page=1",
-        *(f"/anime/all?sort=title&order=asc&page={n}" for n in (1, 2, 3)),
+        *(f"/anime/all?sort=title&order=asc&page={n}" for n in (1, 2, 3, 1, 2, 3)),
     ]
+    assert len(site.asked) == 1 + 6 + 13
     assert ids(run) == set(site.slugs.values())
     assert run.state is not None
     assert (run.state["complete"], run.state["newest"]) == (True, ["13", "12", "11", "10", "9"])
@@ -96,7 +100,7 @@ def test_an_incremental_walk_before_any_other_lists_the_newest_down_to_the_first
     """Nothing is known yet, so that nothing stops it."""
     site, run = FakeAnimePlanet(12), RecordingRun()
     crawl(site, run, mode="incremental")
-    assert len(listings(site)) == 3
+    assert len(listings(site)) == 6  # the second time nothing is new
     assert ids(run) == set(site.slugs.values())
 
 
@@ -122,6 +126,95 @@ def test_a_walk_that_lost_what_was_under_way_loses_no_title(kill_after, mode):
     assert ids(run) == set(site.slugs.values())
     assert run.state is not None
     assert run.state["complete"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(count=st.integers(6, 30), gone=st.lists(st.integers(1, 30), max_size=4))
+def test_titles_that_are_removed_hide_no_others(count, gone):
+    """One before each request for a listing page: whoever stays is found, in a full walk and in an incremental one."""
+    site, run = FakeAnimePlanet(count), RecordingRun()
+    left = [number for number in gone if number < count]
+
+    def answer(request: Request) -> TextResponse:
+        if "/anime/all" in request.url and left:
+            site.slugs.pop(left.pop(), None)
+        return site(request)
+
+    drive(AnimePlanetSpider(), run, answer)
+    assert set(site.slugs.values()) <= ids(run)
+    run.id = 2
+    site.add(12)
+    left = [number for number in site.slugs if number > count][3:6]
+    drive(AnimePlanetSpider(), run, answer)
+    assert set(site.slugs.values()) <= ids(run)
+    assert run.failures == []
+
+
+def test_what_was_announced_or_running_is_looked_at_again_after_a_week():
+    """Not on the same day, and not when it has ended; under its new name where it was renamed."""
+    site, run = FakeAnimePlanet(12), RecordingRun()
+    site.years = {3: "TBA", 5: "2014 - ?", 8: str(utc_now().year), 9: "2031"}
+    crawl(site, run)
+    assert run.state is not None
+    assert run.state["unfinished"] == ["title-003", "title-005", "title-008", "title-009"]
+    site.years |= {5: "2014 - 2015"}
+    site.renamed = {"title-009": "title-010"}
+    site.years |= {10: "2031"}
+    for days, expected in ((1, []), (7, [3, 5, 8, 9, 10]), (7, [3, 8, 10]), (-3, [3, 8, 10])):
+        run.id += 1
+        run.state["looked_at"] = (utc_now().date() - timedelta(days=days)).isoformat()
+        site.asked.clear()
+        crawl(site, run)
+        assert sorted(path for path in site.asked if "/all" not in path) == [f"/anime/title-{n:03}" for n in expected]
+        assert run.state["complete"]
+
+
+@pytest.mark.parametrize("kill_after", range(1, 6))
+def test_a_look_at_what_was_unfinished_goes_on_after_a_kill(kill_after):
+    """Each is looked at, most of them once."""
+    site, run = FakeAnimePlanet(12), RecordingRun()
+    site.years = dict.fromkeys(range(1, 5), "TBA")
+    crawl(site, run)
+    assert run.state is not None
+    run.state["looked_at"] = "2020-01-01"
+    run.id = 2
+    site.asked.clear()
+    crawl(site, run, kill_after=kill_after)
+    crawl(site, run)
+    assert {f"/anime/title-{n:03}" for n in range(1, 5)} <= set(site.asked)
+    assert len(site.asked) <= 7
+
+
+def test_a_title_that_cannot_be_read_is_no_end_of_the_look():
+    """It is a dead letter, and looked at again the next time; three in a row are a site that has changed."""
+    site, run = FakeAnimePlanet(12), RecordingRun()
+    site.years = dict.fromkeys(range(1, 6), "TBA")
+    crawl(site, run)
+    assert run.state is not None
+    for broken, failures in (([2], []), ([2, 3, 4], ["wrong_shape"])):
+        run.id += 1
+        run.state["looked_at"] = "2020-01-01"
+        run.rejected.clear()
+        names = [f"title-{number:03}" for number in broken]
+
+        def answer(request: Request, names: list[str] = names) -> TextResponse:
+            is_broken = any(name in request.url for name in names)
+            return page(request, "<h1>New design</h1>") if is_broken else site(request)
+
+        drive(AnimePlanetSpider(), run, answer)
+        assert [verdict.kind for verdict in run.failures] == failures
+        assert len(run.rejected) == len(broken)
+        assert "title-002" in run.state["unfinished"]
+
+
+def test_a_checkpoint_of_an_earlier_release_is_read():
+    """What was the newest then is known."""
+    site, run = FakeAnimePlanet(30), RecordingRun()
+    newest = [str(n) for n in range(28, 23, -1)]
+    old = {"order": "title", "page": 1, "newest": newest, "top": newest, "met": 0, "full": True, "since": []}
+    run.state = old | {"began_in": 7, "complete": True}
+    crawl(site, run)
+    assert ids(run) == {"title-029", "title-030"}
 
 
 @pytest.mark.parametrize(("flaw", "kind"), [("repeats", "repeated_page"), ("short", "short_list")])

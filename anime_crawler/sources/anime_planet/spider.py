@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict
 from scrapy import Request
 from scrapy.exceptions import CloseSpider
 from scrapy.http import Response
@@ -16,9 +17,15 @@ from anime_crawler.base_spiders import (
     ACCEPT,
     RENDER,
     Action,
+    GivenUp,
+    Paging,
+    Place,
+    Proof,
     ResponseError,
-    SourceSpider,
     Verdict,
+    WalkError,
+    WalkingSpider,
+    WalkState,
     at_most_one,
     chosen,
     is_on,
@@ -27,12 +34,14 @@ from anime_crawler.base_spiders import (
     moved,
     parts_of,
     read_once,
+    request_of,
     titles_of,
     unreadable,
     verdict_by_status,
     wrong_address,
 )
-from anime_crawler.items import Absent, Anime, Character, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.base_spiders import Page as ListPage
+from anime_crawler.items import Absent, AiringStatus, Anime, Character, Checkpoint, Item, Rejected, utc_now
 from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.anime_planet import CARD
 from anime_crawler.sources.anime_planet.parse import (
@@ -58,6 +67,13 @@ MOST_PAGES = 3000
 ENOUGH_KNOWN = 5
 """Known titles among the newest after which all that is older is known: one or two may have been moved up."""
 ORDERS = {"title": {"sort": "title", "order": "asc"}, "recent": {"sort": "recent", "order": "desc"}}
+LOOK_AGAIN = timedelta(days=7)
+"""Age from which titles that were announced or running are looked at again, as AniSearch's are."""
+ASIDE = frozenset({"wrong_shape", "too_large"})
+"""What may be wrong with one page alone."""
+ODD_PAGES = 3
+"""Unreadable pages in a row that are no accident any more: the site has changed."""
+UNFINISHED = frozenset({AiringStatus.ANNOUNCED, AiringStatus.ONGOING, AiringStatus.PAUSED})
 REDIRECTS, GONE = frozenset({301, 302, 303, 307, 308}), frozenset({404, 410})
 LISTINGS = ("anime", "list", "search")
 """What a search may be answered with: where it finds one title alone, with the page of that."""
@@ -65,54 +81,88 @@ STOPPING = frozenset({"blocked", "robots_forbid", "robots_unread"})
 """Verdicts after which no other request has a better chance."""
 
 
-class Walk(BaseModel):
+class Walk(WalkState):
     """How far the listing has been walked. The checkpoint's state."""
-
-    model_config = ConfigDict(frozen=True)
 
     order: Literal["title", "recent"] = "recent"
     """A full walk goes by title, in which nothing moves, once it has looked at the newest."""
-    page: int = 1
-    """The page to read next."""
+    place: Place = Place()
+    """In the listing of that order."""
     newest: list[str] = []
     """Numbers of the newest titles when the last complete walk began: what is older is known."""
     top: list[str] = []
     """The same of this walk."""
     met: int = 0
     """How many of `newest` this walk has come to."""
-    full: bool = False
     since: list[str] = []
     """`newest` as it was when this walk began."""
-    began_in: int | None = None
-    """The run in which the walk began."""
-    complete: bool = False
+    is_open: bool = False
+    """Incremental: a page ended with a title that was new, so that another may have moved from behind it."""
+    depth: int = 0
+    """Incremental: rows of the first pass, which the next ones read too."""
+    unfinished: list[str] = []
+    """Slugs of titles that were announced or running when last looked at, or perhaps are by their year."""
+    todo: list[str] = []
+    """Those of them that this walk has still to look at, before it reads the listing."""
+    looked_at: str = ""
+    """Day on which the last look at all of them began."""
 
-    def after(self, cards: list[Card], *, has_next: bool) -> Walk:
-        """The walk when a page has been read."""
-        known = [card for card in cards if _key(card) in self.newest]
-        top = self.top or [_key(card) for card in cards]
-        step: dict[str, Any] = {"page": self.page + 1, "top": top, "met": self.met + len(known)}
+    @property
+    def current(self) -> Place:
+        """Where it is in the listing."""
+        return self.place
+
+    @property
+    def paging(self) -> Paging:
+        """The listing says only how many pages it has."""
+        is_sure = not self.is_open and (not self.full or self.order == "recent")
+        return Paging(PAGE_SIZE, Proof.NONE if is_sure else Proof.PASSES, most=MOST_PAGES)
+
+    def after(self, page: ListPage) -> Walk:
+        """The walk when a page of the listing has been read."""
+        cards: list[Card] = [card for card in page.rows if card.slug]
+        step: dict[str, Any] = {"top": self.top or [_key(card) for card in cards]}
+        step["unfinished"] = sorted({*self.unfinished, *map(_slug, filter(_may_change, self.wanted(cards)))})
         if self.full and self.order == "recent":
-            step |= {"order": "title", "page": 1}
-        elif self._is_reached(cards) or not has_next:
-            step |= {"page": 1, "newest": top, "complete": True}
-        return self.model_copy(update=step)
+            return self.model_copy(update=step | {"order": "title", "place": Place()})
+        step["met"] = self.met + sum(_key(card) in self.newest for card in cards)
+        is_open = not self.full and page.has_next and bool(cards) and cards[-1] in self.wanted(cards)
+        end = self.place.row + len(page.rows)
+        if not self.place.passes:
+            step |= {"is_open": self.is_open or is_open, "depth": end}
+        there = self.model_copy(update=step)
+        is_past = self.is_reached(cards) and end >= there.depth
+        place = self.place.after(replace(page, is_past=is_past), there.paging)
+        if place.passes > self.place.passes:
+            step["met"] = 0
+        if place.is_read:
+            step |= {"newest": step["top"], "complete": True}
+        return there.model_copy(update=step | {"place": Place() if place.is_read else place})
 
     def wanted(self, cards: list[Card]) -> list[Card]:
         """Cards of a page that may be new, so that their pages are to be read."""
         if self.full:
             return cards
-        if self._is_reached(cards):
+        if self.is_reached(cards):
             cards = cards[: max(number for number, card in enumerate(cards) if _key(card) in self.newest)]
         return [card for card in cards if _key(card) not in self.newest]
 
-    def _is_reached(self, cards: list[Card]) -> bool:
+    def is_reached(self, cards: list[Card]) -> bool:
         """Whether what comes after the last known card of this page is all known."""
         known = sum(_key(card) in self.newest for card in cards)
         return not self.full and known > 0 and self.met + known >= min(ENOUGH_KNOWN, len(self.newest))
 
+    def after_look(self, found: list[str]) -> Walk:
+        """The walk when the first of `todo` has been looked at.
 
-class AnimePlanetSpider(SourceSpider):
+        Args:
+            found: slugs to look at again; its own, another where it was renamed, or none.
+        """
+        unfinished = sorted({*self.unfinished, *found} - ({self.todo[0]} - {*found}))
+        return self.model_copy(update={"todo": self.todo[1:], "unfinished": unfinished})
+
+
+class AnimePlanetSpider(WalkingSpider):
     """``scrapy crawl anime_planet``: everything at first, then what is new."""
 
     name = "anime_planet"
@@ -135,6 +185,8 @@ class AnimePlanetSpider(SourceSpider):
         self.titles = titles_of(self.args)
         self.wants_characters = is_on(self.args, "characters")
         self._done, self._total = 0, len(self.ids) or None
+        self._odd_pages = 0
+        """Titles looked at in a row that could not be read."""
 
     async def start(self) -> AsyncIterator[Any]:
         if self.is_resumed:
@@ -145,63 +197,115 @@ class AnimePlanetSpider(SourceSpider):
             query = urlencode({"name": title})
             yield self._request(f"/anime/all?{query}", self.parse_search, {"title": title})
         if not (self.ids or self.titles):
-            stored = await self.run.checkpoint()
-            yield self._list_request(self._begin(stored), stored, [])
+            for request in await self.first_page():
+                yield request
 
-    def _begin(self, stored: dict[str, Any] | None) -> Walk:
+    def begin(self, stored: dict[str, Any] | None) -> Walk:
         """A walk from its first page.
 
         The pages of titles wait in the frontier alone. Where that is empty, what an unfinished walk, or a run that was
         interrupted after its last listing page, had still to read is lost, so that walk begins again.
         """
+        today = utc_now().date()
         if stored is None:
-            return Walk(full=self.mode != "incremental", began_in=self.run.id)
-        last = Walk.model_validate(stored)
+            return Walk(full=self.mode != "incremental", began_in=self.run.id, looked_at=today.isoformat())
+        last = self.state_of(stored)
         is_open = not last.complete or last.began_in == self.run.id
         full = self.mode == "full" or (is_open and last.full)
-        newest = last.since if is_open else last.newest
-        return Walk(full=full, newest=[] if full else newest, since=newest, began_in=self.run.id)
+        newest = last.since if is_open and last.since else last.newest
+        step: dict[str, Any] = {
+            "full": full,
+            "newest": [] if full else newest,
+            "since": newest,
+            "began_in": self.run.id,
+        }
+        if full:
+            return Walk.model_validate({**step, "looked_at": today.isoformat()})
+        step |= {"unfinished": last.unfinished, "todo": last.todo, "looked_at": last.looked_at or today.isoformat()}
+        if not today - LOOK_AGAIN < date.fromisoformat(step["looked_at"]) <= today:  # one to come was a wrong clock's
+            step |= {"todo": last.unfinished, "looked_at": today.isoformat()}
+        return Walk.model_validate(step)
+
+    def state_of(self, walk: dict[str, Any]) -> Walk:
+        """The walk that a request carries."""
+        return Walk.model_validate(walk)
 
     def _request(self, path: str, callback: Any, kwargs: dict[str, Any], **options: Any) -> Request:
         return Request(f"{self.base_url}{path}", callback, errback=self.failed, cb_kwargs=kwargs, **options)
 
-    def _list_request(self, walk: Walk, stored: dict[str, Any] | None, last: list[str]) -> Request:
-        """The request for the walk's next page, before all that wait: while the listing is read it should not move.
+    def page_request(self, walk: Walk) -> Request:
+        """A page of the listing, before all that wait: while the listing is read it should not move."""
+        query = ORDERS[walk.order] | {"page": walk.place.window(walk.paging).page}
+        return Request(f"{self.base_url}/anime/all?{urlencode(query)}", priority=1)
 
-        Args:
-            stored: the checkpoint as the catalogue holds it before that page.
-            last: what the page before listed.
-        """
-        path = f"/anime/all?{urlencode(ORDERS[walk.order] | {'page': walk.page})}"
-        kwargs = {"walk": walk.model_dump(), "stored": stored, "last": last}
-        return self._request(path, self.parse_list, kwargs, priority=1, dont_filter=True)
+    def walk_request(self, walk: WalkState, stored: dict[str, Any] | None) -> Request:
+        """The walk's next request: a title that may have changed, or a page of the listing."""
+        assert isinstance(walk, Walk)
+        if not walk.todo:
+            return super().walk_request(walk, stored)
+        kwargs = {"walk": walk.model_dump(mode="json"), "stored": stored}
+        path = f"/anime/{quote(walk.todo[0], safe='%')}"
+        request = self._request(path, self.parse_look, kwargs, priority=1, dont_filter=True)
+        return request.replace(errback=self.look_failed)
 
     def _detail_request(self, slug: str, title: str | None = None) -> Request:
         """The request for an anime's page, which says whether it is the one where a search for `title` led to it."""
         kwargs = {"slug": slug, **({"title": title} if title else {})}
         return self._request(f"/anime/{quote(slug, safe='%')}", self.parse_detail, kwargs)
 
-    def parse_list(
-        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, last: list[str]
-    ) -> Iterator[Item | Rejected | Checkpoint | Request]:
-        """One listing page: the pages of its titles, then how far we have come, then the next one."""
-        page, here = page_of(response), Walk.model_validate(walk)
+    def read_page(self, response: Response, walk: Walk) -> ListPage:
+        """A page of the listing."""
+        page, number = page_of(response), walk.place.window(walk.paging).page
         cards = cards_from_page(page)
-        listed = [_key(card) for card in cards]
-        wrong = _what_is_wrong(page, here, listed, last)
-        if wrong:
-            self.stop(response, *wrong)
+        if not has_next_page(page) and last_page(page) > number:
+            message = f"the listing ends at page {number} and says that it has {last_page(page)}"
+            raise WalkError("short_list", message)
+        self._total = last_page(page) * PAGE_SIZE if walk.full else None
+        keys = [(int(card.number),) if card.number and card.number.isdecimal() else None for card in cards]
+        return ListPage(list(cards), [*map(_key, cards)], has_next_page(page), keys)
+
+    def news_of(self, walk: Walk, page: ListPage) -> list[Any]:
+        """All cards of the newest, else those that this walk has not seen."""
+        return super().news_of(walk, page) if walk.full and walk.order == "title" else page.rows
+
+    def page_items(self, response: Response, walk: Walk, rows: list[Any]) -> Iterator[Item | Rejected | Request]:
+        """The pages of the titles that may be new."""
+        self.report_drift(drift(page_of(response)))
+        yield from items_from_cards([card for card in rows if not card.slug], utc_now())
+        yield from (self._detail_request(card.slug) for card in walk.wanted([card for card in rows if card.slug]))
+
+    def tell_progress(self, walk: Walk) -> None:
+        """Told by the pages of titles."""
+
+    def walk_failed(self, failure: Failure) -> Iterator[Any]:
+        """Errback of the listing: a block ends the crawl."""
+        yield from self.failed(failure)
+
+    def parse_look(
+        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None
+    ) -> Iterator[Item | Rejected | Checkpoint | Request]:
+        """A title that was announced or running when last looked at."""
+        self._odd_pages = 0
+        here, items = self.state_of(walk), list(self.parse_detail(response, walk["todo"][0]))
+        yield from items
+        found = [item.source_id for item in items if isinstance(item, Anime) and _is_unfinished(item)]
+        found += [item.cb_kwargs["slug"] for item in items if isinstance(item, Request) and "slug" in item.cb_kwargs]
+        found += [here.todo[0] for item in items if isinstance(item, Rejected)]
+        yield from self.go_on(here.after_look(found), stored)
+
+    def look_failed(self, failure: Failure) -> Iterator[Any]:
+        """Errback of such a title: one that cannot be read waits for the next look, as a dead letter."""
+        request, error = request_of(failure), failure.value
+        is_odd = isinstance(error, GivenUp) and error.verdict.kind in ASIDE and error.response is not None
+        self._odd_pages += is_odd
+        if not is_odd or self._odd_pages >= ODD_PAGES:
+            yield from self.failed(failure)
             return
-        self.report_drift(drift(page))
-        sound = [card for card in cards if card.slug]
-        yield from items_from_cards([card for card in cards if not card.slug], utc_now())
-        yield from (self._detail_request(card.slug) for card in here.wanted(sound))
-        there = here.after(sound, has_next=has_next_page(page))
-        self._total = last_page(page) * PAGE_SIZE if here.full else None
-        state = there.model_dump()
-        yield Checkpoint(source=CARD.name, previous=stored, state=state)
-        if not there.complete:
-            yield self._list_request(there, state, listed if there.order == here.order else [])
+        assert isinstance(error, GivenUp)
+        assert error.response is not None
+        here = self.state_of(request.cb_kwargs["walk"])
+        yield self.rejected_page(error.verdict, error.response, request)
+        yield from self.go_on(here.after_look([here.todo[0]]), request.cb_kwargs["stored"])
 
     def parse_search(self, response: Response, title: str) -> Iterator[Item | Rejected | Request]:
         """What a search by name finds: the titles of that very name; one hit alone comes as its own page."""
@@ -313,17 +417,6 @@ def has_next_page(page: Page) -> bool:
     return bool(page.root.xpath("//div[contains(@class,'pagination')]//li[contains(@class,'next')]/a[@href]"))
 
 
-def _what_is_wrong(page: Page, walk: Walk, listed: list[str], last: list[str]) -> tuple[str, str] | None:
-    """(kind, message) when the listing cannot be trusted to end, or to have ended, where it says."""
-    if walk.page > MOST_PAGES:
-        return "endless_list", f"the listing goes on after {MOST_PAGES} pages"
-    if listed and listed == last:
-        return "repeated_page", f"listing page {walk.page} is the same as the one before"
-    if not has_next_page(page) and last_page(page) > walk.page:
-        return "short_list", f"the listing ends at page {walk.page} and says that it has {last_page(page)}"
-    return None
-
-
 def _judge_robots(response: Response) -> Verdict:
     """Text is obeyed; where there is none everything is allowed; what else comes is no permission."""
     is_text = not response.body.lstrip().startswith(b"<")
@@ -367,3 +460,19 @@ def _is_emptied(page: Page, query: str) -> bool:
 def _key(card: Card) -> str:
     """What a card is known by: its number, which stays when the slug changes."""
     return card.number or card.slug
+
+
+def _slug(card: Card) -> str:
+    return card.slug
+
+
+def _may_change(card: Card) -> bool:
+    """Whether a title is announced or running as far as a listing tells."""
+    return any(isinstance(item, Anime) and _is_unfinished(item) for item in items_from_cards([card], utc_now()))
+
+
+def _is_unfinished(anime: Anime) -> bool:
+    """Whether it is announced or running, or has a year in which it may be."""
+    if anime.status is None:
+        return (anime.year or 0) >= utc_now().year
+    return anime.status in UNFINISHED
