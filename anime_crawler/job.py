@@ -11,26 +11,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, Literal
 
 from scrapy.crawler import Crawler
 
 from anime_crawler.base_spiders import OUT_OF_QUOTA, SourceSpider, Verdict
-from anime_crawler.catalogue import runs
+from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.details import Asker, wanted_details
 from anime_crawler.catalogue.vanished import Vanished
 from anime_crawler.catalogue.wanted import wanted
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import Progress, RunReport
+from anime_crawler.failure import Failure, log_failure
 from anime_crawler.frontier.patient import PatientStore
 from anime_crawler.frontier.worker import Worker
+from anime_crawler.items import Absent, Checkpoint, Item, Rejected, storable, utc_now, without_tokens
+from anime_crawler.pipelines.validation import rejected
 from anime_crawler.politeness.budget import BudgetStorage
 
 logger = logging.getLogger(__name__)
@@ -76,9 +81,11 @@ class Job:
         self.running: set[str] = set()
         self.worker: Worker | None = None
         """This process among others that share the crawl (REDIS_URL); ``None``: it is alone."""
-        self._has_refused = False
         self.has_vanished = False
         """Whether the upstreams seem to have stopped telling something that they told."""
+        self._is_lacking = False
+        """Whether a record or a request was set aside, or something was lost that no dead letter names."""
+        self._refused_checkpoints: Counter[str] = Counter()
 
     def lease_valid(self) -> bool:
         """Whether what this process is at is still its own, as far as it knows without asking."""
@@ -94,7 +101,7 @@ class Job:
 
     def refuse_request(self, spider: str, where: str) -> None:
         """What stood in the frontier where a request should be is none."""
-        self._has_refused = True
+        self._is_lacking = True
         message = f"something in Redis is no request; it was not used, and is kept in {where}"
         self.report.problem(spider, "refused_request", message)
         logger.error("%s: %s", spider, message)
@@ -114,6 +121,46 @@ class Job:
             self.report.problem(source, "vanished", message)
             logger.error("%s: %s", source, message)
 
+    def incomplete(self, service: str, message: str) -> None:
+        """Something of the run is not done: it ends incomplete (exit code 3) and can be resumed."""
+        self.upstream_failed = True
+        self.report.problem(service, "unfinished", message)
+        logger.warning("%s: %s", service, message)
+
+    def unfinished(self, spider: str, count: int) -> None:
+        """The spider has ended with so many requests that are not done."""
+        if not self.upstream_failed:  # else it has been said what is missing
+            self.incomplete(spider, f"{count} requests are not done; the same command continues")
+
+    def noticed_errors(self, count: int) -> None:
+        """Errors were logged that nobody answered for: the run may lack something, and does not end as done."""
+        self._is_lacking = True
+        if not self.report.problems:  # else they are what it says
+            self.report.problem(
+                "run", "bug", f"{count} errors were logged, so that something may be missing; see the log"
+            )
+
+    async def set_aside(self, item: Any, spider: SourceSpider, error: Exception) -> bool:
+        """Keep an item that a pipeline failed on, as a dead letter that can be replayed; the run's exit code is 1.
+
+        Returns:
+            False: it is none of the data, or could not be kept, so that its request must stay pending.
+        """
+        what, reason = type(item).__name__.lower(), failure_of_pipeline(error)
+        self.report.count(what, "failed")
+        self.report.problem(spider.card.name, "item_error", f"{what}: {reason}")
+        if self.failed or isinstance(item, Checkpoint | Absent):
+            return False
+        letter = item if isinstance(item, Rejected) else _letter(item, spider, reason)
+        log_failure(logger, Failure(service=spider.card.name, kind=f"{what}_set_aside", reason=reason))
+        try:
+            await self.catalogue.write(lambda conn: dead_letters.put_rejected(conn, self.run_id, [storable(letter)]))
+        except CatalogueError as failure:
+            self.fail_catalogue(failure)
+            return False
+        self._is_lacking = True
+        return True
+
     def attach(self, spider: SourceSpider) -> None:
         """Give the spider its run and its upstream's address."""
         spider.run = SpiderRun(self, spider)
@@ -128,6 +175,25 @@ class Job:
             self.report.problem("run", "fatal", message)
             logger.error(message)
             self.stop()
+
+    def note_checkpoints(self, source: str, refused: int) -> None:
+        """The catalogue has stored checkpoints of the source, or refused so many since it stored the last one.
+
+        A page that is read again after a crash has its checkpoint refused, and the next page's is stored. A walk whose
+        checkpoints are refused up to its end does not get on, and nothing that it no longer finds is marked gone.
+        """
+        self._refused_checkpoints[source] = self._refused_checkpoints[source] + refused if refused else 0
+
+    def end_walk(self, source: str) -> None:
+        """The source's spider has ended: the run is incomplete where its last checkpoints were refused."""
+        if count := self._refused_checkpoints.pop(source, 0):
+            self.upstream_failed = True
+            message = (
+                f"the progress of {count} pages was refused: another process has moved the walk in the catalogue "
+                "meanwhile. The records are stored; run the same command again to complete the walk"
+            )
+            self.report.problem(source, "checkpoint_refused", message)
+            logger.error("%s: %s", source, message)
 
     def fail_catalogue(self, error: CatalogueError) -> None:
         """Nothing can be stored any more."""
@@ -154,8 +220,29 @@ class Job:
             return Exit.UPSTREAM
         if backend_pending:
             return Exit.BACKEND
-        is_short = dead_letters or self._has_refused or self.is_short or self.has_vanished
+        is_short = dead_letters or self._is_lacking or self.is_short or self.has_vanished
         return Exit.SET_ASIDE if is_short else Exit.DONE
+
+
+def failure_of_pipeline(error: Exception) -> str:
+    """Which pipeline raised what, for a person; without it, what was raised."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__) if frame.f_code.co_name == "process_item"]
+    name = type(frames[-1].f_locals.get("self")).__name__ if frames else "a pipeline"
+    return without_tokens(f"{name} raised {type(error).__name__}: {str(error)[:500]}")
+
+
+def _letter(item: Any, spider: SourceSpider, reason: str) -> Rejected:
+    if isinstance(item, Item):
+        return rejected(item, reason)
+    return Rejected(
+        stage="validate",
+        source=spider.card.name,
+        kind=type(item).__name__.lower(),
+        source_id=None,
+        reason=reason,
+        raw=without_tokens(repr(item)),
+        fetched_at=utc_now(),
+    )
 
 
 async def stop_crawler(crawler: Crawler) -> None:
@@ -244,6 +331,8 @@ class SpiderRun:
         if is_overtaken:
             return
         self._job.upstream_failed = True
+        if self._job.worker:
+            self._job.worker.tell_trouble()
         logger.error("%s: %s", name, describe(verdict))
 
     def missing(self, kind: str, message: str) -> None:

@@ -15,6 +15,7 @@ from scrapy.settings import BaseSettings
 from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.config import Config
 from anime_crawler.frontier.crew import Crew
+from anime_crawler.frontier.store import FrontierError
 from anime_crawler.frontier.worker import Worker
 from anime_crawler.job import Job
 
@@ -63,6 +64,7 @@ async def working(crew: Crew, job: Job, settings: BaseSettings) -> AsyncIterator
         end=job.fatal,
         is_stopping=lambda: job.stopping,
         patience_s=settings.getfloat("WORKER_PATIENCE_S"),
+        is_troubled=lambda: job.upstream_failed,
     )
     async with worker:
         job.worker = worker
@@ -76,9 +78,14 @@ async def working(crew: Crew, job: Job, settings: BaseSettings) -> AsyncIterator
 def leave(job: Job) -> bool:
     """Leave the crew. Whether this was the last worker: it speaks for all, and ends the run if nothing is missing."""
     assert job.worker is not None
-    is_last, is_troubled = job.worker.leave(job.upstream_failed)
-    job.worker = None
-    job.upstream_failed |= is_last and is_troubled
+    worker, job.worker = job.worker, None
+    try:
+        is_last, is_missing = worker.leave(job.upstream_failed)
+    except FrontierError as error:
+        job.incomplete("run", f"{error}. Whether all is done is not known; the same command continues")
+        return False
+    if is_last and is_missing and not job.upstream_failed:
+        job.incomplete("run", "another worker left something undone, or died at it; the same command continues")
     return is_last
 
 

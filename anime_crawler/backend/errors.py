@@ -79,8 +79,8 @@ TROUBLE = frozenset(
 UNCOUNTED = frozenset({Outcome.UNREACHABLE, Outcome.UNAVAILABLE, Outcome.SLOW_DOWN})
 """Say nothing about the record: while the backend is away they do not use up its attempts."""
 
-IN_DOUBT = frozenset({Outcome.TIMEOUT, Outcome.DISCONNECTED})
-"""The POST may have been stored, or may still be."""
+IN_DOUBT = frozenset({Outcome.TIMEOUT, Outcome.DISCONNECTED, Outcome.UNAVAILABLE, Outcome.NOT_OUR_BACKEND})
+"""The POST may have been stored, or may still be: nobody answered, or somebody in front of a backend that goes on."""
 
 STOP_SETTINGS = {
     Outcome.TOKEN_REFUSED: ("INTERNAL_TOKEN", "it differs from the backend's own INTERNAL_TOKEN"),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from anime_crawler.backend.books import Books
 from anime_crawler.backend.claims import Claims, ClaimsLostError
+from anime_crawler.backend.doubt import Doubts
 from anime_crawler.backend.episodes import EpisodeDelivery
 from anime_crawler.backend.errors import DeliveryStoppedError
 from anime_crawler.backend.gate import POLL_S, Gate
@@ -173,8 +174,9 @@ class Importer:
         lane = Lane(sender, queue, books, self._config, self._source_priority)
         self._report.progress["backend"] = lane.progress
         episodes = EpisodeDelivery(sender, queue, books)
-        failures = PlayerFailures(sender, queue, books, ledger)
-        shop = Workshop(sender, queue, books, ledger, episodes, failures, lane.finish)
+        doubts = Doubts(sender, queue, self._catalogue, self._config, self._source_priority, self._report)
+        failures = PlayerFailures(sender, queue, books, doubts)
+        shop = Workshop(sender, queue, books, ledger, episodes, failures, doubts, lane.finish)
         tasks = {asyncio.ensure_future(Worker(shop).work()) for _ in range(self._config.concurrency)}
         tasks.add(asyncio.ensure_future(self._find_work(lane, more_may_come, ready_only)))
         if claims.are_shared:
@@ -204,10 +206,14 @@ class Importer:
     async def _result(self, stopped: DeliveryStoppedError | None) -> DeliveryResult:
         counts = self._report.counters["backend"]
         self._report.waiting.pop("backend", None)
+        pending = await self._catalogue.read(outbox.count_pending)
+        if pending and (in_doubt := await self._catalogue.read(outbox.count_in_doubt)):
+            what = f"{in_doubt} players may have been stored or not; the next run sends them again, after other POSTs"
+            self._report.problem("backend", "in_doubt", what)
         names = ("anime", "episodes", "players", "retries", "failed")
         return DeliveryResult(
             **{name: counts.get(name, 0) for name in names},
-            pending=await self._catalogue.read(outbox.count_pending),
+            pending=pending,
             reason=stopped.reason if stopped else None,
             setting=stopped.setting if stopped else None,
         )

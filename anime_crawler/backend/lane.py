@@ -58,6 +58,13 @@ class Lane:
 
     async def run_pass(self, ready_only: bool) -> int:
         """Take up every title that can be; how many that were."""
+        self._queue.is_fed = True
+        try:
+            return await self._run_pass(ready_only)
+        finally:
+            self._queue.is_fed = False
+
+    async def _run_pass(self, ready_only: bool) -> int:
         taken = after_seq = 0
         self._waits_for_others = await self._claims.others() > 0
         pending = await self._books.catalogue.read(outbox.pending_titles)

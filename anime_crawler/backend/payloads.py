@@ -115,6 +115,12 @@ def player_key(title_id: str, number: int, url: str) -> str:
     return f"{title_id}:{number} {url}"
 
 
+def player_body(sent: SentPlayer) -> bytes:
+    """The body with which a player was sent."""
+    link = PlayerLink(url=sent.url, priority=sent.priority)
+    return VideoPayload(source_episode_id=episode_key(sent.title_id, sent.number), player=link).body()
+
+
 def posts_for(state: TitleState, config: Config, source_priority: Sequence[str]) -> TitlePosts:
     """What is to be sent for the title. Nothing at all while its anime is refused: children without it get 404."""
     builder = _Builder(state, config, source_priority)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import secrets
+import time
 from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
@@ -39,8 +40,9 @@ logger = logging.getLogger(__name__)
 LOST_RACE_S = (0.1, 1.0)
 """Pause after a lost race: the other one's commit is over by then, and not all losers come back at once."""
 
-DROPPED_PLAYER_S = 1.0
-"""Pause after a dropped connection: the player may have been stored after all; a commit takes milliseconds."""
+SLOT_BACK_S = 60.0
+"""Seconds after a 429, or after the last slot came back, before one more POST may be in flight again. A limit that
+still holds costs one 429 and its pause a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Reply:
     reason: str = ""
     delay_s: float = 0.0
     """Seconds before the same may be sent again."""
+    left_at: float = 0.0
+    """Monotonic time at which it was sent."""
 
 
 class Sender:
@@ -81,6 +85,7 @@ class Sender:
         self._limits = with_rate(config.backend_limits or Limits(), config.rate_limit_rps)
         self._slots = config.concurrency
         self._retiring = 0
+        self._slot_back_at = 0.0
         self._free = asyncio.Semaphore(config.concurrency)
         self._traces = count()
         self._trace_prefix = secrets.token_hex(6)
@@ -88,18 +93,37 @@ class Sender:
         self._probing = asyncio.Lock()
 
     async def __aenter__(self) -> Sender:
+        await self.enter()
+        return self
+
+    async def enter(self, *, may_try: bool = True) -> bool:
+        """Begin what belongs to one POST; `leave` ends it.
+
+        Args:
+            may_try: whether this POST may be the one that tries whether a backend is back.
+
+        Returns:
+            False: it may not, and the backend is thought to be away. Nothing was begun.
+        """
         await self._free.acquire()
         try:
+            if not may_try and self.gate.is_shut:
+                self._free.release()
+                return False
             await self.gate.enter()
             await self._wait_for_budget()
         except BaseException:
             self._free.release()
             raise
-        return self
+        return True
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """End what belongs to one POST."""
         if self._retiring:
             self._retiring -= 1
         else:
@@ -147,6 +171,7 @@ class Sender:
         self._report.count("backend", "requests")
         if attempt:
             self._report.count("backend", "retries")
+        left_at = time.monotonic()
         try:
             answer = await self._client.post(kind, body, trace_id, digest)
             outcome = await self._classified(answer)
@@ -155,7 +180,7 @@ class Sender:
             answer, outcome, reason = None, error.outcome, str(error)
         self._tell_gate(outcome, key, reason, answer)
         self.claims.check()
-        reply = Reply(outcome, trace_id, reason, self._delay_s(kind, outcome, attempt))
+        reply = Reply(outcome, trace_id, reason, self._delay_s(kind, outcome, attempt), left_at)
         if outcome is not Outcome.DELIVERED:
             self._log(kind, key, attempt, trace_id, reply, answer)
         return reply
@@ -190,18 +215,32 @@ class Sender:
             self._slow_down(answer)
         else:
             self.gate.succeeded()
+            self._speed_up()
         if outcome in STOPS:
             setting, why = STOP_SETTINGS[outcome]
             self.gate.stop(outcome, f"{why} ({reason})", setting)
 
     def _slow_down(self, answer: Answer) -> None:
-        """Pause everything, and go on with one POST fewer at a time."""
+        """Pause everything, and go on with one POST fewer at a time for a while."""
         self._report.count("backend", "429")
+        is_first = self.gate.is_open  # else the others of a burst say the same
         pause_s = self.gate.pause(answer.asked_s)
         self._budgets.penalize(self._budget, min(pause_s, LONGEST_ASKED_S), "429")
-        if self._slots > 1:
+        self._slot_back_at = time.monotonic() + pause_s + SLOT_BACK_S
+        if is_first and self._slots > 1:
             self._slots -= 1
             self._retiring += 1
+
+    def _speed_up(self) -> None:
+        """Take back one of the slots that 429s have cost, once the backend has borne the others for a while."""
+        if self._slots == self._config.concurrency or time.monotonic() < self._slot_back_at:
+            return
+        self._slots += 1
+        self._slot_back_at = time.monotonic() + SLOT_BACK_S
+        if self._retiring:
+            self._retiring -= 1
+        else:
+            self._free.release()
 
     def _delay_s(self, kind: Kind, outcome: Outcome, attempt: int) -> float:
         if outcome is Outcome.LOST_RACE:
@@ -209,7 +248,7 @@ class Sender:
         if outcome is Outcome.TIMEOUT:
             return self._client.timeouts_s[kind]  # the server goes on working: as long again as was waited
         if outcome is Outcome.DISCONNECTED and attempt == 0:
-            return DROPPED_PLAYER_S if kind is Kind.PLAYER else 0.0
+            return 0.0
         if outcome is Outcome.DELIVERED or outcome is Outcome.SLOW_DOWN:
             return 0.0
         return self.gate.backoff_s(attempt)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from anime_crawler.backend.gate import POLL_S
 from anime_crawler.backend.payloads import EpisodeEntry, PlayerPost, TitlePosts
-from anime_crawler.catalogue.outbox import TitleState
+from anime_crawler.catalogue.outbox import SentPlayer, TitleState
 
 EPISODES_PER_POST = 200
 """0.1 s of the backend's time; a list of 1,000 takes half a second, and all of it is lost with one bad entry."""
@@ -30,6 +30,8 @@ class TitleWork:
     """Episode lists still to be sent, one after the other."""
     open: int = 1
     """The title itself while its anime and episodes are under way, and its players that are not settled."""
+    parked: int = 0
+    """How many of its open parts wait for something else to happen, and hold up nobody."""
     attempts: int = 0
     lost: set[int] = field(default_factory=set)
     """Numbers of episodes that the backend does not have: their players would get 404."""
@@ -56,6 +58,13 @@ class PlayerWork:
     title: TitleWork
     post: PlayerPost
     attempts: int = 0
+    before: SentPlayer | None = None
+    """What the books say of it besides a POST that is under way."""
+    in_doubt: bool = False
+    """An earlier POST of it may have been stored, or may have been under way; see `doubt`."""
+
+    def __post_init__(self) -> None:
+        self.before = self.post.before
 
 
 Unit = TitleWork | PlayerWork
@@ -73,10 +82,22 @@ class WorkQueue:
         self._later: list[tuple[float, int, Unit]] = []
         self._order = count()
         self._changed = asyncio.Event()
+        self.is_fed = False
+        """Whether the lane is looking for titles, and may bring more."""
 
     @property
     def is_full(self) -> bool:
-        return len(self.titles) >= self._most_titles
+        """Whether no more titles are to be taken up now; those that only wait do not count."""
+        return len(self.titles) >= self._most_titles and self._count_active() >= self._most_titles
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is being sent, or could be, but what is parked."""
+        is_empty = not (self.is_fed or self._players or self._waiting_titles or self._later)
+        return is_empty and self._count_active() == 0
+
+    def _count_active(self) -> int:
+        return sum(work.open > work.parked for work in self.titles.values())
 
     def add(self, work: TitleWork) -> None:
         """Take up a title whose anime is delivered."""

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.books import Books, now
 from anime_crawler.backend.claims import ClaimsLostError
+from anime_crawler.backend.doubt import Doubts
 from anime_crawler.backend.episodes import EpisodeDelivery
 from anime_crawler.backend.errors import DeliveryStoppedError, Outcome
 from anime_crawler.backend.ledger import Ledger
-from anime_crawler.backend.players import PlayerFailures, seconds_in_doubt
-from anime_crawler.backend.sender import Sender
+from anime_crawler.backend.players import PlayerFailures
+from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.work import PlayerWork, TitleWork, WorkQueue
 from anime_crawler.catalogue.outbox import SentPlayer
 
@@ -27,6 +28,7 @@ class Workshop:
     ledger: Ledger
     episodes: EpisodeDelivery
     failures: PlayerFailures
+    doubts: Doubts
     finish: Callable[[TitleWork], Awaitable[None]]
     """Called once for each title, when none of its POSTs is under way any more."""
 
@@ -47,11 +49,17 @@ class Workshop:
         await self.settle(work)
 
     def _give_out(self, player: PlayerWork) -> None:
-        wait_s = seconds_in_doubt(player.post.before)
-        if wait_s > 0:
-            self.queue.put_off(player, wait_s)
+        if player.before and player.before.state == "sending":
+            self.doubts.add_intent(player, player.before)
         else:
             self.queue.add_player(player)
+
+    async def deal_with_doubts(self) -> None:
+        """Nothing else is left to do: find out whether the players in doubt may be sent."""
+        if not await self.doubts.ask():
+            for player in self.doubts.take_all():
+                player.title.has_failed = True
+                await self.settle(player.title)
 
 
 class Worker:
@@ -77,7 +85,10 @@ class Worker:
 
     async def _step(self) -> None:
         """Do the next thing there is to do, or wait for it a little."""
-        unit = self._shop.queue.take()
+        queue, doubts = self._shop.queue, self._shop.doubts
+        unit = queue.take()
+        if unit is None and doubts:
+            unit = doubts.take()
         if isinstance(unit, PlayerWork):
             await self._deliver(unit)
             return
@@ -85,7 +96,9 @@ class Worker:
         if unit is not None:
             await self._shop.deliver_title(unit)
         else:
-            await self._shop.queue.wait()
+            if doubts and queue.is_quiet:
+                await self._shop.deal_with_doubts()
+            await queue.wait()
             self._shop.sender.gate.check()
 
     async def _deliver(self, player: PlayerWork) -> None:
@@ -94,16 +107,29 @@ class Worker:
             return
         if not self._shop.sender.gate.is_open:
             await self._commit()  # it may take long
-        async with self._shop.sender as sender:
+        sender = self._shop.sender
+        if not await sender.enter(may_try=not player.in_doubt):
+            self._shop.doubts.put_back(player)
+            return
+        try:
             intent = _intent(player, sender.new_trace_id())
             await self._commit(intent)
             reply = await sender.send(Kind.PLAYER, player.post.url, player.post.body, player.attempts, intent.trace_id)
+        finally:
+            sender.leave()
         if reply.outcome is Outcome.DELIVERED:
-            self._shop.books.report.count("backend", "players")
-            player.title.has_progressed = True
-            self._receipt, self._delivered = intent._replace(state="done"), player.title
+            self._accepted(player, intent, reply)
         elif await self._shop.failures.settled(player, intent, reply):
             await self._shop.settle(player.title)
+
+    def _accepted(self, player: PlayerWork, intent: SentPlayer, reply: Reply) -> None:
+        doubts = self._shop.doubts
+        self._shop.books.report.count("backend", "players")
+        player.title.has_progressed = True
+        self._receipt, self._delivered = intent._replace(state="done"), player.title
+        doubts.last_delivered = intent
+        if doubts:
+            doubts.proved(reply.left_at)
 
     async def _commit(self, *intents: SentPlayer) -> None:
         """Commit the receipt that is held, if any, with the intents."""

@@ -11,9 +11,10 @@ from anime_crawler.base_spiders.arguments import (
 )
 from anime_crawler.base_spiders.body import json_body, parse_json, read_once, tell_mended, text_of_bytes
 from anime_crawler.base_spiders.card import Probe, Secret, SourceCard, SourceSetting
-from anime_crawler.base_spiders.errors import NotJsonError, RecordError, ResponseError, SourceError
+from anime_crawler.base_spiders.errors import NotJsonError, RecordError, ResponseError, Settled, SourceError
 from anime_crawler.base_spiders.record import (
     Drift,
+    attempted,
     checked,
     count_unknown,
     count_vanished,
@@ -21,9 +22,12 @@ from anime_crawler.base_spiders.record import (
     explain,
     json_text,
     mapped,
+    note,
     raw_body,
+    reading,
     set_aside,
     shape_of,
+    word_of,
 )
 from anime_crawler.base_spiders.source_spider import RENDER, Run, SourceSpider
 from anime_crawler.base_spiders.verdict import (
@@ -41,6 +45,7 @@ from anime_crawler.base_spiders.verdict import (
     wrong_address,
 )
 from anime_crawler.base_spiders.walk import (
+    SKEW_S,
     TOO_MUCH,
     Page,
     Paging,
@@ -51,13 +56,14 @@ from anime_crawler.base_spiders.walk import (
     WalkState,
     until_now,
 )
-from anime_crawler.base_spiders.words import Words, envelope
+from anime_crawler.base_spiders.words import Words, envelope, read
 
 __all__ = [
     "ACCEPT",
     "NUMBER",
     "OUT_OF_QUOTA",
     "RENDER",
+    "SKEW_S",
     "TOO_MUCH",
     "Action",
     "ArgumentError",
@@ -73,6 +79,7 @@ __all__ = [
     "ResponseError",
     "Run",
     "Secret",
+    "Settled",
     "SourceCard",
     "SourceError",
     "SourceSetting",
@@ -83,6 +90,7 @@ __all__ = [
     "WalkingSpider",
     "Words",
     "at_most_one",
+    "attempted",
     "checked",
     "chosen",
     "count_unknown",
@@ -97,10 +105,13 @@ __all__ = [
     "location_of",
     "mapped",
     "moved",
+    "note",
     "parse_json",
     "parts_of",
     "raw_body",
+    "read",
     "read_once",
+    "reading",
     "request_of",
     "set_aside",
     "shape_of",
@@ -110,5 +121,6 @@ __all__ = [
     "unreadable",
     "until_now",
     "verdict_by_status",
+    "word_of",
     "wrong_address",
 ]

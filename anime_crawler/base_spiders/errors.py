@@ -10,6 +10,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from scrapy.exceptions import DropItem
+
+
+class Settled(DropItem):
+    """A pipeline of ours drops an item that needs nothing more: it is stored and no data, or the same again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, log_level="DEBUG")
+
 
 class SourceError(Exception):
     """Anything a source could not understand."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
@@ -24,6 +26,7 @@ BASE64 = "base64:"
 """What stands before the bytes of a body that is no text in UTF-8."""
 WHOLE_PAGE = 20
 """Records from which on a missing field is no accident of the selection."""
+_problems: ContextVar[list[str] | None] = ContextVar("problems", default=None)
 NAMES = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}
 
 
@@ -40,30 +43,71 @@ def shape_of(value: Any) -> str:
     return NAMES.get(type(value), "a number")
 
 
-def mapped(table: Mapping[str, Value], value: str | None, path: str) -> Value | None:
-    """Our word for the upstream's; ``None`` for none.
+@contextmanager
+def reading() -> Iterator[list[str]]:
+    """Collects what `note` is told while one record is read, for `Item.noting`.
+
+    A field that cannot be understood costs itself, not the record: it counts as unknown, and the run counts it as
+    drift. Only what a record cannot be without, its identity and its title, sets it aside.
+    """
+    problems: list[str] = []
+    token = _problems.set(problems)
+    try:
+        yield problems
+    finally:
+        _problems.reset(token)
+
+
+def note(problem: str) -> None:
+    """Note that a field of the record that is being read is unknown, because it could not be understood.
+
+    Args:
+        problem: path in the upstream's words and what is wrong: ``startDate: no such date``.
+    """
+    problems = _problems.get()
+    if problems is not None:
+        problems.append(problem[:200])
+
+
+def word_of(table: Mapping[str, Value], value: str, path: str) -> Value:
+    """Our word for the upstream's, where the record cannot be without it.
 
     Raises:
         RecordError: a word without a mapping; it is never folded into a default.
     """
-    if value is None:
-        return None
     try:
         return table[value]
     except KeyError:
         raise RecordError(f"{path}: unknown value {value[:40]!r}") from None
 
 
-def checked(read: Callable[[Given], Value], value: Given, problem: str) -> Value:
-    """What `read` makes of a value.
+def mapped(table: Mapping[str, Value], value: str | None, path: str) -> Value | None:
+    """Our word for the upstream's; ``None`` for none, and for a word without a mapping, which is noted."""
+    if value is None:
+        return None
+    return attempted(lambda: word_of(table, value, path))
 
-    Raises:
-        RecordError: with `problem`, where `read` says by a ValueError that it is none: ``score: not a number``.
+
+def attempted(read: Callable[[], Value]) -> Value | None:
+    """What `read` gives; ``None`` where it raises a RecordError, whose message is noted."""
+    try:
+        return read()
+    except RecordError as error:
+        note(str(error))
+        return None
+
+
+def checked(read: Callable[[Given], Value], value: Given, problem: str) -> Value | None:
+    """What `read` makes of a value; ``None`` where it says by a ValueError that it is none, which is noted.
+
+    Args:
+        problem: as in `note`: ``score: not a number``.
     """
     try:
         return read(value)
-    except ValueError:
-        raise RecordError(problem) from None
+    except (ValueError, OverflowError):
+        note(problem)
+        return None
 
 
 def episodes_aired(total: int | None, status: AiringStatus | None) -> int | None:

@@ -148,10 +148,11 @@ class SourceSpider(Spider):
             The dead letter of an answer that came but could not be read.
         """
         error = failure.value
-        if not isinstance(error, GivenUp):
-            failure.raiseException()
         request = request_of(failure)
         request.meta["unfinished"] = True
+        if not isinstance(error, GivenUp):  # a bug of ours, in a downloader middleware
+            self.run.fail(Verdict(Action.GIVE_UP, "bug", f"a request failed with {type(error).__name__}; see the log"))
+            failure.raiseException()
         self.run.fail(error.verdict)
         if error.verdict.kind in UNREADABLE and error.response is not None:
             yield self.rejected_page(error.verdict, error.response, request)

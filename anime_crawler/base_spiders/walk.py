@@ -31,13 +31,17 @@ from anime_crawler.items import Checkpoint, Item, Rejected, utc_now
 Key = tuple[int, ...]
 """What a list is ordered by, ascending; of a list from the newest down, times are negative."""
 MOST_REPEATS = 2
-"""A page that comes again so often is a server that ignores the page; once may be rows that moved down by a page."""
+"""With `Proof.OVERLAP`, a page that comes again so often is a server that ignores the page; once may be rows that moved
+down. Without, the rows between would be lost, so that once is enough."""
+REPEATED = "the server gives the same page for several page numbers"
 MOST_BACK = 10
 """Steps back in a row, after which the list is read on without proof: a total that flaps would be followed for ever."""
 MOST_PASSES = 5
 """Passes over a list after which it is given up as one that never stands still."""
 PAUSE = timedelta(minutes=10)
 """After so long, rows may have been removed and as many added, so that a total shows nothing of it."""
+SKEW_S = 300
+"""Seconds by which the upstream's clock may be ahead of ours before a time later than now is told as drift."""
 MOST_NUMBER = 2_000_000
 """The highest number that is remembered with `Proof.PASSES`; the largest source has come to 70,000."""
 TOO_MUCH = frozenset({"server_error", "timeout"})
@@ -54,6 +58,8 @@ class Proof(StrEnum):
     that are removed while as many are added behind, all between two requests, are not seen."""
     PASSES = "passes"
     """Neither: a list of several pages is read again until a pass brings nothing new."""
+    CURSOR = "cursor"
+    """Each page names where the next one begins, by a row and not by a number of rows: nothing can be skipped."""
     NONE = "none"
     """The list is a selection that the next walk reads anew; rows that move may be skipped in this one."""
 
@@ -216,8 +222,10 @@ class Place(BaseModel):
         is_repeated = bool(digest) and digest == self.digest
         is_behind_end = page.total is not None and window.start >= page.total
         step |= {"digest": digest, "repeats": self.repeats + 1 if is_repeated else 0}
-        if step["repeats"] >= MOST_REPEATS and not is_behind_end:
-            raise WalkError("repeated_page", "the server gives the same page for several page numbers")
+        has_grown = paging.proof is Proof.TOTAL and (page.total or 0) >= (self.total or 0) + paging.size
+        most = MOST_REPEATS if paging.proof is Proof.OVERLAP or has_grown else 1
+        if step["repeats"] >= most and not is_behind_end:
+            raise WalkError("repeated_page", REPEATED)
         has_next = page.has_next and bool(page.rows) and not page.is_past and not (is_repeated and is_behind_end)
         is_fixed = paging.proof is not Proof.OVERLAP
         step["row"] = row = window.start + (window.size if is_fixed and has_next else len(page.rows))
@@ -298,6 +306,10 @@ class WalkState(BaseModel):
         """
         raise NotImplementedError
 
+    def listed_since(self) -> int | None:
+        """The run since which everything was listed; ``None`` while under way, and for an incremental walk."""
+        return self.began_in if self.complete and self.full else None
+
     def is_to_begin(self, mode: str | None, run_id: int) -> bool:
         """Whether a run that was given this mode begins a full walk, instead of going on with this one."""
         is_own = self.full and self.began_in == run_id
@@ -309,6 +321,11 @@ class WalkingSpider(SourceSpider):
 
     smallest_page: ClassVar[int | None] = None
     """Rows to ask for when a page is too much for the server; ``None``: pages have one size."""
+
+    def __init__(self, name: str | None = None, **kwargs: str) -> None:
+        super().__init__(name, **kwargs)
+        self._shown: dict[str, int] = {}
+        """By the ids of each page of the present list: the row at which it began."""
 
     def begin(self, stored: dict[str, Any] | None) -> WalkState:
         """The walk of this run: the one under way, or another. A complete one has nothing left to do.
@@ -342,6 +359,30 @@ class WalkingSpider(SourceSpider):
         """Tell people how far the walk is."""
         self.run.progress(walk.current.row, walk.current.total)
 
+    def tell_future(self, path: str, times: Iterable[Any], latest: Any) -> None:
+        """Count the times that are later than now, by more than clocks differ, as drift.
+
+        Args:
+            latest: `SKEW_S` from now.
+        """
+        count = sum(time > latest for time in times)
+        if count:
+            self.run.drift(f"{path} (in the future)", "unknown", count)
+
+    def check_repeats(self, walk: Any, page: Page) -> None:
+        """Nothing, unless another place of the list showed the same page: with `Proof.OVERLAP` rows may have moved.
+
+        Raises:
+            WalkError: it did.
+        """
+        if walk.paging.proof in (Proof.OVERLAP, Proof.CURSOR) or not page.ids:
+            return
+        start = walk.current.window(walk.paging).start
+        if not start:  # of a list, or of another pass over it
+            self._shown.clear()
+        if self._shown.setdefault("\n".join(page.ids), start) not in (start, start - walk.paging.size):
+            raise WalkError("repeated_page", REPEATED)
+
     async def first_page(self) -> list[Request]:
         """The first request of this run's walk; none when it has ended, or waits in the frontier."""
         stored = await self.run.checkpoint()
@@ -369,6 +410,7 @@ class WalkingSpider(SourceSpider):
         here = self.state_of(walk)
         try:
             page = self.read_page(response, here)
+            self.check_repeats(here, page)
         except WalkError as error:
             self.stop(response, error.kind, str(error), error.setting)
             return
@@ -392,8 +434,8 @@ class WalkingSpider(SourceSpider):
         self.tell_progress(walk)
         state = walk.model_dump(mode="json")
         if state != stored:
-            full_since = walk.began_in if walk.complete and walk.full else None
-            yield Checkpoint(source=self.card.name, previous=stored, state=state, full_since=full_since)
+            since = walk.listed_since()
+            yield Checkpoint(source=self.card.name, previous=stored, state=state, full_since=since)
         if walk.current.given_up:
             kind, message = walk.current.given_up
             self.run.fail(Verdict(Action.GIVE_UP, kind, f"{self.card.title}: {message}"))

@@ -23,7 +23,7 @@ def store_answers(batch: Batch, known: Sequence[Anime], absent: Sequence[Absent]
     for r in rejected:
         if r.source == batch.identity_source and r.kind == "anime" and r.source_id:
             answers.append((r.source_id, "failed", iso(r.fetched_at), iso(r.fetched_at + batch.refresh_ongoing)))
-    note_answers(batch.conn, batch.run_id, answers)
+    note_answers(batch.conn, batch.run_id, batch.just_now, answers)
 
 
 def _asked(batch: Batch, items: Sequence[I]) -> list[I]:

@@ -44,6 +44,11 @@ class Batch:
     began: datetime = field(default_factory=utc_now)
 
     @property
+    def just_now(self) -> str:
+        """What was fetched since then has just come."""
+        return iso(self.began - JUST_NOW)
+
+    @property
     def dialect(self) -> str:
         """``sqlite`` or ``postgresql``."""
         return self.conn.dialect.name
@@ -53,7 +58,22 @@ class Batch:
 
         What has just come is never outdated, whatever the row says: a clock that was wrong must not hide news.
         """
-        return item.fetched_at < self.began - JUST_NOW and stored_at is not None and iso(item.fetched_at) < stored_at
+        fetched_at = iso(item.fetched_at)
+        return fetched_at < self.just_now and stored_at is not None and fetched_at < stored_at
+
+    def is_older(self, item: Item, version: str | None, stored: str | None, stored_at: str) -> bool:
+        """Whether the stored row is a newer version than the item, which a paused worker or a cache may bring late.
+
+        By the source's own time of change where both have one and they differ, else by the time of fetching.
+
+        Args:
+            version: the item's time of change at the source.
+            stored: the row's. One in the future was wrong, and hides nothing.
+            stored_at: when the row was fetched.
+        """
+        if version is not None and stored is not None and version != stored and stored <= iso(self.began):
+            return version < stored
+        return self.is_outdated(item, stored_at)
 
     def shapes_titles(self, source: str) -> bool:
         """Whether titles are made of what this source says of anime, and delivered anew when that changes."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, Select, Subquery, and_, bindparam, case, func, or_, select
 
-from anime_crawler.catalogue.sql import Upsert, iso, packed, packed_ids, rows_of, upsert_rows
+from anime_crawler.catalogue.sql import Upsert, insert_into, iso, packed, packed_ids, rows_of
 from anime_crawler.catalogue.tables import anime, detail, external_id, title
 from anime_crawler.items import AiringStatus, Checkpoint, utc_now
 
@@ -32,7 +32,7 @@ class Asker:
 
 
 def note_asked(conn: Connection, run_id: int, checkpoint: Checkpoint) -> None:
-    """Note that the run has asked for the details of these anime."""
+    """Note that the run has asked for the details of these anime; what a later run has noted stays."""
     if checkpoint.asked:
         now = iso(utc_now())
         rows = [(checkpoint.source, own, run_id, now) for own in checkpoint.asked]
@@ -109,4 +109,8 @@ def _named() -> Subquery:
 
 @cache
 def _note(dialect: str) -> Upsert:
-    return upsert_rows(dialect, detail, list(detail.c), keys=["source", "source_id"])
+    rows = rows_of(dialect, "rows", list(detail.c))
+    insert = insert_into(dialect, detail, dict(rows.c.items()), rows)
+    new = {name: insert.excluded[name] for name in ("asked_in", "asked_at")}
+    is_news = detail.c.asked_in <= insert.excluded.asked_in
+    return insert.on_conflict_do_update(index_elements=["source", "source_id"], set_=new, where=is_news)

@@ -284,7 +284,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "gone",
     ),
     "unmatched": (
-        *_fields(Release, "players", "unread"),
+        *_fields(Release, "players", "unread_players"),
         "players",
         "gone",
     ),

@@ -112,6 +112,19 @@ def pending_titles(conn: Connection) -> set[str]:
     return set(conn.scalars(select(title.c.title_id).where(_PENDING)))
 
 
+def count_in_doubt(conn: Connection) -> int:
+    """How many players were sent, and nobody knows with what result."""
+    is_in_doubt = delivered_player.c.state == "sending"
+    return conn.scalar(select(func.count()).select_from(delivered_player).where(is_in_doubt)) or 0
+
+
+def newest_delivered_player(conn: Connection) -> SentPlayer | None:
+    """The player that was delivered last; ``None``: there is none."""
+    c = delivered_player.c
+    row = conn.execute(select(delivered_player).where(c.state == "done").order_by(c.sent_at.desc()).limit(1)).first()
+    return SentPlayer(*row) if row else None
+
+
 def load_titles(conn: Connection, title_ids: Sequence[str]) -> list[TitleState]:
     """The state of these titles, in this order; ids that are no titles are left out.
 
@@ -234,17 +247,21 @@ def withdraw_player(conn: Connection, intent: SentPlayer, before: SentPlayer | N
 
 
 def forget_anime(conn: Connection, title_id: str, *, with_children: bool) -> None:
-    """Forget that the anime was delivered; with its children when the backend has lost it."""
-    tables = (delivered_anime, delivered_episode, delivered_player) if with_children else (delivered_anime,)
-    for table in tables:
-        conn.execute(delete(table).where(table.c.title_id == title_id))
+    """Forget that the anime was delivered; with its children when the backend has lost it, but for players in doubt."""
+    conn.execute(delete(delivered_anime).where(delivered_anime.c.title_id == title_id))
+    if with_children:
+        conn.execute(delete(delivered_episode).where(delivered_episode.c.title_id == title_id))
+        c = delivered_player.c
+        conn.execute(delete(delivered_player).where(c.title_id == title_id, c.state == "done"))
 
 
 def forget_episode(conn: Connection, title_id: str, number: int, *, with_children: bool) -> None:
-    """Forget that the episode was delivered; with its players when the backend has lost it."""
-    tables = (delivered_episode, delivered_player) if with_children else (delivered_episode,)
-    for table in tables:
-        conn.execute(delete(table).where(table.c.title_id == title_id, table.c.number == number))
+    """Forget that the episode was delivered; with its players when the backend has lost it, but for those in doubt."""
+    e, c = delivered_episode.c, delivered_player.c
+    conn.execute(delete(delivered_episode).where(e.title_id == title_id, e.number == number))
+    if with_children:
+        of_episode = (c.title_id == title_id, c.number == number)
+        conn.execute(delete(delivered_player).where(*of_episode, c.state == "done"))
 
 
 def mark_delivered(conn: Connection, titles: Iterable[tuple[str, int]]) -> None:

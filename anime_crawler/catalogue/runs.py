@@ -6,11 +6,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, literal_column, select, text, update
 
 from anime_crawler.catalogue.sql import iso, upsert
 from anime_crawler.catalogue.tables import checkpoint, dead_letter, release, run, title
 from anime_crawler.items import Checkpoint, utc_now
+
+DELIVERIES = 0x616E6964
+"""First half of PostgreSQL's names for the locks of deliveries that are under way; the second is the run's number."""
+LIVING = f"""
+    (SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = {DELIVERIES}
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS living
+"""  # noqa: S608
 
 
 def begin_run(
@@ -29,17 +36,37 @@ def begin_run(
     Returns:
         Its number, and whether it is new.
     """
-    text = _text(arguments)
+    words = _text(arguments)
     others = run.c.spider == spider if joins else (run.c.spider == spider) | (run.c.spider != "deliver")
     newest = select(func.max(run.c.id)).where(others).scalar_subquery()
-    same = (run.c.spider == spider) & (run.c.arguments == text) & (run.c.state == "running")
+    same = (run.c.spider == spider) & (run.c.arguments == words) & (run.c.state == "running")
     continued = conn.execute(
         update(run).where(same, run.c.id == newest).values(starts=run.c.starts + 1).returning(run.c.id)
     ).scalar()
     if continued is not None:
         return continued, False
-    values = {"spider": spider, "arguments": text, "mode": mode, "state": "running", "started_at": iso(utc_now())}
+    return _new_run(conn, spider, words, mode)
+
+
+def _new_run(conn: Connection, spider: str, arguments: str, mode: str) -> tuple[int, bool]:
+    values = {"spider": spider, "arguments": arguments, "mode": mode, "state": "running", "started_at": iso(utc_now())}
     return conn.execute(insert(run).values(values).returning(run.c.id)).scalar_one(), True
+
+
+def begin_delivery(conn: Connection) -> int:
+    """The number of a new run of ``scrapy deliver``: several may be at it, and each counts what it did itself.
+
+    Those of before that were killed are noted as interrupted. On SQLite the lock of the delivery is ours, so none of
+    them lives; on PostgreSQL each has a lock of its own, which ends with its session.
+    """
+    killed = (run.c.spider == "deliver") & (run.c.state == "running")
+    if conn.dialect.name == "postgresql":
+        killed &= run.c.id.not_in(select(literal_column("objid")).select_from(text(LIVING)))
+    conn.execute(update(run).where(killed).values(state="interrupted"))
+    run_id, _ = _new_run(conn, "deliver", "{}", "deliver")
+    if conn.dialect.name == "postgresql":
+        conn.execute(text(f"SELECT pg_advisory_lock({DELIVERIES}, :id)"), {"id": run_id})
+    return run_id
 
 
 def run_key(conn: Connection, run_id: int) -> str:
@@ -63,8 +90,8 @@ def finish_run(conn: Connection, run_id: int, exit_code: int, report: Mapping[st
 
 def load_checkpoint(conn: Connection, spider: str) -> dict[str, Any] | None:
     """State of the spider's last stored `Checkpoint`; ``None``: it never stored one."""
-    text = conn.scalar(select(checkpoint.c.state).where(checkpoint.c.spider == spider))
-    state: dict[str, Any] | None = json.loads(text) if text else None
+    stored = conn.scalar(select(checkpoint.c.state).where(checkpoint.c.spider == spider))
+    state: dict[str, Any] | None = json.loads(stored) if stored else None
     return state
 
 
@@ -72,7 +99,8 @@ def store_checkpoint(conn: Connection, run_id: int, item: Checkpoint) -> bool:
     """Move the walk on, if it stands where `item` says it stood.
 
     Returns:
-        False: it stands elsewhere, because the page was read again after a crash; nothing is changed.
+        False: it stands elsewhere, because the page was read again after a crash, or because another process has
+        moved it; nothing is changed. A walk that stands where `item` would move it has been moved already.
     """
     values = {"state": _text(item.state), "run_id": run_id, "updated_at": iso(utc_now())}
     if item.previous is None:
@@ -81,6 +109,8 @@ def store_checkpoint(conn: Connection, run_id: int, item: Checkpoint) -> bool:
     else:
         stands = (checkpoint.c.spider == item.source) & (checkpoint.c.state == _text(item.previous))
         moved = conn.execute(update(checkpoint).where(stands).values(values)).rowcount == 1
+    if not moved and load_checkpoint(conn, item.source) == item.state:
+        return True
     if moved and item.full_since is not None:
         mark_gone_after_full_walk(conn, item.source, item.full_since)
     return moved

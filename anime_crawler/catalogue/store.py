@@ -48,7 +48,8 @@ def store_items(
 
     Returns:
         (kind, outcome) -> how many. Outcome is new, changed, unchanged, failed; a player may be gone, an anime absent.
-        Kinds are the items' and what they hold: player, appearance, title.
+        Kinds are the items' and what they hold: player, appearance, title. A checkpoint is counted when it was refused
+        and no later one of the batch was stored.
 
     Raises:
         TypeError: an item of a kind that has no table.
@@ -63,11 +64,12 @@ def store_items(
     order = dict.fromkeys(batch.title_of(item) for item in items if isinstance(item, Anime | Release))
     batch.counts["title", "new"] += store_titles(conn, run_id, (t for t in order if t), batch.touched)
     store_answers(batch, kinds[Anime], kinds[Absent], kinds[Rejected])
-    dead_letters.clear_understood(conn, [item for item in items if isinstance(item, Item)])
-    dead_letters.put_rejected(conn, run_id, kinds[Rejected])
+    dead_letters.clear_understood(conn, [item for item in items if isinstance(item, Item)], batch.just_now)
+    dead_letters.put_rejected(conn, run_id, kinds[Rejected], batch.just_now)
     batch.counts.update((rejected.kind, "failed") for rejected in kinds[Rejected])
     for checkpoint in kinds[Checkpoint]:
-        runs.store_checkpoint(conn, run_id, checkpoint)
+        is_stored = runs.store_checkpoint(conn, run_id, checkpoint)
+        batch.counts["checkpoint", "refused"] = 0 if is_stored else batch.counts["checkpoint", "refused"] + 1
         note_asked(conn, run_id, checkpoint)
     return +batch.counts
 

@@ -99,12 +99,7 @@ def erase(batch: Batch, source: str, fields: Mapping[tuple[Any, ...], Iterable[s
 
 def _is_old_news(batch: Batch, item: Anime, old: Known | None) -> bool:
     """Whether the stored version is newer: by the source's own time, or else by the time of fetching."""
-    if old is None:
-        return False
-    updated_at = _updated_at(item)
-    if _is_older(updated_at, old.updated_at):
-        return True
-    return not _is_older(old.updated_at, updated_at) and batch.is_outdated(item, old.fetched_at)
+    return old is not None and batch.is_older(item, _updated_at(item), old.updated_at, old.fetched_at)
 
 
 def _updated_at(item: Anime) -> str | None:

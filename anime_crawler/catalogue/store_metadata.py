@@ -88,6 +88,7 @@ def _store(batch: Batch, form: Form, items: Sequence[Item]) -> None:
     newest = _newest(form, items)
     batch.counts[form.kind, "unchanged"] += len(items) - len(newest)
     stored = dict(zip(newest, _rows(batch, form, newest, "checksum", "fetched_at"), strict=True))
+    newest = _completed(batch, form, newest, stored)
     newest = _with_what_stays(batch, form, newest, stored)
     rows: list[Row] = []
     for key, item in newest.items():
@@ -99,6 +100,18 @@ def _store(batch: Batch, form: Form, items: Sequence[Item]) -> None:
             rows.append((*key, checksum, item.schema_version, iso(item.fetched_at), batch.run_id, data))
     if rows:
         batch.conn.execute(_upsert(batch.dialect, form.table), {"rows": packed(rows)})
+
+
+def _completed(batch: Batch, form: Form, newest: dict[Row, Item], stored: Mapping[Row, list[Any]]) -> dict[Row, Item]:
+    """The items, with what is stored of that which they do not tell."""
+    partial = [key for key, item in newest.items() if item.untold and stored[key][0] is not None]
+    if not partial:
+        return newest
+    kept = dict(newest)
+    for key, (data,) in zip(partial, _rows(batch, form, partial, "data"), strict=True):
+        item = newest[key]  # the row keeps a part of it only, where it is an appearance
+        kept[key] = item.completed_by(type(item).model_validate({**item.model_dump(mode="json"), **orjson.loads(data)}))
+    return kept
 
 
 def _with_what_stays(
@@ -148,8 +161,8 @@ def _newest(form: Form, items: Sequence[Item]) -> dict[Row, Item]:
     newest: dict[Row, Item] = {}
     for item in items:
         other = newest.setdefault(form.key(item), item)
-        if item.fetched_at >= other.fetched_at:
-            newest[form.key(item)] = item
+        if item is not other and item.fetched_at >= other.fetched_at:
+            newest[form.key(item)] = item.completed_by(other) if item.untold else item
     return newest
 
 

@@ -119,7 +119,7 @@ def _compare(batch: Batch, rows: _Rows, item: Release, diff: Diff, stored: dict[
         fresh.append(p)
     rows.add_players(item, fresh, seen)
     rows.add_episodes(title_id, fresh if title_id == diff.title_id else item.players, seen)
-    unread = set(item.unread)
+    unread = set(item.unread_players)
     gone = [
         (season, number)
         for (season, number), facts in stored.items()

@@ -32,6 +32,8 @@ class Known(NamedTuple):
     title_id: str | None
     gone_at: str | None
     seen_in: int
+    source_updated_at: str | None
+    fetched_at: str
     episodes: int
     covered: int
 
@@ -52,11 +54,14 @@ class Found:
 
 
 def store_releases(batch: Batch, items: Sequence[Release]) -> None:
-    """Store what is new or changed, with its players and episodes; a player no longer listed is marked gone."""
+    """Store what is new or changed, with its players and episodes; a player no longer listed is marked gone.
+
+    A version older than the stored one is passed over, as `store_anime` does it.
+    """
     for source, group in by_source(items):
-        last = {item.source_id: item for item in group}
-        batch.counts["release", "unchanged"] += len(group) - len(last)
-        found = _compare(batch, source, last)
+        newest = _newest(batch, group)
+        batch.counts["release", "unchanged"] += len(group) - len(newest)
+        found = _compare(batch, source, newest)
         if found.rows:
             batch.conn.execute(_upsert(batch.dialect), {"rows": packed(found.rows)})
             changed = [(item, old) for item, old in found.changed if item.source_id not in found.keeping]
@@ -67,16 +72,39 @@ def store_releases(batch: Batch, items: Sequence[Release]) -> None:
             batch.conn.execute(_see(batch.dialect), {"ids": packed_ids(found.seen), "run": batch.run_id})
 
 
+def _newest(batch: Batch, items: Iterable[Release]) -> dict[str, Release]:
+    newest: dict[str, Release] = {}
+    for item in items:
+        other = newest.get(item.source_id)
+        if other is None or not batch.is_older(item, _updated_at(item), _updated_at(other), iso(other.fetched_at)):
+            newest[item.source_id] = item.completed_by(other) if other and item.untold else item
+    return newest
+
+
+def _is_old_news(batch: Batch, item: Release, old: Known | None) -> bool:
+    """Whether what is stored is newer than the item: another version, or that a walk no longer found the release."""
+    if old is None:
+        return False
+    if old.gone_at is not None:
+        return batch.is_outdated(item, old.gone_at)
+    return batch.is_older(item, _updated_at(item), old.source_updated_at, old.fetched_at)
+
+
+def _updated_at(item: Release) -> str | None:
+    return iso(item.updated_at) if item.updated_at else None
+
+
 def _compare(batch: Batch, source: str, items: dict[str, Release]) -> Found:
     stored = fetch(batch.conn, _known(batch.dialect), source=source, ids=packed_ids(items))
     known = {row.source_id: row for row in (Known(*fields) for fields in stored)}
     found = Found()
-    for item, checksum in _with_what_stays(batch, source, items, known, found.keeping):
+    news = {own: item for own, item in items.items() if not _is_old_news(batch, item, known.get(own))}
+    for own in items.keys() - news.keys():
+        _note_unchanged(batch, found, items[own], known[own])
+    for item, checksum in _with_what_stays(batch, source, news, known, found.keeping):
         old = known.get(item.source_id)
         if old and old.checksum == checksum and old.gone_at is None:
-            _count_unchanged(batch, item)
-            if batch.listing_is_full and old.seen_in != batch.run_id:
-                found.seen.append(old.id)
+            _note_unchanged(batch, found, item, old)
             continue
         title_id = batch.title_of(item)
         batch.touched.by_release |= {t for t in (title_id, old and old.title_id) if t}
@@ -107,18 +135,20 @@ def _with_what_stays(
     records = [seen("release", item, (own,), stored.get(own)) for own, item in items.items()]
     lost = fields_to_keep(batch, "release", source, records)
     kept = []
-    for own, item in items.items():
-        names = lost.get((own,), set())
-        if "players" in names:
+    for own, told in items.items():
+        names, item = lost.get((own,), set()), told
+        if told.untold and own in stored:
+            item = told.completed_by(Release.model_validate({**stored[own], "players": []}))
+        if "players" in names | told.untold:
             keeping.add(own)
         if others := names - {"players"}:
             whole = with_stored(item, stored[own], others)
             if f"external_ids.{batch.identity_source}" in others:  # this id says which anime it is a release of
                 batch.misnamed.add((source, item.anime_id))
                 whole = whole.model_copy(update={"anime_id": stored[own]["anime_id"]})
-            kept.append((whole, item.checksum()))
+            kept.append((whole, told.checksum()))
         else:
-            kept.append((item, item.checksum()))
+            kept.append((item, told.checksum()))
     return kept
 
 
@@ -154,7 +184,9 @@ def _is_ranked_anew(old: Known | None, title_id: str, episodes: int) -> bool:
     return not old or old.gone_at is not None or old.title_id != title_id or episodes > GROWN * old.covered
 
 
-def _count_unchanged(batch: Batch, item: Release) -> None:
+def _note_unchanged(batch: Batch, found: Found, item: Release, old: Known) -> None:
+    if batch.listing_is_full and old.gone_at is None and old.seen_in != batch.run_id:
+        found.seen.append(old.id)
     batch.counts["release", "unchanged"] += 1
     batch.counts["player", "unchanged"] += len(item.players)
 
@@ -166,7 +198,7 @@ def _row(batch: Batch, item: Release, title_id: str | None, checksum: str, episo
         title_id,
         checksum,
         item.schema_version,
-        iso(item.updated_at) if item.updated_at else None,
+        _updated_at(item),
         iso(item.fetched_at),
         batch.run_id,
         batch.run_id,  # seen_in: only full walks ask for it, and a new row counts as seen

@@ -44,7 +44,12 @@ run = Table(
     Column("spider", Text, nullable=False),
     Column("arguments", Text, nullable=False, comment="JSON, keys sorted: the same arguments continue the same run"),
     Column("mode", Text, nullable=False, comment="what the spider does: full, incremental, ids, deliver, …"),
-    Column("state", Text, nullable=False, comment="running | finished; a running run without a lock was interrupted"),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        comment="running (a crawl without a lock was cut off, and goes on) | finished | interrupted (a delivery)",
+    ),
     Column("started_at", Text, nullable=False),
     Column("finished_at", Text),
     Column("starts", Integer, nullable=False, server_default="1", comment="processes that worked on it"),
@@ -306,6 +311,7 @@ dead_letter = Table(
     Column("run_id", Integer, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("seen", Integer, nullable=False, server_default="1"),
+    Column("fetched_at", Text, comment="when the record was received; null: not known, at created_at or later"),
 )
 Index(
     "dead_letter_identity",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, Update, bindparam, func, select, update
+from sqlalchemy import Connection, Select, Text, Update, bindparam, func, or_, select, update
 
 from anime_crawler.catalogue.sql import Upsert, as_json, fetch, packed, packed_ids, rows_of, upsert_rows
 from anime_crawler.catalogue.tables import title
@@ -60,10 +60,13 @@ def raise_all_versions(conn: Connection) -> None:
     conn.execute(update(title).values(version=title.c.version + 1))
 
 
-def note_answers(conn: Connection, run_id: int, answers: Iterable[tuple[str, str, str, str]]) -> None:
-    """Note what the identity source said: (title id, known, unknown or failed, when, when to ask again)."""
+def note_answers(conn: Connection, run_id: int, just_now: str, answers: Iterable[tuple[str, str, str, str]]) -> None:
+    """Note what the identity source said: (title id, known, unknown or failed, when, when to ask again).
+
+    An answer older than the one that is noted is passed over, unless it came after `just_now`.
+    """
     if rows := list(answers):
-        conn.execute(_answers(conn.dialect.name), {"rows": packed(rows), "run": run_id})
+        conn.execute(_answers(conn.dialect.name), {"rows": packed(rows), "run": run_id, "just_now": just_now})
 
 
 @cache
@@ -95,4 +98,10 @@ def _changed(dialect: str) -> Update:
 def _answers(dialect: str) -> Update:
     rows = rows_of(dialect, "rows", ANSWER)
     new = {column.name: rows.c[column.name] for column in ANSWER[1:]}
-    return update(title).where(title.c.title_id == rows.c.title_id).values(metadata_in=bindparam("run"), **new)
+    is_news = or_(
+        title.c.metadata_at.is_(None),
+        title.c.metadata_at <= rows.c.metadata_at,
+        rows.c.metadata_at >= bindparam("just_now", type_=Text),
+    )
+    noted = update(title).where(title.c.title_id == rows.c.title_id, is_news)
+    return noted.values(metadata_in=bindparam("run"), **new)

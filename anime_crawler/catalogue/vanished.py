@@ -27,7 +27,7 @@ from sqlalchemy import Connection, Delete, Select, bindparam, delete, select
 from anime_crawler.catalogue.batch import Batch
 from anime_crawler.catalogue.sql import Upsert, as_json, fetch, iso, packed, packed_ids, rows_of, upsert_rows
 from anime_crawler.catalogue.tables import doubt, told
-from anime_crawler.items import AiringStatus, Anime, Episode, Item, Release, Snapshot
+from anime_crawler.items import ABOUT_ANSWER, AiringStatus, Anime, Episode, Item, Release, Snapshot
 
 I = TypeVar("I", bound=Item)  # noqa: E741  one letter, as type variables are
 
@@ -39,12 +39,12 @@ TELLERS = 4
 """Records that must tell a field for each loss in doubt. Where one page in ten still has the old form, the chance that
 four follow each other is one in ten thousand."""
 
-IDENTITY = frozenset({"source", "source_id", "fetched_at", "anime_id"})
+IDENTITY = frozenset({"source", "source_id", "fetched_at", "anime_id", *ABOUT_ANSWER})
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "anime": tuple(
         name
         for name in Anime.model_fields
-        if name not in IDENTITY | {"source_updated_at", "description_raw", "untold"}  # the raw one goes with its text
+        if name not in IDENTITY | {"source_updated_at", "description_raw"}  # the raw one goes with its text
     ),
     "episode": tuple(name for name in Episode.model_fields if name not in IDENTITY | {"season_number", "number"}),
     "character": ("names", "picture"),
@@ -132,10 +132,12 @@ class Seen(NamedTuple):
 def seen(kind: str, item: Item, key: tuple[Any, ...], stored: Mapping[str, Any] | None) -> Seen:
     """What `fields_to_keep` wants to know of an item.
 
+    What could not be understood counts as missing, but never as a loss: it stays as it is stored, whatever others tell.
+
     Args:
         stored: JSON of its row; ``None``: it is new, or unchanged.
     """
-    untold = item.untold if isinstance(item, Anime) else frozenset()
+    untold = item.untold - item.unread
     names = frozenset(FIELDS[kind]) - untold
     return Seen(
         key,
@@ -143,7 +145,7 @@ def seen(kind: str, item: Item, key: tuple[Any, ...], stored: Mapping[str, Any] 
         item.kind if isinstance(item, Release) else ",".join(sorted(untold)),
         names,
         filled_in(item.__dict__, names),
-        filled_in(stored, names) if stored else frozenset(),
+        filled_in(stored, names - item.unread) if stored else frozenset(),
         isinstance(item, Anime) and item.status is AiringStatus.ANNOUNCED,
     )
 

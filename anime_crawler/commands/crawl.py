@@ -30,6 +30,7 @@ from anime_crawler.catalogue.vanished import vanished_in
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.heartbeat import Heartbeat
+from anime_crawler.extensions.logged_errors import LoggedErrors
 from anime_crawler.extensions.progress import ProgressDisplay
 from anime_crawler.extensions.summary import print_summary, write_report
 from anime_crawler.frontier.store import FrontierError
@@ -124,7 +125,7 @@ class MainJob:
             crew = crew_of(self.config, self.settings, self.spiders[0].name) if self.is_shared else None
             job = await self._begin(catalogue, joins=bool(crew and crew.others()))
             catalogue.on_lost = job.fail_catalogue
-            with watch_signals(job), Heartbeat(job.report):
+            with watch_signals(job), Heartbeat(job.report), LoggedErrors() as self.errors:
                 async with working(crew, job, self.settings) if crew else nullcontext():
                     return await self._crawl_and_deliver(job)
         finally:
@@ -178,6 +179,7 @@ class MainJob:
             if job.stopping:  # it would not hear of that any more
                 return
             await crawler.crawl_async(**arguments)
+            job.end_walk(cast("type[SourceSpider]", crawler.spidercls).card.name)
             end_if_feed_failed(crawler)
             if crawler.stats.get_value("spider_exceptions/count") or crawler.stats.get_value("log_count/CRITICAL"):
                 job.report.problem(name, "bug", "the spider raised an exception; see the log")
@@ -239,6 +241,8 @@ class MainJob:
             await job.catalogue.write(lambda conn: dead_letters.clear_answered(conn, job.run_id))
         job.tell_vanished(await job.catalogue.read(lambda conn: vanished_in(conn, job.run_id)))
         letters = await job.catalogue.read(dead_letters.count_open)
+        if self.errors.count:
+            job.noticed_errors(self.errors.count)
         code = int(job.exit_code(letters, is_broken or bool(result and result.pending)))
         report = {"run": job.run_id, "exit_code": code, "dead_letters": letters, **worker, **job.report.as_dict()}
         await job.catalogue.write(lambda conn: self._record_end(conn, job, code, report, is_last))

@@ -18,6 +18,7 @@ from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.catalogue.titles import raise_all_versions
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
+from anime_crawler.extensions.heartbeat import Heartbeat
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.extensions.summary import print_summary, write_report
 from anime_crawler.job import BUDGETS, Exit
@@ -69,7 +70,7 @@ async def deliver(config: Config, settings: BaseSettings, recheck: bool) -> int:
     catalogue = await Catalogue.open(config.database_url, dry_run=dry_run, locks=[delivery_lock(config.database_url)])
     try:
         report = RunReport()
-        run_id, _ = await catalogue.write(lambda conn: runs.begin_run(conn, "deliver", {}, "deliver"))
+        run_id = await catalogue.write(runs.begin_delivery)
         if recheck:
             await catalogue.write(raise_all_versions)
         budgets = open_budgets(config, BUDGETS)
@@ -81,7 +82,8 @@ async def deliver(config: Config, settings: BaseSettings, recheck: bool) -> int:
         for signum in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(signum, stop.set)
         catalogue.on_lost = lambda _: stop.set()
-        result = await importer.run(lambda: False, lambda: False, stop.is_set)
+        with Heartbeat(report):
+            result = await importer.run(lambda: False, lambda: False, stop.is_set)
         letters = await catalogue.read(dead_letters.count_open)
         code = exit_code(result, stop.is_set(), letters)
         summary = {"run": run_id, "exit_code": code, "dead_letters": letters, **report.as_dict()}

@@ -70,6 +70,8 @@ def show(items: list[Any]) -> int:
     for item in understood:
         kind = type(item).__name__
         sys.stdout.write(f'{{"item":"{kind}",{item.model_dump_json()[1:]}\n')
+        for problem in getattr(item, "not_understood", ()):
+            complain(f"not understood: {kind} {item.source_id}: {problem}")
     for record in rejected:
         complain(f"set aside: {record.kind} {record.source_id or 'without id'}: {record.reason}")
     if not items:

@@ -54,13 +54,17 @@ class Crew:
         self._scripts.call(redis_scripts.JOIN, me, self._lease_ms, run, orjson.dumps(about))
         self.me = me
 
-    def renew(self, about: dict[str, Any]) -> None:
+    def renew(self, about: dict[str, Any], is_troubled: bool = False) -> None:
         """Give a sign of life.
+
+        Args:
+            is_troubled: this worker's upstream did not give all that it was asked for, so that this is known should the
+                worker die.
 
         Raises:
             LeaseLost: others have noticed that there was none.
         """
-        self._scripts.call(redis_scripts.RENEW, self.me, self._lease_ms, orjson.dumps(about))
+        self._scripts.call(redis_scripts.RENEW, self.me, self._lease_ms, orjson.dumps(about), int(is_troubled))
 
     def leave(self, is_troubled: bool) -> tuple[bool, bool]:
         """Be no worker any more.
@@ -69,10 +73,11 @@ class Crew:
             is_troubled: this worker's upstream did not give all that it was asked for.
 
         Returns:
-            Whether this was the last worker, and whether any worker since the first one came was troubled.
+            Whether this was the last worker, and whether something is missing: a worker since the first one came was
+            troubled, or the last one leaves requests that are pending, leased or kept, by whomever.
         """
-        others, troubled = self._scripts.call(redis_scripts.LEAVE, self.me, int(is_troubled))
-        return not others, bool(troubled)
+        others, troubled, unfinished = self._scripts.call(redis_scripts.LEAVE, self.me, int(is_troubled))
+        return not others, bool(troubled or (not others and unfinished))
 
     @property
     def _lease_ms(self) -> int:

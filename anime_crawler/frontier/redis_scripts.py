@@ -6,7 +6,8 @@ Keys of a crawl, ``<crew>`` = ``anime_crawler:crawl:<main spider>``:
     <crew>:alive     sorted set: worker -> until when it is taken for alive, milliseconds of Redis' own clock
     <crew>:workers   hash: worker -> JSON that it tells of itself
     <crew>:session   number; grows when the first worker comes after all others are gone
-    <crew>:troubled  set when a worker of the session left without all that its upstream was asked for
+    <crew>:troubled  set when a worker of the session did not get all that it asked its upstream for
+    <crew>:frontiers set of the keys of the frontiers that workers of the session have opened
 
 Keys of a frontier, ``<store>`` = ``anime_crawler:frontier:<spider>``:
 
@@ -68,6 +69,9 @@ _COMMON = """
         end
         return count
     end
+    local function count_unfinished()
+        return count_pending() + redis.call('HLEN', store .. ':leases') + redis.call('HLEN', store .. ':kept')
+    end
     local function forget()
         for _, slot in ipairs(redis.call('SMEMBERS', store .. ':slots')) do
             redis.call('UNLINK', store .. ':pending:' .. slot)
@@ -87,7 +91,7 @@ JOIN = _COMMON + (  # worker, lease in ms, run, what it tells of itself
     local others = redis.call('ZCARD', crew .. ':alive')
     if others > 0 and redis.call('GET', crew .. ':run') ~= ARGV[3] then return redis.error_reply('HELD') end
     if others == 0 then
-        redis.call('DEL', crew .. ':troubled')
+        redis.call('DEL', crew .. ':troubled', crew .. ':frontiers')
         redis.call('INCR', crew .. ':session')
     end
     redis.call('SET', crew .. ':run', ARGV[3])
@@ -100,24 +104,31 @@ JOIN = _COMMON + (  # worker, lease in ms, run, what it tells of itself
 RENEW = (
     _COMMON
     + _MEMBERS_ONLY
-    + (  # worker, lease in ms, what it tells of itself
+    + (  # worker, lease in ms, what it tells of itself, is it troubled
         """
     redis.call('ZREM', crew .. ':alive', me)
     redis.call('ZADD', crew .. ':alive', now_ms() + ARGV[2], me)
     redis.call('HSET', crew .. ':workers', me, ARGV[3])
+    if ARGV[4] == '1' then redis.call('SET', crew .. ':troubled', 1) end
     drop_expired()
     return 1
 """
     )
 )
 
-LEAVE = _COMMON + (  # worker, is it troubled -> number of the others, is anybody troubled
+# What a worker kept or was at when it died is in the frontier still, and nobody else knows of it.
+LEAVE = _COMMON + (  # worker, is it troubled -> number of the others, is anybody troubled, requests that are not done
     """
     drop_expired()
     redis.call('ZREM', crew .. ':alive', me)
     redis.call('HDEL', crew .. ':workers', me)
     if ARGV[2] == '1' then redis.call('SET', crew .. ':troubled', 1) end
-    return {redis.call('ZCARD', crew .. ':alive'), redis.call('EXISTS', crew .. ':troubled')}
+    local unfinished = 0
+    for _, frontier in ipairs(redis.call('SMEMBERS', crew .. ':frontiers')) do
+        store = frontier
+        unfinished = unfinished + count_unfinished()
+    end
+    return {redis.call('ZCARD', crew .. ':alive'), redis.call('EXISTS', crew .. ':troubled'), unfinished}
 """
 )
 
@@ -131,6 +142,7 @@ OPEN = (
     + (  # worker, run and address -> pending
         """
     local session = redis.call('GET', crew .. ':session')
+    redis.call('SADD', crew .. ':frontiers', store)
     local is_first = redis.call('GET', store .. ':session') ~= session
     if redis.call('GET', store .. ':run') ~= ARGV[2] then
         if not is_first then return redis.error_reply('HELD') end
@@ -278,9 +290,7 @@ CLEAR_IF_DONE = (
     + _MEMBERS_ONLY
     + (
         """
-    if count_pending() + redis.call('HLEN', store .. ':leases') + redis.call('HLEN', store .. ':kept') == 0 then
-        forget()
-    end
+    if count_unfinished() == 0 then forget() end
 """
     )
 )

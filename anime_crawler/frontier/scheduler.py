@@ -17,13 +17,17 @@ import scrapy
 from scrapy import Request, Spider, signals
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.crawler import Crawler
+from scrapy.exceptions import DropItem
 from scrapy.http import Response
 from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 from scrapy.utils.job import job_dir
+from twisted.python.failure import Failure
 
+from anime_crawler.base_spiders import Settled
 from anime_crawler.frontier.codec import request_from_json, request_to_json
 from anime_crawler.frontier.sqlite import SqliteStore
 from anime_crawler.frontier.store import FrontierError, Lease, Store
+from anime_crawler.items import Absent, Item
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +69,8 @@ class FrontierScheduler(BaseScheduler):
         self.resumed = self._durable.open(generation) > 0
         self._derived.open(generation)
         self._crawler.signals.connect(self._keep, signals.spider_error)
-        self._crawler.signals.connect(self._keep, signals.item_error)
+        self._crawler.signals.connect(self._item_failed, signals.item_error)
+        self._crawler.signals.connect(self._item_dropped, signals.item_dropped)
 
     def _durable_store(self) -> Store:
         directory = job_dir(self._crawler.settings)
@@ -73,8 +78,11 @@ class FrontierScheduler(BaseScheduler):
 
     def close(self, reason: str) -> None:
         try:
-            if reason == "finished" and not self._failed and not self._durable.unfinished():
-                self._durable.clear()
+            if not self._failed:
+                if self._job:
+                    self._tell_unfinished()
+                if reason == "finished" and not self._durable.unfinished():
+                    self._durable.clear()
         finally:
             self._durable.close()
             self._derived.close()
@@ -165,10 +173,38 @@ class FrontierScheduler(BaseScheduler):
         except FrontierError as error:
             self._fail(error)
 
+    def _tell_unfinished(self) -> None:
+        """A run is not over while one of its requests is not done, whatever kept it from that."""
+        left = self._durable.unfinished() + self._derived.unfinished()
+        if left and not self._job.stopping:
+            self._job.unfinished(self._spider.name, left)
+
     def _keep(self, response: Any) -> None:
-        """A callback or a pipeline failed on this response: not everything that it gave is stored."""
+        """Not everything that this response gave is stored: its request is pending for the next process of the run."""
         if getattr(response, "request", None) is not None:
             response.request.meta["unfinished"] = True
+        elif self._job:  # the spider gave it at its start
+            self._job.unfinished(self._spider.name, 1)
+
+    async def _item_failed(self, item: Any, response: Any, failure: Failure) -> None:
+        await self._set_aside(item, response, failure.value)
+
+    async def _set_aside(self, item: Any, response: Any, error: BaseException | None) -> None:
+        """A pipeline failed on an item: the run keeps it with its reason, or else its request is not done."""
+        set_aside = getattr(self._job, "set_aside", None)
+        if set_aside is None or not await set_aside(item, self._spider, error):
+            self._keep(response)
+
+    async def _item_dropped(self, item: Any, response: Any, exception: DropItem) -> None:
+        """Who drops a record knows why, and is counted. Anything else is not his to drop: what is no item of ours is
+        a bug; where the walk stands, what is not there and what was not understood must be stored.
+        """
+        if isinstance(exception, Settled):
+            return
+        if not isinstance(item, Item) or isinstance(item, Absent):
+            await self._set_aside(item, response, exception)
+        elif self._job:
+            self._job.report.count(type(item).__name__.lower(), "dropped")
 
     def _fail(self, error: FrontierError) -> None:
         """Nothing is acked from here on, so that nothing is lost; the run ends."""

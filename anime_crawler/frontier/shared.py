@@ -124,6 +124,11 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
     def _is_main(self) -> bool:
         return self._spider.name == self._worker.crew.spider
 
+    def _tell_unfinished(self) -> None:
+        """What this process alone knows of; of the rest the last worker out is told (see `Crew.leave`)."""
+        if left := self._derived.unfinished():
+            self._job.unfinished(self._spider.name, left)
+
     def begun(self) -> None:
         """The spider knows where it stands: it may be given requests."""
         self._has_begun = True

@@ -15,6 +15,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol, Self
 
 from anime_crawler.frontier.crew import Crew
@@ -51,6 +52,7 @@ class Worker:
         end: ends the run in this process: message and exit code.
         is_stopping: whether it is ending already.
         patience_s: how long Redis may be away before the run ends.
+        is_troubled: whether this worker's upstream did not give all that it was asked for.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Worker:
         end: Callable[[str, int], None],
         is_stopping: Callable[[], bool],
         patience_s: float,
+        is_troubled: Callable[[], bool] = lambda: False,
     ) -> None:
         self.crew = crew
         self.posts: list[Post] = []
@@ -69,6 +72,7 @@ class Worker:
         self._end = end
         self._is_stopping = is_stopping
         self._patience_s = patience_s
+        self._is_troubled = is_troubled
         self._away_since: float | None = None
         self._is_lost = False
         self._valid_until = 0.0
@@ -127,13 +131,14 @@ class Worker:
         self._end(LOST, LeaseLost.exit_code)
 
     def leave(self, is_troubled: bool) -> tuple[bool, bool]:
-        """See `Crew.leave`. Where Redis does not answer: not the last, for nobody knows."""
+        """See `Crew.leave`. Raises: FrontierError, where nobody knows whether this is the last."""
         self._task.cancel()
-        try:
-            return self.crew.leave(is_troubled)
-        except FrontierError as error:
-            logger.warning("%s. The other workers will notice", error)
-            return False, False
+        return self.crew.leave(is_troubled)
+
+    def tell_trouble(self) -> None:
+        """Let the others know at once that something is missing; where Redis does not answer, the next sign tells."""
+        with suppress(FrontierError):
+            self.crew.renew(self._told(), is_troubled=True)
 
     async def _live(self) -> None:
         while True:
@@ -153,9 +158,9 @@ class Worker:
     async def _give_sign(self) -> None:
         asked = steady()
         if self._away_since is None:
-            self.crew.renew(self._told())
+            self.crew.renew(self._told(), self._is_troubled())
         else:  # the call may last seconds; nobody else speaks with Redis then
-            await asyncio.to_thread(self.crew.renew, self._told())
+            await asyncio.to_thread(self.crew.renew, self._told(), self._is_troubled())
         self._valid_until = asked + self.crew.lease_s
         for post in self.posts:
             post.recover()

@@ -1,12 +1,13 @@
 """WHAT is yielded: the items, documented at the field. Unknown is ``None``, never 0 or an empty string."""
 
 from anime_crawler.items.anime import ADULT_MATURITIES, AiringStatus, Anime, Kind, PartialDate, Relation, Season, Titles
-from anime_crawler.items.base import HttpsUrl, Item, NonBlank, utc_now
+from anime_crawler.items.base import ABOUT_ANSWER, HttpsUrl, Item, NonBlank, utc_now
 from anime_crawler.items.control import UNSTORABLE, Absent, Checkpoint, Rejected, replaced, storable, without_tokens
 from anime_crawler.items.metadata import Airing, Character, Episode, Snapshot, VoiceActor
 from anime_crawler.items.release import Player, Release, TranslationKind
 
 __all__ = [
+    "ABOUT_ANSWER",
     "ADULT_MATURITIES",
     "UNSTORABLE",
     "Absent",

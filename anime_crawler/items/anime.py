@@ -129,19 +129,9 @@ class Anime(Item):
     """Id of the same work in other catalogues by source name: ``{"mal": "5114", "kinopoisk": "460586"}``."""
     relations: tuple[Relation, ...] = ()
     franchise: NonBlank | None = None
-    untold: frozenset[str] = Field(frozenset(), exclude=True)
-    """Fields that this kind of answer does not have, though the source knows more: relations, in a list of titles.
-    What is stored of them stays. About the answer, not the work: neither content nor kept."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """All its titles, main ones first."""
         titles = self.titles
         return (*filter(None, (titles.ru, titles.en, titles.romaji, titles.native)), *self.alternative_titles)
-
-    def completed_by(self, other: Anime) -> Anime:
-        """With what it does not tell as another version told it; external ids of both."""
-        told = {name: getattr(other, name) for name in self.untold}
-        if "external_ids" in told:
-            told["external_ids"] = {**other.external_ids, **self.external_ids}
-        return self.model_copy(update={**told, "untold": self.untold & other.untold})

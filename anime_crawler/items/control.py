@@ -72,7 +72,7 @@ class Rejected(BaseModel):
     schema_version: ClassVar[int] = 1
 
     stage: Literal["parse", "validate"] = "parse"
-    """Who refused it: the source's parser, or the validation pipeline."""
+    """Who refused it: the source's parser, or the validation or another item pipeline."""
     source: NonBlank
     kind: NonBlank
     """What it should have become: ``material``, ``anime``, ``page``."""

@@ -67,6 +67,6 @@ class Release(Item):
     """Player of the whole release."""
     players: tuple[Player, ...] = ()
     """In order of season and number; none twice. Empty: known, but nothing to watch yet."""
-    unread: tuple[tuple[int, int | None], ...] = ()
+    unread_players: tuple[tuple[int, int | None], ...] = ()
     """Season and number of episodes that the source lists and we do not understand; number ``None``: the whole season.
     What is stored of them stays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -22,13 +23,24 @@ def partial_date(year: int | None, month: int | None = None, day: int | None = N
     return checked if month and day else checked[:7] if month else checked[:4]
 
 
-def full_date(text: str | None) -> str | None:
-    """``2027-04-09``, checked; ``None`` for nothing.
+ISO_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ].*)?)?)?", re.ASCII | re.DOTALL)
+
+
+def read_date(text: str | None) -> str | None:
+    """As much as is known of a date written as ``2027-04-09``, ``2027-04`` or ``2027``; a time behind it is not read.
+
+    Zeros stand for what is unknown: ``2027-04-00`` is ``2027-04``. ``None`` for nothing, and for ``0000-00-00``.
 
     Raises:
         ValueError: there is no such date, or it is written in another way.
     """
-    return date.fromisoformat(text.strip()).isoformat() if text and text.strip() else None
+    if not text or not text.strip():
+        return None
+    match = ISO_DATE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"not a date: {text[:40]!r}")
+    year, month, day = (int(part or 0) for part in match.groups())
+    return partial_date(year, month, day)
 
 
 def season_of(partial: str | None) -> str | None:

@@ -9,9 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from scrapy.crawler import Crawler
-from scrapy.exceptions import DropItem
 
-from anime_crawler.base_spiders import SourceCard
+from anime_crawler.base_spiders import Settled, SourceCard
 from anime_crawler.catalogue.catalogue import CatalogueError
 from anime_crawler.catalogue.store import Storable, store_items
 from anime_crawler.failure import Failure, log_failure
@@ -47,11 +46,11 @@ class CataloguePipeline:
     async def process_item(self, item: Any) -> Any:
         if not await self._stored(item):
             # Quietly: the job has said once why, and acks nothing of it.
-            raise DropItem("not stored: the catalogue failed, or other workers took over", log_level="DEBUG")
+            raise Settled("not stored: the catalogue failed, or other workers took over")
         if isinstance(item, Checkpoint | Absent | Rejected):
             if isinstance(item, Rejected):
                 log_failure(logger, _failure(item))
-            raise DropItem("stored; not data", log_level="DEBUG")
+            raise Settled("stored; not data")
         return item
 
     async def _stored(self, item: Storable) -> bool:
@@ -102,6 +101,8 @@ class CataloguePipeline:
             logger.exception("items could not be stored")
             self._job.fail_catalogue(CatalogueError(f"items could not be stored: {error!r}"))
             return False
+        for source in {item.source for item in items if isinstance(item, Checkpoint)}:
+            self._job.note_checkpoints(source, counts["checkpoint", "refused"])
         for (kind, outcome), count in counts.items():
             self._job.report.count(kind, outcome, count)
         return True

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from typing import Any, Self
 
 from scrapy.crawler import Crawler
-from scrapy.exceptions import DropItem
 
+from anime_crawler.base_spiders import Settled
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import Item
 
@@ -30,7 +30,7 @@ class DedupPipeline:
     def process_item(self, item: Any) -> Any:
         if isinstance(item, Item) and self._is_repeated(item):
             self._report.count(type(item).__name__.lower(), "duplicate")
-            raise DropItem("the same again", log_level="DEBUG")
+            raise Settled("the same again")
         return item
 
     def _is_repeated(self, item: Item) -> bool:

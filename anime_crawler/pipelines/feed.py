@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import Any
 
@@ -10,6 +11,8 @@ from scrapy import Spider
 from scrapy.crawler import Crawler
 from scrapy.exporters import JsonLinesItemExporter
 from scrapy.extensions.feedexport import FeedExporter as ScrapyFeedExporter
+
+logger = logging.getLogger(__name__)
 
 FATAL_EXIT_CODE = 2  # a feed that cannot be written is a matter of configuration
 
@@ -20,8 +23,10 @@ class FeedExporter(ScrapyFeedExporter):
     def item_scraped(self, item: Any, spider: Spider) -> None:
         try:
             super().item_scraped(item, spider)
-        except OSError as error:
-            self.crawler.job.fatal(feed_problem(str(error)), FATAL_EXIT_CODE)  # type: ignore[attr-defined]
+        except Exception as error:
+            if not isinstance(error, OSError):  # an exporter's bug; Scrapy would log it and go on
+                logger.exception("the feed's exporter failed")
+            self.crawler.job.fatal(feed_problem(str(error) or repr(error)), FATAL_EXIT_CODE)  # type: ignore[attr-defined]
             self._give_up()
 
     def _give_up(self) -> None:

@@ -63,10 +63,12 @@ def replay(conn: Connection, letter: Row[Any], store: Store, sources: str) -> Ou
 
 def _items(letter: Row[Any], sources: str) -> Iterator[Item | Rejected]:
     if letter.stage == "validate":
+        if letter.kind not in ITEMS:
+            raise ValueError(f"{letter.kind} is not an item of this project")
         yield validated(ITEMS[letter.kind].model_validate(json.loads(letter.raw)))
         return
     parser = import_module(f"{sources}.{letter.source}.parse")
-    received_at = datetime.fromisoformat(letter.created_at)
+    received_at = datetime.fromisoformat(letter.fetched_at or letter.created_at)
     for item in parser.parse_file(raw_body(letter.raw), f"dead letter {letter.id}", received_at):
         yield storable(item) if isinstance(item, Rejected) else validated(item)
 

@@ -9,14 +9,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from operator import ge
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
+from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 
 from anime_crawler.base_spiders import json_text
 from anime_crawler.catalogue.dead_letters import key_of
+from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import (
     UNSTORABLE,
     Airing,
@@ -50,7 +52,17 @@ INTEGER_MAX = 2_147_483_647
 
 
 class ValidationPipeline:
-    """Lets sound items pass, turns the others into `Rejected`, and drops what is no item of ours."""
+    """Lets sound items pass, turns the others into `Rejected`, and drops what is no item of ours.
+
+    What a source's parser did not understand of a record is counted here, as drift.
+    """
+
+    def __init__(self, report: RunReport) -> None:
+        self._report = report
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler.job.report)  # type: ignore[attr-defined]
 
     def process_item(self, item: Any) -> Item | Checkpoint | Rejected:
         if isinstance(item, Checkpoint):
@@ -59,6 +71,8 @@ class ValidationPipeline:
             return storable(item)
         if not isinstance(item, Item):
             raise DropItem(f"{type(item).__name__} is not an item of this project")
+        for problem in item.not_understood:
+            self._report.count(f"drift {item.source}", f"unknown {problem}")
         return validated(item)
 
 
@@ -73,6 +87,8 @@ def validated(item: Item) -> Item | Rejected:
 def problems(item: Item) -> Iterator[str]:
     """Which field breaks which rule, one sentence each; nothing for a sound item."""
     yield from _characters(item)
+    if "\ufffd" in "".join((item.source_id, *item.key)):
+        yield "source_id or identity: a character of it was lost"
     if isinstance(item, Release):
         yield from _of_players(item.players)
     elif isinstance(item, Episode | Airing):
@@ -80,7 +96,7 @@ def problems(item: Item) -> Iterator[str]:
 
 
 def rejected(item: Item, problem: str) -> Rejected:
-    """The dead letter of an item that breaks a rule."""
+    """The dead letter of an item that breaks a rule, or that a pipeline failed on."""
     letter = Rejected(
         stage="validate",
         source=item.source,

@@ -135,11 +135,13 @@ def edited(answer: Answer, change: Callable[[Any], None]) -> Reply:
 
 
 def foreign_next(_call: Call, answer: Answer, options: Options) -> Reply:
-    """``next_page`` on another `host`."""
+    """``next_page`` on another `host`, with the true cursor."""
     host = options.get("host", "kodik.example.org")
 
     def change(page: Any) -> None:
-        page["next_page"] = f"https://{host}/list?token=x&next=WzEsInNlcmlhbC0xIl0%3D"
+        if page["next_page"]:
+            query = page["next_page"].partition("?")[2]
+            page["next_page"] = f"https://{host}/list?{query}"
 
     return edited(answer, change)
 

@@ -49,6 +49,10 @@ class Backend:
         """POSTs on one route by answer: a status, or ``dropped``."""
         return self.stats["answers"].get(route, {})
 
+    def struck(self, name: str) -> int:
+        """POSTs that a fault has struck since the faults were set."""
+        return self._backend.switches.struck[name]
+
     def fail(self, *rules: Any, **switches: Any) -> None:
         """Replace the faults in force: names of presets, or rules."""
         faults = [{"name": rule} if isinstance(rule, str) else rule for rule in rules]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,13 +13,15 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from anime_crawler.backend import claims as own_claims
+from anime_crawler.backend import doubt
 from anime_crawler.catalogue import claims, outbox
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueAwayError
 from anime_crawler.catalogue.claims import LANE
 from anime_crawler.catalogue.engine import open_engine
+from anime_crawler.catalogue.tables import run
 from tests import processes
 from tests.backend.support import TOKEN, World, anime, release, world
 from tests.guard import clean_environment
@@ -113,7 +116,7 @@ def importers(url: str, backend_url: str, directory: Path, count: int) -> list[s
     for folder in folders:
         folder.mkdir()
     env = clean_environment(environment)
-    return [processes.start("scrapy", "deliver", cwd=folder, env=env, **pipes) for folder in folders]
+    return [processes.start("tests.backend.hasty", "deliver", cwd=folder, env=env, **pipes) for folder in folders]
 
 
 async def ended(running: list[subprocess.Popen[str]]) -> list[str]:
@@ -148,6 +151,9 @@ def test_three_importers_send_every_post_once(tmp_path, postgres_url):
             said = await ended(running)
             assert [process.returncode for process in running] == [0, 0, 0], said
             assert w.backend.posts == {"anime": TITLES, "episodes": TITLES, "video": PLAYERS}
+            delivered = [json.loads(row.report)["counters"]["backend"] for row in await w.rows(select(run.c.report))]
+            assert sum(counts.get("players", 0) for counts in delivered) == PLAYERS
+            assert len(delivered) == 3
             assert (w.backend.stats["same_key_in_flight"], w.backend.stats["lost_races"]) == (0, {})
             assert await addresses(w) == ["same", *(f"same-{n}" for n in range(1, TITLES))]
 
@@ -180,6 +186,8 @@ def test_an_importer_that_was_paused_too_long_sends_nothing_on_its_old_claims(tm
     """It begins anew, and others have gone on meanwhile; no player is sent twice."""
     monkeypatch.setattr(own_claims, "HELD_S", 0.3)  # as if it had slept for longer than its claims last
     monkeypatch.setattr(own_claims, "RENEW_S", 0.6)
+    for grace in ("GRACE_S", "LEAST_AGE_S", "REPEAT_GRACE_S"):
+        monkeypatch.setattr(doubt, grace, 0)  # it never has its claims for longer
 
     async def story() -> None:
         async with world(tmp_path, postgres_url) as w:

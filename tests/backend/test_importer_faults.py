@@ -17,7 +17,6 @@ from tests.backend.support import World, anime, in_world, refuse, release, two_t
 def short_waits(monkeypatch):
     """Waits of the contract, in milliseconds instead of seconds."""
     monkeypatch.setattr(sender, "LOST_RACE_S", (0.01, 0.05))
-    monkeypatch.setattr(sender, "DROPPED_PLAYER_S", 0.05)
 
 
 async def letters(w: World) -> dict[tuple[str, str], str]:

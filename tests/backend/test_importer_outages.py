@@ -17,7 +17,6 @@ from tests.backend.support import World, anime, in_world, refuse, release, runni
 def short_waits(monkeypatch):
     """Waits of the contract, in milliseconds instead of seconds."""
     monkeypatch.setattr(sender, "LOST_RACE_S", (0.01, 0.05))
-    monkeypatch.setattr(sender, "DROPPED_PLAYER_S", 0.05)
 
 
 def test_a_throttled_post_waits_as_long_as_it_is_told(tmp_path):
@@ -31,6 +30,25 @@ def test_a_throttled_post_waits_as_long_as_it_is_told(tmp_path):
         assert time.monotonic() - began >= 1
         assert (result.pending, result.failed) == (0, 0)
         assert w.report.counters["backend"]["429"] == 1
+
+    in_world(tmp_path, story)
+
+
+@pytest.mark.parametrize(("slot_back_s", "most_in_flight"), [(0, 4), (1000, 1)], ids=["later", "at first"])
+def test_posts_that_throttling_has_cost_come_back(tmp_path, monkeypatch, slot_back_s, most_in_flight):
+    """One after the other, once the backend has borne fewer for a while; until then fewer are in flight."""
+    monkeypatch.setattr(sender, "SLOT_BACK_S", slot_back_s)
+
+    async def story(w: World) -> None:
+        await w.store(anime("1"), release("1", range(1, 81)))
+        throttled = {"name": "throttled", "route": "video", "times": 4, "headers": {"retry-after": "0"}}
+        w.backend.fail(throttled, {"name": "slow", "route": "video", "delay_s": 0.01})
+        delivery = asyncio.ensure_future(w.deliver(CONCURRENCY=4))
+        while w.backend.answers("video").get("200", 0) < 10:
+            await asyncio.sleep(0.005)
+        w.backend.reset_stats()
+        assert (await delivery).pending == 0
+        assert w.backend.stats["max_in_flight"] == most_in_flight
 
     in_world(tmp_path, story)
 

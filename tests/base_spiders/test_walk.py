@@ -134,14 +134,14 @@ def test_pages_of_a_size_that_is_chosen_cost_a_third_more_at_most(size):
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_a_server_that_ignores_the_page_is_found_out_at_the_third(name):
-    """The first page for every number."""
+def test_a_server_that_ignores_the_page_is_found_out(name):
+    """The first page for every number; pages that overlap may come again once, when rows have moved down."""
     first = Page([1, 2, 3, 4, 5, 6, 7], list("1234567"), True, [(n,) for n in range(1, 8)], 100)
     place, paging = Place(), LISTS[name]
     with pytest.raises(WalkError, match="the same page"):
         for _ in range(3):
             place = place.after(first, paging)
-    assert place.pages == 2
+    assert place.pages == (2 if LISTS[name].proof is Proof.OVERLAP else 1)
 
 
 @pytest.mark.parametrize("name", LISTS)

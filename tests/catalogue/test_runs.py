@@ -8,7 +8,7 @@ from anime_crawler.catalogue import runs
 from anime_crawler.catalogue import tables as t
 from anime_crawler.catalogue.wanted import wanted
 from anime_crawler.items import Checkpoint
-from tests.catalogue.support import NOW, absent, anime, release
+from tests.catalogue.support import NOW, absent, anime, opened, release
 
 
 def test_an_interrupted_run_is_continued_by_the_same_arguments(tables):
@@ -34,6 +34,20 @@ def test_a_worker_joins_the_run_that_is_under_way_whatever_was_crawled_since(tab
     tables.run(runs.begin_run, "kodik", {}, "full")
     tables.run(runs.begin_run, "jikan", {}, "full")
     assert tables.run(runs.begin_run, "kodik", {}, "full", joins=True) == (1, False)
+
+
+def test_each_delivery_is_a_run_of_its_own_and_a_killed_one_is_interrupted(url):
+    """On PostgreSQL several live at once; on SQLite the lock of the delivery says that there is one."""
+    with opened(url) as one:
+        assert one.run(runs.begin_delivery) == 1
+        with opened(url) as two:
+            assert two.run(runs.begin_delivery) == 2
+            is_shared = two.conn.dialect.name == "postgresql"
+            assert one.rows(t.run, "state")[0] == ("running" if is_shared else "interrupted",)
+        assert one.run(runs.begin_delivery) == 3
+        assert one.rows(t.run, "id", "state")[1:] == [(2, "interrupted"), (3, "running")]
+        one.run(runs.finish_run, 3, 0, {}, finished=True)
+        assert one.rows(t.run, "state")[2] == ("finished",)
 
 
 def test_two_runs_never_have_the_same_key(tables):
@@ -78,6 +92,20 @@ def test_a_checkpoint_moves_the_walk_only_from_where_it_stands(tables):
     tables.store(checkpoint({"n": 1, "cursor": "а"}, two), checkpoint(two, {"n": 3}), run=4)
     tables.store(checkpoint(one, two), run=5)
     assert tables.rows(t.checkpoint, "state", "run_id") == [('{"n":3}', 4)]
+
+
+def test_a_refused_checkpoint_is_counted_unless_a_later_one_was_stored(tables):
+    """Page 2 comes before page 1, as from two workers of which one is slow: the walk stands at page 1 from then on. A
+    page that is read again after a crash, and whose next page is stored, costs nothing."""
+    pages = [{"n": n} for n in range(5)]
+    tables.store(checkpoint(None, pages[0]))
+    assert tables.store(checkpoint(pages[1], pages[2])) == {("checkpoint", "refused"): 1}
+    assert tables.store(checkpoint(pages[0], pages[1])) == {}
+    late = checkpoint(pages[2], pages[3]), checkpoint(pages[3], pages[4], full_since=1)
+    assert tables.store(*late) == {("checkpoint", "refused"): 2}
+    assert tables.run(runs.load_checkpoint, "kodik") == pages[1]
+    assert tables.store(checkpoint(pages[0], {"n": 1, "changed": True}), checkpoint(pages[1], pages[2])) == {}
+    assert tables.store(checkpoint(pages[1], pages[2])) == {}
 
 
 def test_a_checkpoint_that_moves_nothing_marks_nothing_gone(tables):

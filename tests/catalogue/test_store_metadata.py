@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import orjson
 import pytest
 
 from anime_crawler.catalogue import tables as t
@@ -141,3 +142,36 @@ def test_the_status_counts_them(tables):
     found = {name: counts[name] for name in ("episode_info", "characters", "appearances", "airings", "snapshots")}
     assert found == {"episode_info": 1, "characters": 2, "appearances": 1, "airings": 2, "snapshots": 1}
     assert (counts["episodes"], counts["titles"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("full", "odd"),
+    [
+        (episode(titles=Titles(en="Homecoming"), duration_min=24, is_filler=False), episode(titles=Titles(ru="Домой"))),
+        (character(role="main", voice_actors=(VoiceActor(name="A"),), picture="https://x.example/a.png"), character()),
+        (airing(delayed=True), airing(delayed=None)),
+        (snapshot(rank=2, votes=5), snapshot(rank=3, votes=None, popularity=None, score=None)),
+    ],
+)
+def test_a_field_that_was_not_understood_erases_nothing(tables, full, odd):
+    """What is stored of it stays; what the record tells is taken; also within one batch."""
+    kinds = {"Episode": (t.episode_info,), "Character": (t.character, t.appearance), "Airing": (t.airing,)}
+    its_tables = kinds.get(type(full).__name__, (t.snapshot,))
+
+    def contents():
+        rows = [orjson.loads(data) for table in its_tables for (data,) in tables.rows(table, "data")]
+        return [{name: value for name, value in row.items() if name != "fetched_at"} for row in rows]
+
+    told = odd.model_copy(update={"fetched_at": NOW + timedelta(hours=1)}).noting(["x: unknown"])
+    tables.store(full)
+    tables.store(told, run=2)
+    separate = contents()
+    whole = told.completed_by(full)
+    for field, value in whole.model_dump(mode="json", exclude=whole.volatile).items():
+        assert value in [data.get(field, value) for data in separate]
+    assert separate[0].get("titles", {"en": "Homecoming"})["en"] == "Homecoming"
+    for table in its_tables:
+        tables.conn.execute(table.delete())
+    tables.conn.commit()
+    tables.store(full, told)
+    assert contents() == separate

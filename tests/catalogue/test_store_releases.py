@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from anime_crawler.catalogue import runs
 from anime_crawler.catalogue import tables as t
-from anime_crawler.items import Checkpoint, Item
+from anime_crawler.items import Checkpoint, Item, utc_now
 from tests.catalogue.support import NOW, opened, player, rejected, release
 
 LATER = NOW + timedelta(days=1)
@@ -70,8 +70,8 @@ def test_a_player_no_longer_listed_is_gone_until_it_comes_back(tables):
     tables.store(release())
     assert tables.store(release(numbers=[2], fetched_at=LATER))["player", "gone"] == 1
     assert tables.rows(t.player, "source_number", "gone_at") == [(1, "2026-03-02T12:00:00.000000Z"), (2, None)]
-    assert tables.store(release(numbers=[2], title="other"))["player", "gone"] == 0
-    assert tables.store(release())["player", "changed"] == 1
+    assert tables.store(release(numbers=[2], title="other", fetched_at=LATER))["player", "gone"] == 0
+    assert tables.store(release(fetched_at=LATER))["player", "changed"] == 1
     assert tables.rows(t.player, "source_number", "gone_at") == [(1, None), (2, None)]
     assert len(tables.rows(t.episode)) == 2
 
@@ -93,11 +93,11 @@ def test_what_is_listed_and_not_understood_keeps_what_is_stored(tables):
     """One episode, or a whole season; everything else that is no longer listed is gone."""
     seasons = [1, 2, 3, player(1, season_number=2), player(2, season_number=2), player(1, season_number=3)]
     tables.store(release(numbers=seasons))
-    counts = tables.store(release(numbers=[1], unread=((1, 3), (2, None))))
+    counts = tables.store(release(numbers=[1], unread_players=((1, 3), (2, None))))
     assert counts["player", "gone"] == 2
     there = [row[:2] for row in tables.rows(t.player, "season_number", "source_number", "gone_at") if row[2] is None]
     assert there == [(1, 1), (1, 3), (2, 1), (2, 2)]
-    assert tables.store(release(numbers=[1], unread=((2, None),)))["player", "gone"] == 1
+    assert tables.store(release(numbers=[1], unread_players=((2, None),)))["player", "gone"] == 1
 
 
 def covered(tables):
@@ -163,7 +163,7 @@ def test_a_full_walk_marks_gone_what_it_did_not_list(tables):
     gone = {id_: at is not None for id_, at in tables.rows(t.release, "source_id", "gone_at")}
     assert gone == {"a": False, "b": True}
     assert versions(tables) == {"20": 1, "21": 2}
-    assert tables.store(release("b", "21"), run=3)["release", "changed"] == 1
+    assert tables.store(release("b", "21", fetched_at=utc_now()), run=3)["release", "changed"] == 1
     assert versions(tables) == {"20": 1, "21": 3}
 
 
@@ -215,3 +215,16 @@ def test_whatever_the_history_the_last_version_is_what_is_there(tmp_path_factory
         assert live(tables) == {(p.source_number, p.url) for p in items[-1].players}
         union = {p.source_number for item in stored for p in item.players}
         assert [n for (n,) in tables.rows(t.episode, "source_number")] == sorted(union)
+
+
+def test_what_was_not_understood_of_a_release_erases_nothing(tables):
+    """An unknown form of blocking leaves the blocking that is stored; players are as listed."""
+    known = {"blocked_seasons": {"1": ("all",)}, "quality": "WEB-DLRip", "blocked_countries": ("UA",)}
+    tables.store(release(numbers=[1, 2], **known))
+    odd = release(numbers=[1], quality="BDRip", fetched_at=LATER).noting(["blocked_seasons: an unknown form"])
+    tables.store(odd, run=2)
+    ((data,),) = tables.rows(t.release, "data")
+    assert '"blocked_seasons":{"1":["all"]}' in data
+    assert '"quality":"BDRip"' in data
+    assert '"blocked_countries":["UA"]' in data
+    assert [number for number, _ in live(tables)] == [1]

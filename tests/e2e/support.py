@@ -44,7 +44,7 @@ class Project:
 
     def start(self, *arguments: str, module: str = "scrapy", **env: str) -> subprocess.Popen[str]:
         """The command, running; its output goes to ``log.txt``."""
-        self.heartbeat.unlink(missing_ok=True)
+        shutil.rmtree(self.heartbeat, ignore_errors=True)
         with (self.directory / "log.txt").open("a") as log:
             return processes.start(module, *arguments, cwd=self.directory, env=self.env(**env), stdout=log, stderr=log)
 

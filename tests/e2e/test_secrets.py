@@ -107,7 +107,7 @@ def test_runs_whose_pages_are_kept_as_dead_letters_leave_no_secret(project: Proj
     """Kodik's page states the token in its `next_page`; the dead letter of the page does not."""
     faults: list[tuple[str, dict[str, Any], int]] = [
         ("cut", {}, 3),
-        ("foreign_next", {}, 3),
+        ("foreign_next", {}, 0),
         ("repeated_cursor", {}, 3),
         ("replaced", {"path": "title", "value": {"token": KODIK_TOKEN}, "record": 1}, 1),
         ("wrong_shape", {"path": "results", "value": "x"}, 3),

@@ -166,6 +166,34 @@ def test_the_last_one_out_knows_it_and_hears_of_all_troubles(join):
     assert join()[0].leave(False) == (True, False)
 
 
+@pytest.mark.parametrize("left", ["kept", "leased", "pending"])
+@pytest.mark.parametrize("key", [KEY, "anime_crawler:frontier:shikimori"])
+def test_the_last_one_out_hears_of_what_a_dead_worker_left_in_any_frontier(client, join, left, key):
+    """Then the run is not over, and its next worker has the request."""
+    (a, _), (b, _) = join(), join()
+    store = RedisStore(client, key, a)
+    store.open("run")
+    store.push(b"1" * 20, "slot", 0, b'{"url": "x"}')
+    lease = None if left == "pending" else store.pop(IDLE)
+    if left == "kept":
+        store.keep(lease)
+    let_expire(client, a)
+    assert b.leave(False) == (True, True)
+    crew, _ = join()
+    again = RedisStore(client, key, crew)
+    assert again.open("run") == 1
+    again.ack(again.pop(IDLE))
+    assert crew.leave(False) == (True, False)
+
+
+def test_a_trouble_that_was_told_outlives_its_worker(client, join):
+    """It dies before it can leave."""
+    (a, _), (b, _) = join(), join()
+    a.renew({}, is_troubled=True)
+    let_expire(client, a)
+    assert b.leave(False) == (True, True)
+
+
 def test_ids_are_claimed_by_one_living_worker(client, join):
     """And free again when it is done with them, or dead."""
     (first, a), (_, b) = join(), join()

@@ -9,11 +9,12 @@ from pydantic import ValidationError
 from scrapy.exceptions import DropItem
 
 from anime_crawler.catalogue.dead_letters import key_of
+from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import UNSTORABLE, Checkpoint, Rejected, Relation, Titles, VoiceActor
 from anime_crawler.pipelines.validation import ValidationPipeline
 from tests.catalogue.support import absent, airing, anime, character, episode, player, rejected, release, snapshot
 
-process = ValidationPipeline().process_item
+process = ValidationPipeline(RunReport()).process_item
 
 
 @pytest.mark.parametrize(
@@ -142,3 +143,19 @@ def test_a_player_on_no_public_host_is_set_aside(host):
     letter = process(release(numbers=[player(1, url=f"https://{host}/seria/1")]))
     assert isinstance(letter, Rejected)
     assert "public name" in letter.reason
+
+
+def test_an_identity_with_a_lost_character_is_none():
+    """It could be that of another record."""
+    letter = process(anime("na\ufffdruto"))
+    assert isinstance(letter, Rejected)
+    assert letter.reason == "source_id or identity: a character of it was lost"
+
+
+def test_what_a_parser_did_not_understand_is_counted_as_drift():
+    """Once for each item, under its source; the item passes."""
+    report = RunReport()
+    odd = anime().noting(["format: unknown value 'X'"])
+    for item in (odd, odd, anime()):
+        assert ValidationPipeline(report).process_item(item) is item
+    assert report.counters["drift shikimori"] == {"unknown format: unknown value 'X'": 2}

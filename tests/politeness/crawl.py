@@ -158,6 +158,9 @@ class FakeJob(SimpleNamespace):
         self.exit_code = exit_code
         self.stop()
 
+    def unfinished(self, spider: str, count: int) -> None:
+        self.report.problem(spider, "unfinished", str(count))
+
     def stop(self) -> None:
         self.stopping = True
         self.ending = [asyncio.ensure_future(stop_crawler(crawler)) for crawler in self.crawlers]

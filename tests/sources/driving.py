@@ -70,6 +70,7 @@ class RecordingRun:
             self.rejected.append(yielded)
         elif isinstance(yielded, Item):
             self.items.append(yielded)
+            self.drifted.update((problem, "unknown") for problem in yielded.not_understood)
         elif yielded.previous == self.state:
             self.asked += yielded.asked
             self.state = json.loads(json.dumps(yielded.state))

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anime_crawler.base_spiders import ResponseError
+from anime_crawler.items import Titles
 from anime_crawler.sources import anidb
 from anime_crawler.sources.anidb.parse import airing_status, clean_description, has_passed, parse_file
 from anime_crawler.sources.anidb.schema import bears, drift, fingerprint, root_from_body
@@ -79,3 +80,43 @@ def test_a_wrong_value_anywhere_is_no_exception(case):
             assert str(error)
         else:
             assert all(item.model_dump_json() for item in found)
+
+
+ODD = """<?xml version="1.0" encoding="UTF-8"?>
+<anime id="90001" restricted="maybe"><type>TV Series</type><episodecount>3</episodecount>
+<startdate>2025-04-05</startdate><enddate>0000-00-00</enddate>
+<titles><title type="main">Rei</title><title xml:lang="en" type="official">Zero</title></titles>
+<relatedanime><anime id="7">Ni</anime><anime type="Sequel">San</anime>
+<anime id="8" type="Prequel">Yon</anime></relatedanime>
+<creators><name type="Animation Work">No Id</name><name id="4" type="Animation Work">Studio</name></creators>
+<ratings><permanent count="10">11.5</permanent><temporary count="3">8.5</temporary></ratings>
+<resources><resource><externalentity><identifier>5</identifier></externalentity></resource>
+<resource type="2"><externalentity><identifier>900</identifier></externalentity></resource></resources>
+<tags><tag id="1" weight="600"></tag><tag id="2" weight="many"><name>war</name></tag>
+<tag id="3" weight="600"><name>school</name></tag></tags>
+<episodes>
+<episode id="1"><epno type="1">1</epno><length>25</length><airdate>2025-04-05</airdate></episode>
+<episode id="2"><epno type="1">2</epno><length>long</length><airdate>2025-02-30</airdate></episode>
+<episode id="3"><epno type="1">3</epno><length>25</length><airdate>2025-04-19</airdate></episode>
+</episodes>
+<characters><character id="5"><name>Ken</name></character></characters></anime>"""
+
+
+def test_an_odd_value_costs_neither_the_anime_nor_its_episodes():
+    """A tag without a name, a relation without a type or id, a rating above 10, a title without a language, a day that
+    is not in the calendar: each is noted where it stands, and everything else is there.
+    """
+    anime, *others = parse_file(ODD.encode(), "file", NOW)
+    assert anime.titles == Titles(romaji="Rei", en="Zero")
+    assert [(relation.kind, relation.target_id) for relation in anime.relations] == [("other", "7"), ("prequel", "8")]
+    assert (anime.studios, anime.tags, anime.score, anime.external_ids["mal"]) == (("Studio",), ("school",), 8.5, "900")
+    assert (anime.aired_from, anime.aired_to, anime.is_adult) == ("2025-04-05", None, None)
+    assert [(type(item).__name__, item.source_id) for item in others] == [
+        *(("Episode", "1"), ("Episode", "2"), ("Episode", "3"), ("Character", "5")),
+    ]
+    noted = [" ".join(item.not_understood) for item in (anime, *others)]
+    assert all(
+        word in noted[0] for word in ("restricted", "titles.*.lang", "related.*.id", "permanent.value", "tags.*.name")
+    )
+    assert "length" in noted[2]
+    assert (noted[1], noted[3]) == ("", "")

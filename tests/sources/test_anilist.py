@@ -61,7 +61,7 @@ def test_ids_are_asked_for_fifty_at_a_time_and_unknown_ones_are_absent():
 
 def test_a_bad_title_is_set_aside_and_is_not_absent():
     """Neither is any other while one has no id that can be read."""
-    anilist, run = FakeAnilist([media(1), media(2, format="RADIO_PLAY")]), RecordingRun()
+    anilist, run = FakeAnilist([media(1), media(2, title=None)]), RecordingRun()
     drive(AnilistSpider(ids="1,2"), run, anilist)
     assert (found(run), [letter.source_id for letter in run.rejected]) == ({"1"}, ["2"])
     page = {"pageInfo": {"hasNextPage": False}, "media": [{"id": None, "title": {"romaji": "x"}}]}
@@ -216,6 +216,7 @@ def test_a_change_in_the_future_moves_no_watermark():
     drive(AnilistSpider(), run, anilist)
     assert run.state is not None
     assert run.state["watermark"] == at - 60
+    assert run.drifted["updatedAt (in the future)", "unknown"] == 1
     run.id, run.state = 2, {"full": None, "incremental": None, "watermark": at + 300 * DAY}
     anilist.titles |= {n: media(n, updated_at=at - 30) for n in range(3, 103)}
     drive(AnilistSpider(), run, anilist)
@@ -375,3 +376,45 @@ def test_a_request_says_who_we_are_and_survives_as_json():
         assert request.headers["Referer"] == b"https://github.com/anime-crawler/anime_crawler"
         assert "Authorization" not in request.headers
         assert json.loads(json.dumps(request.cb_kwargs)) == request.cb_kwargs
+
+
+# --- errors beside data
+
+
+def partial(status: int | None, path: list[Any], message: str = "Not Found.") -> dict[str, Any]:
+    """A page of two titles, with an error for a part of the first."""
+    page = {"pageInfo": {"hasNextPage": False}, "media": [media(1, relations=None), media(2)]}
+    error = {"message": message, "path": path, **({"status": status} if status else {})}
+    return {"errors": [error], "data": {"Page": page}}
+
+
+@pytest.mark.parametrize("http_status", [200, 404, 500])
+@pytest.mark.parametrize("status", [404, 400, 500, None])
+def test_data_beside_errors_are_used(status, http_status):
+    """Each title of the page is stored; what could not be resolved is untold, and one problem is reported."""
+    run, document = RecordingRun(), partial(status, ["Page", "media", 0, "relations"])
+    drive(AnilistSpider(ids="1,2"), run, lambda request: json_response(document, http_status))
+    first, second = (item for item in run.items if isinstance(item, Anime))
+    assert "relations" in first.untold
+    assert (second.untold, second.not_understood) == (frozenset(), ())
+    assert (run.failures, run.rejected, [kind for kind, _ in run.missed]) == ([], [], ["partial_answer"])
+    assert run.drifted["relations: not resolved: Not Found.", "unknown"] == 1
+
+
+@pytest.mark.parametrize("path", [None, ["Page"], ["Page", "media", 7, "x"], "Page", [0], ["Media"]])
+def test_an_error_that_names_no_title_is_reported_and_costs_none(path):
+    """The titles are as they are."""
+    run, document = RecordingRun(), partial(None, path)  # type: ignore[arg-type]
+    drive(AnilistSpider(ids="1,2"), run, lambda request: json_response(document))
+    assert found(run) == {"1", "2"}
+    assert [kind for kind, _ in run.missed] == ["partial_answer"]
+
+
+@pytest.mark.parametrize("data", [None, {"Page": None}, {"Page": {"pageInfo": {"hasNextPage": False}, "media": []}}])
+def test_an_error_without_data_ends_no_walk(data):
+    """An empty page beside an error is no end of a list."""
+    run = RecordingRun()
+    document = {"errors": [{"message": "Internal Server Error", "status": 500}], "data": data}
+    drive(AnilistSpider(), run, lambda request: json_response(document))
+    assert (run.items, run.state) == ([], None)
+    assert run.failures

@@ -261,7 +261,7 @@ def test_bad_records_cost_only_themselves():
         document = json.loads(kitsu(request).body)
         for row in document["data"]:
             if int(row["id"]) in (1, 20, 33, 39):
-                row["attributes"]["subtype"] = "stage_play"
+                row["attributes"] |= {"titles": {}, "canonicalTitle": None, "abbreviatedTitles": None}
         document["data"] = [None if row["id"] == "58" else row for row in document["data"]]
         return json_response(document)
 

@@ -170,14 +170,14 @@ def test_max_pages_stops_after_exactly_so_many_requests_and_the_next_run_goes_on
 
 
 def test_a_run_that_ended_within_the_second_of_its_last_page_reads_that_second_again():
-    """A page boundary younger than a minute leaves the cursor before it; when it is older, its own."""
+    """Page boundaries younger than a minute are read again; when they are older, only the last page is."""
     kodik, run = FakeKodik(9), RecordingRun()
     now = datetime.now().astimezone()
     kodik.stamp = lambda number: now.isoformat(timespec="seconds")  # type: ignore[method-assign]
     crawl(run, kodik)
     asked = len(kodik.requests)
     crawl(run, kodik)
-    assert len(kodik.requests) - asked == 2
+    assert len(kodik.requests) - asked == 3
     del kodik.stamp
     crawl(run, kodik)
     asked = len(kodik.requests)
@@ -190,17 +190,49 @@ def last_page(run: RecordingRun, made: list[Any]) -> None:
     assert run.state is None or not run.state["complete"]
 
 
-def test_a_next_page_on_another_host_stops_the_run():
-    """Its page is stored, nothing is sent there, and the message names both hosts and the setting."""
+def test_of_a_next_page_on_another_host_only_the_cursor_is_used(caplog):
+    """Everything is read, at the configured host, and the odd host is told once."""
     kodik, run = FakeKodik(9), RecordingRun()
-    kodik.next_host = "https://evil.example.org"
+    kodik.next_host = "https://another.example.org"
     made = drive(KodikSpider(), run, kodik)
-    assert [verdict.kind for verdict in run.failures] == ["foreign_next_page"]
-    assert "evil.example.org" in run.failures[0].message
-    assert run.failures[0].setting == "KODIK_BASE_URL"
-    assert len(made) == 1
-    assert len(stored(run)) == 3
-    last_page(run, made)
+    assert {request.url for request in made} == {"https://kodik-api.com/list"}
+    assert (len(stored(run)), run.failures) == (9, [])
+    assert caplog.text.count("next_page is on another.example.org; only its cursor is used") == 1
+
+
+def test_a_material_of_the_future_moves_no_watermark_and_is_drift():
+    """What changes until then is found when the cursor is refused; of one such material, and of two pages of them."""
+    for count in (1, 8):
+        kodik, run = FakeKodik(9), RecordingRun()
+        for number in range(100, 100 + count):
+            kodik.updates[number] = 30_000_000_000 + number
+        crawl(run, kodik)
+        assert run.state is not None
+        assert run.state["watermark"] == datetime.fromisoformat(kodik.stamp(9)).isoformat()
+        assert run.drifted["updated_at (in the future)", "unknown"] >= count
+        for number in range(20, 30):
+            kodik.touch(number)
+        crawl(run, Changing(kodik, [], refuse_at=0 if count == 1 else None))
+        kodik.refuses_cursors = False
+        crawl(run, kodik)
+        assert {f"movie-{number}" for number in range(20, 30)} <= stored(run).keys()
+
+
+def test_a_watermark_of_the_future_that_an_earlier_release_has_stored_is_not_used():
+    """With a cursor that still leads on, and with one that is refused."""
+    for refuse_at in (None, 0):
+        kodik, run = FakeKodik(9), RecordingRun()
+        crawl(run, kodik)
+        assert run.state is not None
+        known = ("walk", "cursor", "before", "boundary", "top", "seen", "full", "complete")
+        run.state = {name: run.state[name] for name in known} | {"watermark": "2999-01-01T00:00:00+00:00"}
+        run.state |= {"full_since": 1}
+        for number in range(20, 30):
+            kodik.touch(number)
+        crawl(run, Changing(kodik, [], refuse_at=refuse_at))
+        kodik.refuses_cursors = False
+        assert {f"movie-{number}" for number in range(20, 30)} <= stored(run).keys()
+        assert run.state["watermark"] == datetime.fromisoformat(kodik.stamp(29)).isoformat()
 
 
 def test_a_page_that_repeats_stops_the_run():

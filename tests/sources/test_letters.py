@@ -54,14 +54,11 @@ def of_anilist_character(record: Any) -> Any:
 @pytest.mark.parametrize(
     ("read", "good", "damage"),
     [
-        (of_jikan_title, PREMIERE, {"broadcast": {"day": "Mondays", "time": "noon"}}),
-        (of_jikan_title, PREMIERE, {"broadcast": {"day": "Someday", "time": "21:00"}}),
-        (of_jikan_episode, EPISODE, {"aired": "soon"}),
-        (of_jikan_character, CHARACTER, {"role": ["Main"]}),
+        (of_jikan_title, PREMIERE, {"title": None}),
         (of_anilist_airing, AIRING, {"airingAt": "soon"}),
         (of_anilist_airing_in_its_title, AIRING, {"airingAt": "soon"}),
         (of_anilist_airing, {**AIRING, "id": None}, {"airingAt": "soon"}),
-        (of_anilist_character, EDGE, {"voiceActors": "Ono"}),
+        (of_anilist_character, EDGE, {"node": {"id": 70, "name": None}}),
     ],
 )
 def test_a_bad_record_s_letter_has_the_kind_and_the_key_of_a_good_one_s_item(read: Any, good: Any, damage: Any) -> None:

@@ -161,6 +161,7 @@ def test_a_change_in_the_future_moves_no_watermark():
     drive(ShikimoriSpider(mode="incremental"), run, lambda request: json_response({"data": {"animes": rows}}))
     assert run.state is not None
     assert run.state["watermark"] == "2025-12-31T21:00:03+00:00"
+    assert run.drifted["updatedAt (in the future)", "unknown"] == 1
     shikimori, run.state = FakeShikimori(range(1, 121)), {"watermark": "2998-12-31T21:00:00+00:00"}
     drive(ShikimoriSpider(mode="incremental"), run, shikimori)
     assert outcome(run)["Anime"] == set(range(1, 121))

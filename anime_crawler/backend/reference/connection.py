@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from starlette.types import Receive, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -13,12 +15,17 @@ EXTENSION = "anime_crawler.connection"
 class DroppableConnection(HttpToolsProtocol):
     """Pass it to uvicorn as ``http=``. Requests find it in their scope."""
 
+    numbers = itertools.count()
     requests_carried = 0
     """Since it was accepted."""
+    number: int | None = None
+    """In the order of first requests; connections are dealt to workers by it."""
 
     def on_message_begin(self) -> None:
         """Put the handle into the new request's scope."""
         super().on_message_begin()
+        if self.number is None:
+            self.number = next(self.numbers)
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]  # a handle, not options
 
     def count_request(self, recycle_after: int | None, keep_alive_s: float | None) -> None:

@@ -19,11 +19,12 @@ from typing import Any
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from anime_crawler.backend.reference.connection import connection_of
+from anime_crawler.backend.reference.connection import EXTENSION, connection_of
 from anime_crawler.backend.reference.errors import DroppedError, RefusedError, database_text, envelope
 from anime_crawler.backend.reference.faults import Fault, Switches
+from anime_crawler.backend.reference.schemas import VideoImport
 from anime_crawler.backend.reference.stats import Key, Post, Stats
 from anime_crawler.backend.reference.store import Store
 
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 Headers = list[tuple[bytes, bytes]]
 JSON = b"application/json"
+
+LOCK_POLL_S = 0.01
+"""Seconds between two looks whether a lock has gone; POSTs that waited for it go on within one such time."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +84,14 @@ class ImportEndpoint:
     def __init__(self, backend: Backend, what: Import) -> None:
         self._backend = backend
         self._what = what
+        self._behind_gateway: set[asyncio.Task[Answer]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one POST."""
         stats, route = self._backend.stats, self._what.route
         with stats.in_flight():
             try:
-                answer = await self._answer(scope, receive)
-            except RefusedError as refusal:
-                answer = self._refusal(refusal, scope["trace_id"])
+                answer = await self._answer_or_gateway(scope, receive)
             except DroppedError:
                 stats.answered(route, "dropped")
                 await connection_of(scope).drop(receive)
@@ -96,24 +99,63 @@ class ImportEndpoint:
             stats.answered(route, str(answer.status))
             await answer.send(send)
 
+    async def _answer_or_gateway(self, scope: Scope, receive: Receive) -> Answer:
+        """The backend's answer; or that of the gateway, behind which the backend goes on with the POST."""
+        switches = self._backend.switches
+        gateway = switches.gateway(self._what.route, _number(scope)) if switches.faults.rules else None
+        if gateway is None:
+            return await self._answer_or_refusal(scope, receive)
+        body = await _read(receive)
+
+        async def replay() -> Message:
+            return {"type": "http.request", "body": body}
+
+        working = asyncio.ensure_future(self._answer_or_refusal(scope, replay))
+        self._behind_gateway.add(working)
+        working.add_done_callback(self._behind_gateway.discard)
+        working.add_done_callback(lambda task: task.cancelled() or task.exception())  # who asked has its answer already
+        done, _ = await asyncio.wait({working}, timeout=gateway.gateway_s)
+        if done:
+            return working.result()
+        assert gateway.status is not None
+        return Answer(gateway.status, (gateway.body or "").encode(), gateway.content_type.encode())
+
+    async def _answer_or_refusal(self, scope: Scope, receive: Receive) -> Answer:
+        try:
+            return await self._answer(scope, receive)
+        except RefusedError as refusal:
+            return self._refusal(refusal, scope["trace_id"])
+
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         switches = self._backend.switches
         if switches.concern_connections:
             connection_of(scope).count_request(switches.faults.recycle_after, switches.faults.keep_alive_s)
         body = await _read(receive)
-        if (fault := switches.pick(self._what.route, "arrival")) and (answer := await self._strike(fault, scope, body)):
+        fault = switches.pick(self._what.route, "arrival", _number(scope)) if switches.faults.rules else None
+        if fault and (answer := await self._strike(fault, scope, body)):
             return answer
         payload = self._payload(scope["headers"], body)
         with self._backend.stats.post(self._what.keys(payload)) as post:
             return await self._take(scope, payload, post)
 
     async def _take(self, scope: Scope, payload: Any, post: Post) -> Answer:
-        fault = self._backend.switches.pick(self._what.route, "store")
+        switches = self._backend.switches
+        fault = switches.pick(self._what.route, "store", _number(scope)) if switches.faults.rules else None
         if fault is None:
             return await self._store(payload, post)
+        if fault.holds:
+            await self._wait_for_lock(fault, payload)
         if fault.stored:
             await self._store(payload, post)
         return await self._strike(fault, scope, payload) or await self._store(payload, post)
+
+    async def _wait_for_lock(self, fault: Fault, payload: Any) -> None:
+        store = self._backend.store
+        only_writes = fault.holds == "writes" and isinstance(payload, VideoImport)
+        if only_writes and not await store.writer.run(partial(store.would_change_video, payload=payload)):
+            return
+        while self._backend.switches.is_held(fault):  # noqa: ASYNC110  a lock tells nobody that it has gone
+            await asyncio.sleep(LOCK_POLL_S)
 
     async def _store(self, payload: Any, post: Post) -> Answer:
         backend, what = self._backend, self._what
@@ -131,7 +173,8 @@ class ImportEndpoint:
 
     async def _strike(self, fault: Fault, scope: Scope, parameters: object) -> Answer | None:
         """What the fault makes of the POST; None: after a delay, what it would have been anyway."""
-        await asyncio.sleep(fault.delay_s)
+        if fault.delay_s:
+            await asyncio.sleep(fault.delay_s)
         if fault.drop:
             raise DroppedError
         if fault.status is None:
@@ -158,6 +201,12 @@ class ImportEndpoint:
             log.debug("%s 422 trace=%s %s", self._what.route, trace_id, refusal.details)
         details = refusal.details if self._backend.dev else None
         return Answer(refusal.status, envelope(refusal.status, refusal.message, trace_id, details))
+
+
+def _number(scope: Scope) -> int:
+    """Of the POST's connection; 0 where the server has none to show."""
+    connection = scope.get("extensions", {}).get(EXTENSION)
+    return connection.number if connection is not None else 0
 
 
 def _invalid(details: Any) -> RefusedError:

@@ -41,6 +41,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "drop": {"drop": True},
     "drop_after_store": {"drop": True, "stored": True, "at": "store"},
     "slow": {"delay_s": 5.0, "at": "store"},
+    "lock": {"holds": "all", "at": "store"},
+    "write_lock": {"holds": "writes", "at": "store"},
+    "gateway_502": {"gateway_s": 1.0, "status": 502, "body": "<h1>502 Bad Gateway</h1>", "content_type": "text/html"},
+    "gateway_504": {"gateway_s": 1.0, "status": 504, "body": "<h1>504 Time-out</h1>", "content_type": "text/html"},
     **{name: {"status": 500, "trouble": name, "at": "store"} for name in DATABASE_TROUBLES},
 }
 """By name, each row of the contract's error matrix.
@@ -67,6 +71,14 @@ class Fault(BaseModel):
     """POSTs of its route that are let through first."""
     lasts_s: float | None = Field(None, ge=0)
     """Seconds after which it ends by itself; None: never."""
+    worker: int | None = Field(None, ge=0)
+    """Strike only POSTs that came to this one of `Faults.workers`; None: those of all workers."""
+    holds: Literal["all", "writes"] | None = None
+    """A lock on the tables: POSTs are held until the rule is over (`lasts_s`) or the faults are replaced, and then go
+    on, whether or not their client is still there. ``writes``: as CREATE INDEX does, it lets pass what only reads."""
+    gateway_s: float | None = Field(None, ge=0)
+    """A gateway stands in front: a POST that is not answered within so many seconds gets `status` and `body` from it,
+    while the backend goes on with the POST as if nothing had happened."""
     delay_s: float = Field(0.0, ge=0)
     """Seconds to wait first. Alone and at ``store``: a slow commit, which outlives a client that gives up."""
     stored: bool = False
@@ -90,8 +102,12 @@ class Fault(BaseModel):
 
     @model_validator(mode="after")
     def _does_something(self) -> Fault:
-        if self.status is None and not self.drop and not self.delay_s:
-            raise ValueError(f"states no status, drop or delay_s, and its name is none of {', '.join(PRESETS)}")
+        if self.status is None and not self.drop and not self.delay_s and not self.holds:
+            raise ValueError(f"states no status, drop, holds or delay_s, and its name is none of {', '.join(PRESETS)}")
+        if self.gateway_s is not None and self.status is None:
+            raise ValueError("gateway_s needs a status")
+        if self.holds and self.at == "arrival":
+            raise ValueError("holds needs at=store")
         if self.stored and self.at == "arrival":
             raise ValueError("stored needs at=store")
         if self.trouble is not None and self.trouble not in DATABASE_TROUBLES:
@@ -106,6 +122,8 @@ class Faults(BaseModel):
 
     rules: list[Fault] = []
     """The first one that strikes a POST counts."""
+    workers: int = Field(1, ge=1)
+    """Connections are dealt to so many workers in turn, so that a rule can strike one `worker` while others go on."""
     seed: int = 0
     """Of the dice behind `Fault.rate`: the same order of POSTs meets the same faults."""
     recycle_after: int | None = Field(None, ge=1)
@@ -135,10 +153,31 @@ class Switches:
         self._since = time.monotonic()
         self._rules = [_Rule(fault) for fault in faults.rules]
 
-    def pick(self, route: str, stage: Stage) -> Fault | None:
-        """The fault that strikes this POST, if one does."""
-        age_s = time.monotonic() - self._since if self._rules else 0.0
+    def pick(self, route: str, stage: Stage, connection: int = 0) -> Fault | None:
+        """The fault that strikes this POST, if one does. Gateways are asked for with `gateway`.
+
+        Args:
+            connection: the number of the connection that the POST came on.
+        """
+        return self._pick(route, stage, connection, is_gateway=False)
+
+    def gateway(self, route: str, connection: int) -> Fault | None:
+        """The gateway that this POST passes, if there is one."""
+        return self._pick(route, "arrival", connection, is_gateway=True)
+
+    def is_held(self, fault: Fault) -> bool:
+        """Whether the lock `fault` still holds what it has struck."""
+        is_over = fault.lasts_s is not None and time.monotonic() - self._since >= fault.lasts_s
+        return not is_over and any(rule.fault is fault for rule in self._rules)
+
+    def _pick(self, route: str, stage: Stage, connection: int, *, is_gateway: bool) -> Fault | None:
+        if not self._rules:
+            return None
+        age_s = time.monotonic() - self._since
+        worker = connection % self.faults.workers
         for rule in self._rules:
+            if (rule.fault.gateway_s is not None) is not is_gateway or rule.fault.worker not in (None, worker):
+                continue
             if rule.concerns(route, stage, age_s) and rule.strikes(self._dice):
                 self.struck[rule.fault.name] += 1
                 return rule.fault

@@ -160,6 +160,14 @@ class Store:
         self._sql.run(connection, "add_video", **where, **values, copy=len(rows), updated_at=_now())
         return Counter(created=1)
 
+    def would_change_video(self, connection: Connection, payload: VideoImport) -> bool:
+        """Whether the import writes, or only reads because the player is there with the same values."""
+        player = payload.player
+        episode_id = self._episode_of(connection, payload)
+        key = player_key(player.url, player.source_name)
+        rows = self._sql.all(connection, "find_videos", episode_id=episode_id, key=key)
+        return len(rows) != 1 or (rows[0]["type"], rows[0]["priority"]) != (player.type, player.priority)
+
     def _episode_of(self, connection: Connection, payload: VideoImport) -> int:
         source_name, episode_id = payload.source_name, payload.source_episode_id
         _refuse_nul("video", payload, source_name, episode_id)

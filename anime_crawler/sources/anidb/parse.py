@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, set_aside, text_of_bytes
-from anime_crawler.items import AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
-from anime_crawler.normalize.date import partial_date, season_of
+from anime_crawler.base_spiders import (
+    RecordError,
+    ResponseError,
+    checked,
+    explain,
+    mapped,
+    read,
+    reading,
+    set_aside,
+    text_of_bytes,
+)
+from anime_crawler.items import ABOUT_ANSWER, AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
+from anime_crawler.normalize.date import read_date, season_of
 from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anidb.schema import (
@@ -48,7 +58,8 @@ JAPAN = timezone(timedelta(hours=9))
 UNDESCRIBED = datetime(1970, 1, 1, tzinfo=UTC)
 """The time of change of what only the dump says: it never replaces an anime with details, which are newer."""
 NOT_IN_DUMP = frozenset(Anime.model_fields) - {
-    *("source", "source_id", "fetched_at", "source_updated_at", "url", "titles", "alternative_titles", "untold")
+    *("source", "source_id", "fetched_at", "source_updated_at", "url", "titles", "alternative_titles"),
+    *ABOUT_ANSWER,
 }
 """What the dump does not tell; of ids elsewhere it has only AniDB's own."""
 
@@ -78,7 +89,6 @@ LINK = re.compile(r"https?://(?:www\.)?anidb\.net/[^\s\[\]]+\s\[([^\]\n]*)\]")
 BBCODE = re.compile(r"\[/?[ibus]\]", re.IGNORECASE)
 TRAILER = re.compile(r"\s*(?:sources?|notes?):", re.IGNORECASE)
 BASED_ON = re.compile(r"\s*\*\s*based on\b", re.IGNORECASE)
-DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
 
 
 def items_from_dump(records: Iterator[dict[str, Any]], fetched_at: datetime) -> Iterator[Anime | Rejected]:
@@ -94,15 +104,17 @@ def items_from_anime(root: Element, fetched_at: datetime) -> Iterator[Item | Rej
     """The anime of an answer, then its episodes and characters, each once."""
     record = anime_record(root)
     episodes, bad = _episode_entries(root, fetched_at)
-    made = _made(AnimeEntry, record, lambda e: anime_from_entry(e, episodes, fetched_at), "anime", fetched_at)
+    made = _made(
+        AnimeEntry, record, lambda e: anime_from_entry(e, [e for _, e in episodes], fetched_at), "anime", fetched_at
+    )
     yield made
     if isinstance(made, Rejected):
         return
-    native = _native_language([Title.model_validate(title) for title in record["titles"]])
+    native = _native_language(read(AnimeEntry, record).titles)
     yield from bad
     yield from _once(
-        _made(EpisodeEntry, entry.model_dump(), lambda e: _episode(e, made, native), "episode", fetched_at)
-        for entry in episodes
+        _made(EpisodeEntry, record, lambda e: _episode(e, made, native), "episode", fetched_at)
+        for record, entry in episodes
         if entry.type in SEASON_OF_EPISODES
     )
     yield from _once(
@@ -115,7 +127,9 @@ def _made(
     model: type[M], record: dict[str, Any], make: Callable[[M], I], kind: str, fetched_at: datetime
 ) -> I | Rejected:
     try:
-        return make(model.model_validate(record))
+        with reading() as problems:
+            item = make(read(model, record))
+        return item.noting(problems)
     except (RecordError, ValidationError) as error:
         return _rejected(kind, record, error, fetched_at)
 
@@ -138,12 +152,14 @@ def _once(found: Iterator[I | Rejected]) -> Iterator[I | Rejected]:
             yield item
 
 
-def _episode_entries(root: Element, fetched_at: datetime) -> tuple[list[EpisodeEntry], list[Rejected]]:
-    """The episodes that are understood, in AniDB's order, and the others."""
+def _episode_entries(
+    root: Element, fetched_at: datetime
+) -> tuple[list[tuple[dict[str, Any], EpisodeEntry]], list[Rejected]]:
+    """The episodes that are understood, in AniDB's order, each as it is and as it is read; and the others."""
     good, bad = [], []
     for record in episode_records(root):
         try:
-            good.append(EpisodeEntry.model_validate(record))
+            good.append((record, read(EpisodeEntry, record)))
         except ValidationError as error:
             bad.append(_rejected("episode", record, error, fetched_at))
     return good, bad
@@ -155,7 +171,7 @@ def anime_from_dump_entry(entry: DumpEntry, fetched_at: datetime) -> Anime:
     Raises:
         RecordError: no main title.
     """
-    return Anime.model_validate(_common(entry.aid, entry.titles, UNDESCRIBED, fetched_at) | {"untold": NOT_IN_DUMP})
+    return read(Anime, _common(entry.aid, entry.titles, UNDESCRIBED, fetched_at) | {"untold": NOT_IN_DUMP})
 
 
 def anime_from_entry(entry: AnimeEntry, episodes: Sequence[EpisodeEntry], fetched_at: datetime) -> Anime:
@@ -164,9 +180,10 @@ def anime_from_entry(entry: AnimeEntry, episodes: Sequence[EpisodeEntry], fetche
     Args:
         episodes: in any order, specials among them.
 
+    A type or date that we do not understand, and a value that no anime may have, are noted.
+
     Raises:
-        RecordError: a type or date that we do not understand, or no main title.
-        ValidationError: a value that no anime may have.
+        RecordError: no main title.
     """
     today = fetched_at.astimezone(JAPAN).date().isoformat()
     kind = _kind(entry.type)
@@ -174,7 +191,8 @@ def anime_from_entry(entry: AnimeEntry, episodes: Sequence[EpisodeEntry], fetche
     status = airing_status(start, end, today, is_at_once=entry.episodecount == 1 and kind in DONE_AT_ONCE)
     regular = [episode for episode in episodes if episode.type == "1"]
     description = clean_description(entry.description)
-    return Anime.model_validate(
+    return read(
+        Anime,
         {
             **_common(entry.id, entry.titles, fetched_at, fetched_at),
             "description": description,
@@ -198,7 +216,7 @@ def anime_from_entry(entry: AnimeEntry, episodes: Sequence[EpisodeEntry], fetche
                 {"kind": snake(r.type), "target": "anime", "target_id": r.id, "title": _line(r.title)}
                 for r in entry.related
             ],
-        }
+        },
     )
 
 
@@ -231,12 +249,16 @@ def _titles(titles: list[Title]) -> dict[str, Any]:
 
 
 def _is_latin(main: Title) -> bool:
-    """Whether the main title is a transcription or English; else it is in the language of the work."""
-    return main.lang.startswith("x-") or main.lang == "en"
+    """Whether the main title is a transcription or English; else it is in the language of the work.
+
+    One whose language is not said is taken for a transcription where its letters are ours, as nearly all are.
+    """
+    is_ours = all(letter < "\u0250" for letter in main.text if letter.isalpha())
+    return main.lang.startswith("x-") or main.lang == "en" or (not main.lang and is_ours)
 
 
 def _romaji(main: Title, titles: list[Title]) -> str | None:
-    if main.lang.startswith("x-"):
+    if main.lang.startswith("x-") or (not main.lang and _is_latin(main)):
         return _line(main.text)
     written = (t.text for t in titles if t.lang.startswith("x-") and t.lang not in NO_TRANSCRIPTION)
     return _line(next(written, None))
@@ -255,24 +277,14 @@ def _line(text: str | None) -> str | None:
     return normalize_line(text.replace("`", "'")) if text else None
 
 
-def _kind(type_: str) -> Kind | None:
+def _kind(type_: str | None) -> Kind | None:
     word = snake(type_)
     return None if word in NO_KIND else mapped(KINDS, word, "type")
 
 
 def _date(text: str | None, path: str) -> str | None:
-    """As much of a date as is known.
-
-    Raises:
-        RecordError: no date.
-    """
-    match = DATE.fullmatch(text or "0000")
-    try:
-        if match:
-            return partial_date(*(int(part or 0) for part in match.groups()))
-    except ValueError:
-        pass
-    raise RecordError(f"{path}: no such date")
+    """As much of a date as is known; what is no date is noted."""
+    return checked(read_date, text, f"{path}: no such date")
 
 
 def has_passed(date: str, today: str) -> bool:
@@ -291,11 +303,19 @@ def airing_status(start: str | None, end: str | None, today: str, *, is_at_once:
 
 def _aired(regular: list[EpisodeEntry], total: int | None, status: AiringStatus, today: str) -> int | None:
     """Regular episodes that have aired; those of a finished work all have, listed or not. ``None``: nothing dated."""
-    dates = [date for date in (_date(episode.airdate, "airdate") for episode in regular) if date]
+    dates = [date for date in map(_day_of, regular) if date]
     aired = sum(has_passed(date, today) for date in dates) if dates else None
     if status is AiringStatus.RELEASED:
         return max(aired or 0, total or 0) or None
     return aired
+
+
+def _day_of(episode: EpisodeEntry) -> str | None:
+    """Its day, as much as is known of it; one that is no date is noted where the episode itself is read."""
+    try:
+        return read_date(episode.airdate)
+    except ValueError:
+        return None
 
 
 def _score(permanent: Rating | None, temporary: Rating | None) -> dict[str, Any]:
@@ -344,7 +364,8 @@ def _episode(entry: EpisodeEntry, anime: Anime, native: str) -> Episode:
     if not number:
         raise RecordError("epno: no number")
     languages = {"ru": "ru", "en": "en", "romaji": "x-jat" if native == "ja" else f"x-{native}t", "native": native}
-    return Episode.model_validate(
+    return read(
+        Episode,
         {
             "source": SOURCE,
             "source_id": entry.id,
@@ -355,12 +376,13 @@ def _episode(entry: EpisodeEntry, anime: Anime, native: str) -> Episode:
             "titles": {ours: _first(entry.titles, language) for ours, language in languages.items()},
             "duration_min": entry.length or None,
             "is_recap": entry.recap,
-        }
+        },
     )
 
 
 def _character(entry: CharacterEntry, anime: Anime) -> Character:
-    return Character.model_validate(
+    return read(
+        Character,
         {
             "source": SOURCE,
             "source_id": entry.id,
@@ -370,7 +392,7 @@ def _character(entry: CharacterEntry, anime: Anime) -> Character:
             "role": (snake(entry.type) or "").removesuffix("_in") or None,
             "picture": _picture(entry.picture),
             "voice_actors": [{"name": name} for name in unique([_line(actor) for actor in entry.seiyuu])],
-        }
+        },
     )
 
 

@@ -53,8 +53,8 @@ class Title(Words):
     """A title in one language."""
 
     text: str
-    lang: str
-    """ISO code, or ``x-jat``, ``x-zht``, ``x-kot`` for transcriptions, ``x-other``, ``x-unk``."""
+    lang: str = ""
+    """ISO code, or ``x-jat``, ``x-zht``, ``x-kot`` for transcriptions, ``x-other``, ``x-unk``; empty: not said."""
     type: str | None = None
     """main, official, short, card, kana; synonym in an anime, syn in the dump. ``None``: of an episode."""
 
@@ -70,7 +70,8 @@ class Related(Words):
     """A link to another anime."""
 
     id: Id
-    type: str
+    type: str = "other"
+    """``Sequel``; AniDB has a word for those that are none of its kinds."""
     title: str | None = None
 
 
@@ -110,7 +111,7 @@ class AnimeEntry(Words):
     id: Id
     restricted: bool | None = None
     """True: for adults only."""
-    type: str
+    type: str | None = None
     episodecount: Count | None = None
     startdate: str | None = None
     enddate: str | None = None
@@ -144,7 +145,7 @@ class CharacterEntry(Words):
     """A character of one anime."""
 
     id: Id
-    type: str
+    type: str | None = None
     """``main character in``, ``secondary cast in``, ``appears in`` …"""
     name: str
     picture: str | None = None

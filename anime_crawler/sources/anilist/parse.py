@@ -12,10 +12,13 @@ from pydantic import ValidationError
 from anime_crawler.base_spiders import (
     RecordError,
     ResponseError,
+    checked,
     episodes_aired,
     explain,
     mapped,
     parse_json,
+    read,
+    reading,
     set_aside,
     shape_of,
 )
@@ -31,9 +34,12 @@ from anime_crawler.sources.anilist.schema import (
     Media,
     MediaTitle,
     RelationEdge,
+    Unresolved,
     VoiceActorNode,
     data_from_document,
     errors_of,
+    is_usable,
+    unresolved,
 )
 
 SOURCE = "anilist"
@@ -72,32 +78,42 @@ CREDIT = re.compile(r"\s*[(\[]source\s*:[^()\[\]]*(?:[(\[][^()\[\]]*[)\]][^()\[\
 """A line's end that says where the description was taken from; one pair of brackets may be inside."""
 
 
-def items_from_media(records: list[Any], fetched_at: datetime) -> Iterator[Item | Rejected]:
+def items_from_media(
+    records: list[Any], fetched_at: datetime, unresolved: Unresolved | None = None
+) -> Iterator[Item | Rejected]:
     """Of each title in its order: the anime, its airings, its characters, as far as they were selected.
 
     Args:
         records: may be empty or hold a title twice.
+        unresolved: what GraphQL's errors say of each of them, as `schema.unresolved` gives it.
     """
-    for record in records:
+    for place, record in enumerate(records):
         try:
-            yield from _items_of(_media(record), record, fetched_at)
+            media, anime = _read(record, fetched_at, (unresolved or {}).get(place, []))
         except (RecordError, ValidationError) as error:
             own = _id_in(record)
             yield _rejected("anime", record, error, fetched_at, own, own)
+            continue
+        if anime:
+            yield anime
+        yield from _parts(media, fetched_at)
 
 
-def _media(record: Any) -> Media:
+def _read(record: Any, fetched_at: datetime, wrong: list[str]) -> tuple[Media, Anime | None]:
+    """A title, and its anime where more of it was selected than its parts."""
     if not isinstance(record, dict):
         raise RecordError(f"a title was expected, there was {shape_of(record)}")
-    media = Media.model_validate(record)
-    if media.type not in (None, "ANIME"):
-        raise RecordError(f"type: {media.type[:40]!r} is no anime")
-    return media
+    with reading() as problems:
+        media = read(Media, record)
+        if media.type not in (None, "ANIME"):
+            raise RecordError(f"type: {media.type[:40]!r} is no anime")
+        if "title" not in record and record.keys() & PARTS:
+            return media, None
+        anime = anime_from_media(media, fetched_at)
+    return media, anime.noting([*wrong, *problems])
 
 
-def _items_of(media: Media, record: dict[str, Any], fetched_at: datetime) -> Iterator[Item | Rejected]:
-    if "title" in record or not record.keys() & PARTS:
-        yield anime_from_media(media, fetched_at)
+def _parts(media: Media, fetched_at: datetime) -> Iterator[Item | Rejected]:
     nodes = [media.nextAiringEpisode] if media.nextAiringEpisode else []
     listed = media.airingSchedule.nodes if media.airingSchedule else None
     told = {node.episode for node in nodes}
@@ -138,9 +154,10 @@ def _id_in(record: Any, name: str = "id") -> str | None:
 def anime_from_media(media: Media, fetched_at: datetime) -> Anime:
     """The anime that a title describes.
 
+    A format, status, season or date that we do not understand, and a value that no anime may have, are noted.
+
     Raises:
-        RecordError: no title at all; a format, status, season or date that we do not understand.
-        ValidationError: a value that no anime may have.
+        RecordError: no title at all.
     """
     status = mapped(STATUSES, media.status, "status")
     start = media.startDate or FuzzyDate()
@@ -148,7 +165,8 @@ def anime_from_media(media: Media, fetched_at: datetime) -> Anime:
     year = media.seasonYear or (int(aired_from[:4]) if aired_from else None)
     description = normalize_description(media.description)
     following = media.nextAiringEpisode
-    return Anime.model_validate(
+    return read(
+        Anime,
         {
             "source": SOURCE,
             "source_id": media.id,
@@ -177,7 +195,7 @@ def anime_from_media(media: Media, fetched_at: datetime) -> Anime:
             "aired_to": _date(media.endDate, "endDate"),
             "external_ids": _external_ids(media),
             "relations": _relations(media),
-        }
+        },
     )
 
 
@@ -240,10 +258,7 @@ def _aired(media: Media, status: AiringStatus | None) -> int | None:
 
 
 def _date(date: FuzzyDate | None, path: str) -> str | None:
-    try:
-        return partial_date(date.year, date.month, date.day) if date else None
-    except (ValueError, OverflowError):
-        raise RecordError(f"{path}: no such date") from None
+    return checked(lambda d: partial_date(d.year, d.month, d.day), date, f"{path}: no such date") if date else None
 
 
 def _moment(unix: int) -> datetime:
@@ -280,7 +295,9 @@ def items_from_airings(
     """
     for record in records:
         try:
-            yield _airing(AiringNode.model_validate(record), anime_id, fetched_at)
+            with reading() as problems:
+                airing = _airing(read(AiringNode, record), anime_id, fetched_at)
+            yield airing.noting(problems)
         except (RecordError, ValidationError) as error:
             whose, number = anime_id or _id_in(record, "mediaId"), _id_in(record, "episode")
             own = _id_in(record) or (f"{whose}-{number}" if whose and number else None)
@@ -305,19 +322,18 @@ def _airing(node: AiringNode, anime_id: str | None, fetched_at: datetime) -> Air
 def _characters(characters: Characters | None, anime_id: str, fetched_at: datetime) -> Iterator[Character | Rejected]:
     for edge in (characters.edges if characters else None) or ():
         try:
-            yield character_from_edge(CharacterEdge.model_validate(edge), anime_id, fetched_at)
+            with reading() as problems:
+                character = character_from_edge(read(CharacterEdge, edge), anime_id, fetched_at)
+            yield character.noting(problems)
         except ValidationError as error:
             own = _id_in(edge.get("node") if isinstance(edge, dict) else None)
             yield _rejected("character", edge, error, fetched_at, own, anime_id)
 
 
 def character_from_edge(edge: CharacterEdge, anime_id: str, fetched_at: datetime) -> Character:
-    """The character as it appears in one anime.
-
-    Raises:
-        ValidationError: a value that no character may have.
-    """
-    return Character.model_validate(
+    """The character as it appears in one anime; a value that no character may have is noted."""
+    return read(
+        Character,
         {
             "source": SOURCE,
             "source_id": edge.node.id,
@@ -327,7 +343,7 @@ def character_from_edge(edge: CharacterEdge, anime_id: str, fetched_at: datetime
             "role": snake(edge.role),
             "picture": picture(edge.node.image.large if edge.node.image else None),
             "voice_actors": [actor for actor in map(_voice_actor, edge.voiceActors or ()) if actor],
-        }
+        },
     )
 
 
@@ -345,7 +361,7 @@ def parse_file(body: bytes, name: str, fetched_at: datetime) -> Iterator[Item | 
     """
     document = parse_json(body)
     wrong = "; ".join(message for _, message in errors_of(document))
-    if wrong:
+    if wrong and not is_usable(document):
         raise ResponseError(f"{name} is AniList's error: {wrong}")
     data = data_from_document(document)
     if data.page and data.page.media is None:
@@ -353,4 +369,4 @@ def parse_file(body: bytes, name: str, fetched_at: datetime) -> Iterator[Item | 
     records = data.page.records if data.page else [data.media]
     if records and all(isinstance(record, dict) and record.keys() <= IDENTITY for record in records):
         raise ResponseError(f"{name} holds only ids of titles, nothing that describes them")
-    return items_from_media(records, fetched_at)
+    return items_from_media(records, fetched_at, unresolved(document))

@@ -251,6 +251,38 @@ def _error(error: Any) -> tuple[int | None, str]:
     return status if type(status) is int else None, str(error.get("message"))[:300]
 
 
+def is_usable(document: Any) -> bool:
+    """Whether data that stand beside errors are of use: a page that lists something, or a title.
+
+    An empty page may be empty because of the error, and would end a walk.
+    """
+    try:
+        data = data_from_document(document)
+    except ResponseError:
+        return False
+    return bool(data.page.records if data.page else data.media)
+
+
+Unresolved = dict[int, list[str]]
+"""Place of a title in an answer -> what of it could not be resolved, and why: ``relations: Not Found.``"""
+
+
+def unresolved(document: Any) -> Unresolved:
+    """What GraphQL's errors beside the data say of each title. Errors that name no title are left out."""
+    found: Unresolved = {}
+    for error in document.get("errors") or () if isinstance(document, dict) else ():
+        path = error.get("path") if isinstance(error, dict) else None
+        if isinstance(path, list) and path[:2] == ["Page", "media"] and len(path) > 2 and isinstance(path[2], int):
+            place, rest = path[2], path[3:]
+        elif isinstance(path, list) and path[:1] == ["Media"]:
+            place, rest = 0, path[1:]
+        else:
+            continue
+        words = ".".join("*" if isinstance(step, int) else str(step)[:40] for step in rest)
+        found.setdefault(place, []).append(f"{words}: not resolved: {_error(error)[1][:100]}")
+    return found
+
+
 def id_of(record: Any) -> int | None:
     """A listed record's id, as far as it has one."""
     own = record.get("id") if isinstance(record, dict) else None

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from anime_crawler.base_spiders import (
     ACCEPT,
     NUMBER,
+    SKEW_S,
     Action,
     ArgumentError,
     Page,
@@ -51,6 +52,7 @@ from anime_crawler.sources.anilist.schema import (
     CHARACTERS,
     TITLES,
     Slice,
+    Unresolved,
     change_of,
     changes_of,
     data_from_document,
@@ -59,7 +61,9 @@ from anime_crawler.sources.anilist.schema import (
     has_date,
     has_more_characters,
     id_of,
+    is_usable,
     key_of,
+    unresolved,
 )
 
 BATCH = 50
@@ -232,6 +236,8 @@ class AnilistSpider(WalkingSpider):
         "titles": 'only titles of these names: "One Piece;Naruto"',
         "characters": "1: their characters too, a request for every 25",
     }
+    handle_httpstatus_list = [400, 404, 500]
+    """With which data may come beside errors: AniList repeats the first error's status."""
     custom_settings = {"CONCURRENT_REQUESTS": 1}  # it has a limit, not published, for many at once
 
     def __init__(self, name: str | None = None, **kwargs: str) -> None:
@@ -279,13 +285,13 @@ class AnilistSpider(WalkingSpider):
 
     def parse_titles(self, response: Response, ids: list[int]) -> Iterator[Item | Rejected | Request]:
         """A batch: what AniList says of each title, and which ones it does not know."""
-        records, _ = self._records(response)
+        records, _, wrong = self._records(response)
         told = {id_of(record) for record in records}
         if not told <= {*ids, None}:
             self.stop(response, "wrong_answer", "AniList answers with titles that nobody asked for")
             return
         now = utc_now()
-        yield from self._with_characters(items_from_media(records, now))
+        yield from self._with_characters(items_from_media(records, now, wrong))
         missing = [] if None in told else [i for i in ids if i not in told]  # what has no id may be any of them
         yield from (Absent(source=CARD.name, source_id=str(i), fetched_at=now) for i in missing)
 
@@ -295,7 +301,8 @@ class AnilistSpider(WalkingSpider):
 
     def parse_search(self, response: Response, title: str) -> Iterator[Item | Rejected | Request]:
         """The titles of that name; the search itself is fuzzy and prefers what is popular."""
-        found = list(items_from_media(self._records(response)[0], utc_now()))
+        records, _, wrong = self._records(response)
+        found = list(items_from_media(records, utc_now(), wrong))
         named = {item.source_id for item in found if isinstance(item, Anime) and is_called(title, item.names)}
         if not named:
             self.title_not_found(
@@ -324,8 +331,9 @@ class AnilistSpider(WalkingSpider):
 
     def parse_characters(self, response: Response, anime_id: str, page: int) -> Iterator[Item | Rejected | Request]:
         """25 of a title's characters."""
+        self._report_unresolved(response)
         record = data_from_document(json_body(response)).media
-        yield from items_from_media([record], utc_now())
+        yield from items_from_media([record], utc_now(), unresolved(json_body(response)))
         if has_more_characters(record) and page < MOST_CHARACTERS:
             yield self._characters_request(anime_id, page + 1)
 
@@ -357,7 +365,8 @@ class AnilistSpider(WalkingSpider):
     def read_page(self, response: Response, walk: State) -> Page:
         """A page of titles or airings; only ``hasNextPage`` is true of what AniList says of the list."""
         assert walk.walk is not None
-        records, has_next = self._records(response)
+        records, has_next, _ = self._records(response)
+        self.tell_future("updatedAt", changes_of(records), int(time.time()) + SKEW_S)
         ids = [f"{id_of(record)}/{change_of(record)}" for record in records]
         keys = [key_of(record, walk.walk.slices[0].sort) for record in records]
         return Page(records, ids, has_next, keys, is_past=walk.walk.is_past(records))
@@ -365,23 +374,40 @@ class AnilistSpider(WalkingSpider):
     def page_items(self, response: Response, walk: State, rows: list[Any]) -> Iterator[Item | Rejected | Request]:
         """The titles or airings of a page."""
         assert walk.walk is not None
-        read = items_from_airings if walk.walk.slices[0].sort == "TIME" else items_from_media
-        yield from self._with_characters(read(rows, utc_now()))
+        if walk.walk.slices[0].sort == "TIME":
+            yield from items_from_airings(rows, utc_now())
+            return
+        places = unresolved(json_body(response))  # on the page as it came, of which `rows` may be a part
+        page = data_from_document(json_body(response)).page
+        wrong = {id(record): places.get(place, []) for place, record in enumerate(page.records if page else ())}
+        unresolved_of = {place: wrong.get(id(row), []) for place, row in enumerate(rows)}
+        yield from self._with_characters(items_from_media(rows, utc_now(), unresolved_of))
 
     def tell_progress(self, walk: State) -> None:
         """AniList does not say how many there are."""
         if walk.walk:
             self.run.progress(walk.walk.listed, None)
 
-    def _records(self, response: Response) -> tuple[list[Any], bool]:
-        """What a page lists, and whether there is a next one."""
+    def _records(self, response: Response) -> tuple[list[Any], bool, Unresolved]:
+        """What a page lists, whether there is a next one, and what of its titles could not be resolved."""
         document = json_body(response)
         self.report_drift(drift(document))
+        self._report_unresolved(response)
         page = data_from_document(document).page
-        return (page.records, page.pageInfo.hasNextPage) if page else ([], False)
+        return (page.records, page.pageInfo.hasNextPage, unresolved(document)) if page else ([], False, {})
+
+    def _report_unresolved(self, response: Response) -> None:
+        """Report errors that stand beside the data: the data are used, and what is stored of the rest stays."""
+        messages = dict.fromkeys(message for _, message in errors_of(json_body(response)))
+        if messages:
+            said = "; ".join([*messages][:3])
+            self.run.missing("partial_answer", f"AniList answers, but could not resolve everything: {said}")
 
     def judge(self, response: Response) -> Verdict:
-        """GraphQL's errors decide, whatever the status; 403 is an outage or a block, and the end of the run."""
+        """Data are used, also beside errors; without data GraphQL's errors decide, whatever the status.
+
+        403 is an outage or a block, and the end of the run.
+        """
         if response.status == 429:
             return verdict_by_status(response.status)
         if 300 <= response.status < 400:
@@ -390,7 +416,8 @@ class AnilistSpider(WalkingSpider):
             document = json_body(response)
             errors = errors_of(document)
             if errors:
-                return _judge_error(response.status, *errors[0])
+                is_partial = response.status in (200, *self.handle_httpstatus_list) and is_usable(document)
+                return ACCEPT if is_partial else _judge_error(response.status, *errors[0])
             if response.status == 200:
                 data_from_document(document)
                 return ACCEPT

@@ -16,9 +16,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from anime_crawler.base_spiders import RecordError, ResponseError, checked, explain, mapped, set_aside
+from anime_crawler.base_spiders import (
+    RecordError,
+    ResponseError,
+    checked,
+    explain,
+    mapped,
+    note,
+    read,
+    reading,
+    set_aside,
+)
 from anime_crawler.items import Absent, AiringStatus, Anime, Character, Item, Kind, Rejected
-from anime_crawler.normalize.date import partial_date
+from anime_crawler.normalize.date import read_date
 from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anime_planet.schema import (
@@ -59,7 +69,6 @@ ADULT_TAGS = frozenset({"explicit sex", "hentai"})
 PLACEHOLDER_TEXT = re.compile(r"(?:This entry currently doesn't have a|No) synopsis.*", re.DOTALL)
 TYPE_LINE = re.compile(r"([^(]+?)(?: ?\((\d+)(\+?) eps?(?: x (\d+) min)?\))?", re.ASCII)
 RATING_LINE = re.compile(r"(\d+(?:\.\d+)?) out of (\d+) from ([\d,]+) votes?", re.ASCII)
-DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?:T.*)?", re.ASCII)
 SEASON = re.compile(r"/anime/seasons/(winter|spring|summer|fall)-(\d{4})", re.ASCII)
 SIZE = re.compile(r"-\d+x\d+(?=\.\w+$)")
 
@@ -67,11 +76,13 @@ SIZE = re.compile(r"-\d+x\d+(?=\.\w+$)")
 def items_from_entry(page: Page, fetched_at: datetime) -> Iterator[Anime | Character | Rejected]:
     """The anime of its page, then the characters that the page shows."""
     try:
-        entry = entry_from_page(page)
-        yield anime_from_entry(entry, fetched_at)
+        with reading() as problems:
+            entry = entry_from_page(page)
+            anime = anime_from_entry(entry, fetched_at)
     except (RecordError, ValidationError) as error:
         yield _rejected("anime", page, error, fetched_at)
     else:
+        yield anime.noting(problems)
         yield from items_from_cast(entry.cast, fetched_at, entry.slug)
 
 
@@ -79,7 +90,9 @@ def items_from_cast(cast: list[Cast], fetched_at: datetime, anime_id: str | None
     """Characters in the page's order, each once."""
     for one in {one.slug: one for one in cast}.values():
         try:
-            yield character_from_cast(one, fetched_at, anime_id)
+            with reading() as problems:
+                character = character_from_cast(one, fetched_at, anime_id)
+            yield character.noting(problems)
         except (RecordError, ValidationError) as error:
             yield set_aside(SOURCE, "character", one.model_dump(), explain(error), fetched_at, source_id=one.slug)
 
@@ -87,7 +100,9 @@ def items_from_cast(cast: list[Cast], fetched_at: datetime, anime_id: str | None
 def items_from_character(page: Page, fetched_at: datetime, anime_id: str | None = None) -> Iterator[Item | Rejected]:
     """The character of its own page."""
     try:
-        yield character_from_cast(character_from_page(page), fetched_at, anime_id)
+        with reading() as problems:
+            character = character_from_cast(character_from_page(page), fetched_at, anime_id)
+        yield character.noting(problems)
     except (RecordError, ValidationError) as error:
         yield _rejected("character", page, error, fetched_at)
 
@@ -96,7 +111,9 @@ def items_from_cards(cards: list[Card], fetched_at: datetime) -> Iterator[Anime 
     """What a listing says of its anime: less than their own pages, and ratings with one decimal."""
     for card in cards:
         try:
-            yield anime_from_card(card, fetched_at)
+            with reading() as problems:
+                anime = anime_from_card(card, fetched_at)
+            yield anime.noting(problems)
         except (RecordError, ValidationError) as error:
             yield set_aside(SOURCE, "anime", card.model_dump(), explain(error), fetched_at, source_id=card.slug)
 
@@ -112,9 +129,10 @@ def _rejected(kind: str, page: Page, error: RecordError | ValidationError, fetch
 def anime_from_entry(entry: Entry, fetched_at: datetime) -> Anime:
     """The anime that its own page describes.
 
+    A kind, year, date or rating that we do not understand, and a value that no anime may have, are noted.
+
     Raises:
-        RecordError: a kind, year, date or rating that we do not understand.
-        ValidationError: a value that no anime may have.
+        RecordError: no title.
     """
     data = entry.data
     first, last = _years(entry.years)
@@ -123,7 +141,8 @@ def anime_from_entry(entry: Entry, fetched_at: datetime) -> Anime:
     ends = _date(data.endDate, "endDate")
     alone = ends or (starts if data.datePublished else None)
     score, votes = _rating(entry)
-    return Anime.model_validate(
+    return read(
+        Anime,
         {
             **_common(entry, fetched_at),
             **_titles(entry.name, entry.aka, data.alternateName),
@@ -136,7 +155,7 @@ def anime_from_entry(entry: Entry, fetched_at: datetime) -> Anime:
             "aired_from": starts or (str(first) if first else None),
             "aired_to": ends or (str(last) if last else None),
             "relations": _relations(entry.related),
-        }
+        },
     )
 
 
@@ -148,7 +167,8 @@ def anime_from_card(card: Card, fetched_at: datetime) -> Anime:
     if not card.slug:
         raise RecordError("card: a link to one anime was expected")
     first, last = _years(card.years)
-    return Anime.model_validate(
+    return read(
+        Anime,
         {
             **_common(card, fetched_at),
             **_titles(card.name, card.aka, None),
@@ -158,7 +178,7 @@ def anime_from_card(card: Card, fetched_at: datetime) -> Anime:
             "score": _card_score(card.rating),
             "aired_from": str(first) if first else None,
             "aired_to": str(last) if last else None,
-        }
+        },
     )
 
 
@@ -205,7 +225,8 @@ def type_fields(line: str | None) -> dict[str, Any]:
         return {}
     match = TYPE_LINE.fullmatch(text)
     if match is None:
-        raise RecordError(f"type: unknown form {text[:60]!r}")
+        note(f"type: unknown form {text[:60]!r}")
+        return {}
     word, episodes, is_open, minutes = match.groups()
     count = int(episodes) if episodes else None
     return {
@@ -223,7 +244,8 @@ def _years(line: str | None) -> tuple[int | None, int | None]:
         return None, None
     match = YEARS.fullmatch(text)
     if match is None:
-        raise RecordError(f"year: unknown form {text[:40]!r}")
+        note(f"year: unknown form {text[:40]!r}")
+        return None, None
     last = int(match[2]) if match[2] and match[2] != "?" else None
     return (int(match[1]) if match[1] else None), last
 
@@ -250,15 +272,7 @@ def _status_by_dates(starts: str | None, ends: str | None, today: str) -> Airing
 
 def _date(text: str | None, path: str) -> str | None:
     """As much of a date as is known: of a date on 1 January only the year, see the card's quirks."""
-    if not text:
-        return None
-    match = DATE.fullmatch(text)
-    try:
-        found = partial_date(*(int(part or 0) for part in match.groups())) if match else ""
-    except ValueError:
-        found = ""
-    if found == "":
-        raise RecordError(f"ld+json.{path}: not a date")
+    found = checked(read_date, text, f"ld+json.{path}: not a date")
     return found[:4] if found and found.endswith("-01-01") else found
 
 
@@ -272,7 +286,8 @@ def _rating(entry: Entry) -> tuple[float | None, int | None]:
         return None, None
     match = RATING_LINE.fullmatch(line)
     if match is None:
-        raise RecordError(f"avgRating: unknown form {line[:60]!r}")
+        note(f"avgRating: unknown form {line[:60]!r}")
+        return None, None
     return _scaled(float(match[1]), float(match[2])), int(match[3].replace(",", "")) or None
 
 
@@ -282,7 +297,7 @@ def _scaled(value: float, best: float) -> float | None:
 
 
 def _card_score(rating: str | None) -> float | None:
-    return _scaled(checked(float, rating or 0, "ttRating: not a number"), 5)
+    return _scaled(checked(float, rating or 0, "ttRating: not a number") or 0, 5)
 
 
 def _description(synopsis: str | None) -> str | None:
@@ -335,7 +350,8 @@ def character_from_cast(cast: Cast, fetched_at: datetime, anime_id: str | None =
     roles = [role for role in cast.roles if anime_id in (None, role.anime)]
     role = normalize_line(roles[0].role) if anime_id and roles else None
     actors = [*cast.actors, *(actor for role_ in roles for actor in role_.actors)]
-    return Character.model_validate(
+    return read(
+        Character,
         {
             "source": SOURCE,
             "source_id": cast.slug,
@@ -345,7 +361,7 @@ def character_from_cast(cast: Cast, fetched_at: datetime, anime_id: str | None =
             "role": snake(role),
             "picture": picture(cast.image),
             "voice_actors": _voice_actors(actors),
-        }
+        },
     )
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from parsel import Selector, SelectorList
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from anime_crawler.base_spiders import (
     Drift,
@@ -20,8 +20,8 @@ from anime_crawler.base_spiders import (
     RecordError,
     count_unknown,
     count_vanished,
-    explain,
     parse_json,
+    read,
     text_of_bytes,
 )
 
@@ -242,15 +242,12 @@ def entry_from_page(page: Page) -> Entry:
     """The texts of an anime's page, as they are.
 
     Raises:
-        RecordError: it does not say which anime it is, or its linked data has another shape.
+        RecordError: it does not say which anime it is.
     """
     if page.address is None or page.address[0] != "anime":
         raise RecordError("link[rel=canonical]: the address of one anime was expected")
     story = page.story
-    try:
-        data = JsonLd.model_validate(page.linked_data())
-    except ValidationError as error:
-        raise RecordError(f"ld+json.{explain(error)}") from None
+    data = read(JsonLd, page.linked_data(), "ld+json.")
     return Entry(
         slug=page.address[1],
         number=story.xpath(".//form[contains(@class,'myListBar')]/@data-id").get(),

@@ -14,7 +14,17 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from anime_crawler.base_spiders import RecordError, ResponseError, explain, mapped, parse_json, set_aside, shape_of
+from anime_crawler.base_spiders import (
+    RecordError,
+    ResponseError,
+    explain,
+    mapped,
+    parse_json,
+    read,
+    reading,
+    set_aside,
+    shape_of,
+)
 from anime_crawler.items import Airing, AiringStatus, Anime, Item, Kind, Rejected, Season
 from anime_crawler.normalize.date import partial_date
 from anime_crawler.normalize.text import normalize_line, normalize_text, unique
@@ -130,7 +140,9 @@ def _items(
     try:
         if not isinstance(record, dict):
             raise RecordError(f"an object was expected, there was {shape_of(record)}")
-        yield from parse(record, fetched_at)
+        with reading() as problems:
+            items = parse(record, fetched_at)
+        yield from (item.noting(problems) for item in items)
     except (RecordError, ValidationError) as error:
         yield _rejected(record, kind, explain(error), fetched_at)
 
@@ -150,19 +162,21 @@ def show_path(route: str) -> str:
 
 
 def _anime(record: dict[str, Any], fetched_at: datetime) -> list[Anime]:
-    return [anime_from_show(Show.model_validate(record), fetched_at)]
+    return [anime_from_show(read(Show, record), fetched_at)]
 
 
 def anime_from_show(show: Show, fetched_at: datetime) -> Anime:
     """The anime that an object of ``/anime`` describes.
 
+    A status, delay, media type, season or month that we do not know, and a value that no anime may have, are noted.
+
     Raises:
-        RecordError: a status, delay, media type, season or month that we do not know.
-        ValidationError: a value that no anime may have.
+        RecordError: no title at all.
     """
     status = _status(show)
     description = _description(show.description)
-    return Anime.model_validate(
+    return read(
+        Anime,
         {
             "source": SOURCE,
             "source_id": show.route,
@@ -187,7 +201,7 @@ def anime_from_show(show: Show, fetched_at: datetime) -> Anime:
             "aired_from": _aired_from(show),
             "external_ids": _external_ids(show),
             "relations": _relations(show),
-        }
+        },
     )
 
 
@@ -198,7 +212,7 @@ def _status(show: Show) -> AiringStatus | None:
         return status
     if show.delayedFrom and not show.delayedUntil:
         return AiringStatus.PAUSED
-    return mapped(DELAYS, show.delayedTimetable or None, "delayedTimetable") or status
+    return mapped(DELAYS, show.delayedTimetable, "delayedTimetable") if show.delayedTimetable else status
 
 
 def _titles(show: Show) -> dict[str, Any]:
@@ -208,6 +222,8 @@ def _titles(show: Show) -> dict[str, Any]:
         "romaji": (normalize_line(names.romaji) if names else None) or normalize_line(show.title),
         "native": _native(names.native) if names else None,
     }
+    if not any(titles.values()):
+        raise RecordError("title: there is none")
     others = [*(names.synonyms or ()), names.abbreviation] if names else []
     return {"titles": titles, "alternative_titles": unique([*others, show.title], *titles.values())}
 
@@ -281,7 +297,7 @@ def _relations(show: Show) -> list[dict[str, Any]]:
 
 
 def _airings(record: dict[str, Any], fetched_at: datetime) -> list[Airing]:
-    return airings_from_row(Row.model_validate(record), fetched_at)
+    return airings_from_row(read(Row, record), fetched_at)
 
 
 def airings_from_row(row: Row, fetched_at: datetime) -> list[Airing]:
@@ -333,7 +349,7 @@ def routes_with_news(records: list[Any]) -> list[str]:
     routes = []
     for record in records:
         try:
-            row = Row.model_validate(record)
+            row = read(Row, record)
         except ValidationError:
             continue  # set aside where its airings are told
         lowest = row.subtractedEpisodeNumber or row.episodeNumber

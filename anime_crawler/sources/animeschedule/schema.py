@@ -116,7 +116,7 @@ class Show(Words):
 
     id: str | None = None
     route: Route
-    title: str
+    title: str | None = None
     premier: Moment = None
     """First day of the Japanese broadcast."""
     month: str | None = None
@@ -150,7 +150,6 @@ class Row(Words):
     """One row of a timetable: an episode, or several at once, in one air type."""
 
     route: Route
-    title: str
     status: str | None = None
     """Of the Japanese broadcast, whatever the air type."""
     airType: Literal["raw", "sub", "dub"]
@@ -179,7 +178,18 @@ KNOWN_WEBSITES = frozenset(Websites.model_fields) | {
     *("official", "crunchyroll", "funimation", "wakanim", "amazon", "hidive", "hulu", "youtube", "netflix", "streams"),
 }
 KNOWN_ROW = frozenset(Row.model_fields) | {
-    *("romaji", "english", "native", "delayedText", "delayedFrom", "episodes", "lengthMin", "donghua", "mediaTypes"),
+    *(
+        "title",
+        "romaji",
+        "english",
+        "native",
+        "delayedText",
+        "delayedFrom",
+        "episodes",
+        "lengthMin",
+        "donghua",
+        "mediaTypes",
+    ),
     *("imageVersionRoute", "streams"),
 }
 """Fields that somebody has seen or documented; those not modelled above say nothing that an item holds."""

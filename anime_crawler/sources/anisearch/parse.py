@@ -11,7 +11,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from anime_crawler.base_spiders import RecordError, ResponseError, checked, explain, mapped, set_aside
+from anime_crawler.base_spiders import (
+    RecordError,
+    ResponseError,
+    checked,
+    explain,
+    mapped,
+    note,
+    read,
+    reading,
+    set_aside,
+)
 from anime_crawler.items import AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
 from anime_crawler.normalize.date import partial_date, season_of
 from anime_crawler.normalize.text import folded, normalize_line, normalize_text, snake, unique
@@ -81,7 +91,7 @@ PLACEHOLDER = re.compile(r"/cover/(?:full/)?0(?:_\d+)?\.|/(?:ecchi|hentai)\.v\d"
 TYPE = re.compile(r"([^,(]+?)(?:,\s*([\d.]+|\?)?(?:\+?/([\d.]+|\?)|\+)?)?(?:\s*\((\d{4}|\?)\))?")
 """``TV-Series, 37``; ``Web, ?``; ``OVA, 3+/6``: so many are out; on index pages with the year: ``OVA, 2 (2006)``."""
 DASH = re.compile(r"\s+[\u2010-\u2015-]\s+")
-DATE = re.compile(r"(?:(?:(\d{1,2})\.)?(\d{1,2})\.)?(\d{4})")
+DATE = re.compile(r"(?:(?:(\d{1,2})\.)?(\d{1,2})\.)?(\d{4})", re.ASCII)
 ISO_DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:\d+S)?")
 SHARE = re.compile(r"(\d(?:[.,]\d+)?)\s*=\s*\d+\s*%")
 EPISODE = re.compile(r"(\d+)\s*((?:Filler|Recap|\s)*)")
@@ -92,7 +102,9 @@ WITH_NATIVE = re.compile(r"(.*\S)\s*\(([^()]+)\)")
 def made(make: Callable[[Any, datetime], Item], record: Detail | dict[str, Any], at: datetime) -> Item | Rejected:
     """The item that `make` gives for the record, or the record's dead letter."""
     try:
-        return make(record, at)
+        with reading() as problems:
+            item = make(record, at)
+        return item.noting(problems)
     except (RecordError, ValidationError) as error:
         values = {"kind": "anime", **record.model_dump()} if isinstance(record, Detail) else record
         request = {"ids": values.get("anime_id", values["id"])}
@@ -102,16 +114,18 @@ def made(make: Callable[[Any, datetime], Item], record: Detail | dict[str, Any],
 def anime_from_detail(detail: Detail, fetched_at: datetime) -> Anime:
     """The anime that its page describes. Status, dates and studios are those of the country of origin.
 
+    A kind, status or date that we do not understand, and a value that no anime may have, are noted.
+
     Raises:
-        RecordError: a kind, status or date that we do not understand, or no title.
-        ValidationError: a value that no anime may have.
+        RecordError: no title.
     """
     origin = detail.blocks[0] if detail.blocks else None
     kind, aired, total, year = _type(detail.type)
     aired_from, aired_to = _dates(origin.released if origin else None)
     score, votes = _rating(detail)
     genres = [name for group, name in detail.genres if group != "tag"]
-    return Anime.model_validate(
+    return read(
+        Anime,
         {
             **_identity(detail.id, fetched_at),
             **_titles(detail),
@@ -137,7 +151,7 @@ def anime_from_detail(detail: Detail, fetched_at: datetime) -> Anime:
             "aired_from": aired_from,
             "aired_to": aired_to,
             "relations": list(filter(None, map(_relation, detail.links))),
-        }
+        },
     )
 
 
@@ -192,14 +206,13 @@ def split_synonyms(piece: str, titles: list[str | None]) -> list[str]:
 def _type(text: str | None) -> tuple[Kind | None, int | None, int | None, int | None]:
     """(kind, episodes aired, episodes in all, year); 0 and ``?`` are unknown.
 
-    Raises:
-        RecordError: another form, or a kind without a mapping.
+    Another form, and a kind without a mapping, are noted.
     """
-    if not text:
-        return None, None, None, None
-    match = TYPE.fullmatch(text)
+    match = TYPE.fullmatch(text or "")
     if not match:
-        raise RecordError(f"type: an unknown form {text[:40]!r}")
+        if text:
+            note(f"type: an unknown form {text[:40]!r}")
+        return None, None, None, None
     name, first, second, year = match.groups()
     kind = None if snake(name) in UNTYPED else mapped(KINDS, snake(name), "type")
     out, total = (_count(first), _count(second)) if second else (None, _count(first))
@@ -211,51 +224,38 @@ def _count(text: str | None) -> int | None:
 
 
 def _dates(text: str | None) -> tuple[str | None, str | None]:
-    """(first day, last day), as much as is known of each; a single date is the first.
-
-    Raises:
-        RecordError: not a date.
-    """
+    """(first day, last day), as much as is known of each; a single date is the first. What is no date is noted."""
     first, *rest = DASH.split(text, 1) if text else ("?",)
     return partial(first), partial(rest[0]) if rest else None
 
 
 def partial(text: str) -> str | None:
-    """``2006-10-04`` of ``04.10.2006``, ``2006-10`` of ``10.2006``, ``2006``; ``None`` for ``?``.
+    """``2006-10-04`` of ``04.10.2006``, ``2006-10`` of ``10.2006``, ``2006``; ``None`` for ``?`` and ``00.00.0000``.
 
-    Raises:
-        RecordError: another form, or no such date.
+    Another form, and what is no such date, are noted.
     """
+    if text.strip() == "?":
+        return None
+    problem = f"released: not a date {text[:40]!r}"
     match = DATE.fullmatch(text.strip())
-    try:
-        day, month, year = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
-        date = partial_date(year, month, day)
-    except ValueError:
-        date = None
-    if date is None and text.strip() != "?":
-        raise RecordError(f"released: not a date {text[:40]!r}")
-    return date
+    if match is None:
+        note(problem)
+        return None
+    day, month, year = (int(part or 0) for part in match.groups())
+    return checked(lambda parts: partial_date(*parts), (year, month, day), problem)
 
 
 def _duration(text: str | None) -> int | None:
-    """Whole minutes; ``None`` for less than one.
-
-    Raises:
-        RecordError: not an ISO 8601 duration.
-    """
+    """Whole minutes; ``None`` for less than one. What is no ISO 8601 duration is noted."""
     match = ISO_DURATION.fullmatch(text) if text else None
     if text and not match:
-        raise RecordError(f"duration: an unknown form {text[:40]!r}")
+        note(f"duration: an unknown form {text[:40]!r}")
     hours, minutes = (int(part or 0) for part in match.groups()) if match else (0, 0)
     return hours * 60 + minutes or None
 
 
 def _rating(detail: Detail) -> tuple[float | None, int | None]:
-    """(mean on 0-10, votes); the table's number has two digits, that of JSON-LD one.
-
-    Raises:
-        RecordError: not a number.
-    """
+    """(mean on 0-10, votes); the table's number has two digits, that of JSON-LD one."""
     share = SHARE.fullmatch(detail.value or "")
     is_filler = not share and (detail.rating, detail.rating_count) == ("2.5", "1")
     score = None if is_filler else _ten(share[1] if share else detail.rating)
@@ -263,9 +263,9 @@ def _rating(detail: Detail) -> tuple[float | None, int | None]:
 
 
 def _ten(text: str | None) -> float | None:
-    """AniSearch's 0.1-5 on our 0-10; 0 is no rating."""
+    """AniSearch's 0.1-5 on our 0-10; 0 is no rating. What is no number is noted."""
     number = checked(float, (text or "0").replace(",", "."), f"rating: not a number {text!r}")
-    return round(number * 2, 2) or None
+    return round((number or 0) * 2, 2) or None
 
 
 def _picture(url: str | None) -> str | None:
@@ -286,14 +286,10 @@ def _relation(link: tuple[str, str | None, str | None]) -> dict[str, Any] | None
 
 
 def character_from_link(link: dict[str, Any], fetched_at: datetime) -> Character:
-    """The character that a characters page lists.
-
-    Raises:
-        RecordError: it stands in a section we do not know.
-    """
+    """The character that a characters page lists; a section that we do not know is noted."""
     values = {"anime_id": link["anime_id"], "role": mapped(ROLES, link["section"], "role")}
     values |= {"names": {"romaji": link["name"]}, "picture": _picture(link["picture"])}
-    return Character.model_validate(_identity(link["id"], fetched_at) | values)
+    return read(Character, _identity(link["id"], fetched_at) | values)
 
 
 def character_from_root(root: Any, fetched_at: datetime) -> Character:
@@ -315,7 +311,7 @@ def character_from_root(root: Any, fetched_at: datetime) -> Character:
         voices += [{"name": text_of(a), "language": lang} for a in inside(lines.get("seiyuu"), "a")]
     values = {"names": names, "picture": _picture(cover_of(information)), "voice_actors": voices}
     try:
-        return Character.model_validate(_identity(frame_of(root).get("data-id"), fetched_at) | values)
+        return read(Character, _identity(frame_of(root).get("data-id"), fetched_at) | values)
     except ValidationError as error:
         raise ResponseError(f"not a character's page: {explain(error)}") from None
 
@@ -345,7 +341,7 @@ def episode_from_row(row: dict[str, Any], fetched_at: datetime) -> Episode:
         "is_filler": "Filler" in number[2] or None,
         "is_recap": "Recap" in number[2] or None,
     }
-    return Episode.model_validate({"source": SOURCE, "fetched_at": fetched_at, **values})
+    return read(Episode, {"source": SOURCE, "fetched_at": fetched_at, **values})
 
 
 def _day(text: str | None) -> datetime | None:

@@ -164,8 +164,8 @@ def detail_from_root(root: Any) -> Detail:
         slug=slug[1] if slug else "",
         page_lang=root.get("lang"),
         name=line(str(facts.get("name") or "")),
-        rating=rating.get("ratingValue"),
-        rating_count=rating.get("ratingCount"),
+        rating=_number(rating.get("ratingValue")),
+        rating_count=_number(rating.get("ratingCount")),
         og_title=line(metas.get("og:title")),
         cover=cover_of(sections.get("information")),
         value=_value(frame),
@@ -194,6 +194,11 @@ def json_ld(root: Any) -> dict[str, Any]:
             if isinstance(facts, dict) and facts.get("@type") in ("TVSeries", "Movie"):
                 return facts
     return {}
+
+
+def _number(value: Any) -> str | None:
+    """A number of the structured data as text, which it may be already; ``None`` for anything else."""
+    return str(value) if isinstance(value, str | int | float) else None
 
 
 def inside(node: Any, tag: str) -> Iterator[Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal
 from urllib.parse import quote_plus, urlsplit
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import model_validator
 from scrapy import Request
 from scrapy.http import Response
 from twisted.python.failure import Failure
@@ -18,9 +19,15 @@ from anime_crawler.base_spiders import (
     RENDER,
     Action,
     GivenUp,
+    Page,
+    Paging,
+    Place,
+    Proof,
     ResponseError,
-    SourceSpider,
     Verdict,
+    WalkError,
+    WalkingSpider,
+    WalkState,
     at_most_one,
     chosen,
     is_on,
@@ -42,7 +49,6 @@ from anime_crawler.sources.anisearch.schema import (
     ID,
     OUTER,
     SLUG,
-    Index,
     detail_from_root,
     drift,
     index_from_root,
@@ -51,10 +57,12 @@ from anime_crawler.sources.anisearch.schema import (
     root_of,
 )
 
-INDEX = "/anime/index/page-{page}?char=all&sort={sort}&order={order}&view=2&limit=100&title=&titlex="
+INDEX = "/anime/index/page-{page}?char=all&sort={sort}&order={order}&view=2&limit={limit}&title=&titlex="
 ORDERS = {"full": ("title", "asc"), "incremental": ("date", "desc")}
 SEARCH = "/anime/index/?char=all&page=1&text={text}&smode=2&sort=title&order=asc&view=2&limit=100&title=&titlex="
 DETAIL = re.compile(r"/anime/\d+[^/]*$")
+PAGE_SIZE = 100
+"""Rows of an index page."""
 PAGES_MOST = 1_000
 """Index pages of a walk: five times as many as there are (207 in 2026). A list that lies about its end ends here."""
 LOOK_AGAIN = timedelta(days=7)
@@ -69,22 +77,26 @@ ASIDE = frozenset({"wrong_shape", "server_error", "too_large"})
 BLOCKED = "AniSearch shuts us out, as it does for about a week after too many requests; wait, then run again"
 
 
-class Walk(BaseModel):
+@dataclass(frozen=True)
+class IndexPage(Page):
+    """A page of the index."""
+
+    pages: int | None = None
+    """How many there are, where the walk is for all and the page says it."""
+
+
+class Walk(WalkState):
     """How far the index has been walked. The checkpoint's state; of ids and titles asked for, what is left of them."""
 
-    model_config = ConfigDict(frozen=True)
-
     mode: Literal["full", "incremental", "asked"] = "full"
-    page: int = 1
-    """The index page to read when `todo` is empty."""
+    place: Place = Place()
+    """In the index, to go on with when `todo` is empty."""
     todo: tuple[int, ...] = ()
     """Anime to read before it."""
     titles: tuple[str, ...] = ()
     """Titles to search for before that."""
     sought: tuple[tuple[int, str], ...] = ()
     """Anime whose page a search led to at once, with the title: whether it is the one, only that page says."""
-    is_last: bool = False
-    """There is no index page left to read."""
     seen: str = ""
     """Ids that were listed, as bits of a hexadecimal number: 5 KB for all of them."""
     unfinished: str = ""
@@ -95,44 +107,70 @@ class Walk(BaseModel):
     """Anime read in this walk."""
     total: int | None = None
     """About how many there are, where the walk is for all: 100 on each index page."""
-    began_in: int = 0
-    """The run in which the walk began."""
-    complete: bool = False
+    is_open: bool = False
+    """Incremental: a page ended with an anime that was new, so that another may have moved from behind it."""
+    depth: int = 0
+    """Incremental: rows of the first pass, which the next ones read too."""
 
-    def after_index(self, index: Index) -> Walk:
-        """The walk when the page is read: what it lists first is to be read before the next page."""
-        bits = int(self.seen or "0", 16)
-        ids = dict.fromkeys(int(row.id) for row in index.rows)
-        todo = tuple(own for own in ids if not bits >> own & 1)
-        seen = f"{bits | sum(1 << own for own in todo):x}"
-        is_last = not index.has_next or self.page >= PAGES_MOST or not todo
-        step: dict[str, Any] = {"page": self.page + 1, "todo": todo, "seen": seen, "is_last": is_last}
-        if index.last_page and self.mode == "full":
-            step["total"] = 100 * index.last_page
-        return self._settled(step)
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_earlier_release(cls, state: Any) -> Any:
+        """There the page number was kept; that index is walked again from its beginning, without what was seen."""
+        if isinstance(state, dict) and "page" in state:
+            return state | {"full": state.get("mode") == "full", "place": {"is_read": bool(state.get("complete"))}}
+        return state
+
+    @property
+    def current(self) -> Place:
+        """Where it is in the index."""
+        return self.place
+
+    @property
+    def paging(self) -> Paging:
+        """The index says only how many pages it has."""
+        is_sure = self.mode == "incremental" and not self.is_open
+        return Paging(PAGE_SIZE, Proof.NONE if is_sure else Proof.PASSES, most=PAGES_MOST)
+
+    def after(self, page: Page) -> Walk:
+        """The walk when a page of the index is read: what it lists first is to be read before the next page."""
+        before = self.place.model_copy(update={"known": self.seen})
+        new = [int(row.id) for row in before.news(page, Paging(PAGE_SIZE, Proof.PASSES))]
+        is_open = self.mode == "incremental" and bool(new and page.has_next and new[-1] == int(page.rows[-1].id))
+        here = self.model_copy(update={"is_open": self.is_open or is_open})
+        is_past = self.mode == "incremental" and not new and self.place.row + len(page.rows) >= self.depth
+        place = before.after(replace(page, is_past=is_past), here.paging)
+        seen = f"{int(self.seen or '0', 16) | sum(1 << own for own in dict.fromkeys(new)):x}"
+        depth = self.depth if self.place.passes else self.place.row + len(page.rows)
+        step: dict[str, Any] = {"place": place.model_copy(update={"known": ""}), "seen": seen, "depth": depth}
+        step["todo"] = tuple(dict.fromkeys(new))
+        if isinstance(page, IndexPage) and page.pages:
+            step["total"] = PAGE_SIZE * page.pages
+        return here.settled(step)
 
     def after_anime(self, is_unfinished: bool) -> Walk:
         """The walk when the first of `todo` is read."""
         own = 1 << self.todo[0]
         bits = int(self.unfinished or "0", 16) & ~own
         unfinished = f"{bits | own if is_unfinished else bits:x}"
-        return self._settled({"todo": self.todo[1:], "unfinished": unfinished, "done": self.done + 1})
+        return self.settled({"todo": self.todo[1:], "unfinished": unfinished, "done": self.done + 1})
 
-    def _settled(self, step: dict[str, Any]) -> Walk:
+    def settled(self, step: dict[str, Any]) -> Walk:
+        """The walk with these changes, complete where nothing is left."""
         there = self.model_copy(update=step)
-        return there.model_copy(update={"complete": there.is_last and not there.todo and not there.titles})
+        return there.model_copy(update={"complete": there.place.is_read and not there.todo and not there.titles})
 
     def again(self, today: date, run_id: int) -> Walk:
         """The incremental walk after this complete one: after a week it begins with what was not finished."""
-        step: dict[str, Any] = {"mode": "incremental", "page": 1, "is_last": False, "done": 0, "total": None}
-        if date.fromisoformat(self.looked_at) <= today - LOOK_AGAIN:
+        step: dict[str, Any] = {"mode": "incremental", "full": False, "place": Place(), "done": 0, "total": None}
+        step |= {"is_open": False, "depth": 0}
+        if not today - LOOK_AGAIN < date.fromisoformat(self.looked_at) <= today:  # a day to come was a wrong clock's
             bits = int(self.unfinished or "0", 16)
             todo = tuple(own for own in range(bits.bit_length()) if bits >> own & 1)
             step |= {"todo": todo, "looked_at": today.isoformat()}
         return self.model_copy(update={**step, "complete": False, "began_in": run_id})
 
 
-class AniSearchSpider(SourceSpider):
+class AniSearchSpider(WalkingSpider):
     """``scrapy crawl anisearch``: everything at first, then what is new and what was not finished."""
 
     name = "anisearch"
@@ -160,61 +198,71 @@ class AniSearchSpider(SourceSpider):
         if self.is_resumed:
             return
         if self.ids or self.titles:
-            walk, stored = Walk(mode="asked", todo=self.ids, titles=self.titles, is_last=True), None
+            walk = Walk(mode="asked", todo=self.ids, titles=self.titles, place=Place(is_read=True))
+            requests = [self.walk_request(walk, None)]
         else:
-            stored = await self.run.checkpoint()
-            walk = self._begin(stored)
-        for request in self._next(walk, stored):
+            requests = await self.first_page()
+        for request in requests:
             yield request.replace(dont_filter=True)  # an earlier process of the run may have made the same
 
-    def _begin(self, stored: dict[str, Any] | None) -> Walk:
-        today = utc_now().date()
-        walk = Walk.model_validate(stored) if stored else None
-        is_wanted = self.mode == "full" and not (walk and walk.mode == "full" and walk.began_in == self.run.id)
-        if walk is None or (is_wanted and (walk.complete or walk.mode != "full")):
+    def begin(self, stored: dict[str, Any] | None) -> Walk:
+        """The walk that is under way, else a full or an incremental one."""
+        today, walk = utc_now().date(), self.state_of(stored) if stored else None
+        if walk is None or walk.is_to_begin(self.mode, self.run.id):
             mode = self.mode or "full"
-            return Walk.model_validate({"mode": mode, "looked_at": today.isoformat(), "began_in": self.run.id})
-        return walk.again(today, self.run.id) if walk.complete else walk
+            step = {"mode": mode, "full": mode == "full", "looked_at": today.isoformat(), "began_in": self.run.id}
+            return Walk.model_validate(step)
+        is_done = walk.complete and walk.full and walk.began_in == self.run.id and self.mode == "full"
+        return walk.again(today, self.run.id) if walk.complete and not is_done else walk
 
-    def _next(self, walk: Walk, stored: dict[str, Any] | None) -> Iterator[Request]:
-        """The walk's next request; none when it is complete. Addresses are never taken from a page."""
+    def state_of(self, walk: dict[str, Any]) -> Walk:
+        """The walk that a request carries."""
+        return Walk.model_validate(walk)
+
+    def walk_request(self, walk: WalkState, stored: dict[str, Any] | None) -> Request:
+        """The walk's next request. Addresses are never taken from a page."""
+        assert isinstance(walk, Walk)
         if walk.titles:
-            text = quote_plus(walk.titles[0])
-            yield self._page(SEARCH.format(text=text), self.parse_search, walk, stored)
-        elif walk.todo:
-            yield self._page(f"/anime/{walk.todo[0]}", self.parse_detail, walk, stored)
-        elif not walk.is_last:
-            sort, order = ORDERS[walk.mode]
-            path = INDEX.format(page=walk.page, sort=sort, order=order)
-            yield self._page(path, self.parse_index, walk, stored)
+            return self._page(SEARCH.format(text=quote_plus(walk.titles[0])), self.parse_search, walk, stored)
+        if walk.todo:
+            return self._page(f"/anime/{walk.todo[0]}", self.parse_detail, walk, stored)
+        return super().walk_request(walk, stored)
+
+    def page_request(self, walk: Walk) -> Request:
+        """A page of the index."""
+        sort, order = ORDERS[walk.mode]
+        page = walk.place.window(walk.paging).page
+        return Request(self.base_url + INDEX.format(page=page, sort=sort, order=order, limit=PAGE_SIZE))
 
     def _page(self, path: str, callback: Any, walk: Walk, stored: dict[str, Any] | None, **more: Any) -> Request:
         kwargs = {"walk": walk.model_dump(mode="json"), "stored": stored, **more}
-        return Request(f"{self.base_url}{path}", callback=callback, errback=self.page_failed, cb_kwargs=kwargs)
+        return Request(f"{self.base_url}{path}", callback=callback, errback=self.walk_failed, cb_kwargs=kwargs)
 
-    def _go_on(self, walk: Walk, stored: dict[str, Any] | None) -> Iterator[Checkpoint | Request]:
-        """How far we have come, then the next request."""
+    def go_on(self, walk: Walk, stored: dict[str, Any] | None) -> Iterator[Checkpoint | Request]:
+        """How far we have come, then the next request; what was asked for by name has no checkpoint."""
         if walk.mode != "asked":
-            state = walk.model_dump(mode="json")
-            yield Checkpoint(source=CARD.name, previous=stored, state=state)
-            stored = state
-        yield from self._next(walk, stored)
+            yield from super().go_on(walk, stored)
+        elif not walk.complete:
+            yield self.walk_request(walk, None)
+
+    def tell_progress(self, walk: Walk) -> None:
+        """In anime."""
+        self.run.progress(walk.done, walk.total)
 
     # Pages.
 
-    def parse_index(
-        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None
-    ) -> Iterator[Checkpoint | Request]:
-        """A page of the index: the anime it lists first are read before the next page."""
-        here, index = Walk.model_validate(walk), index_from_root(root_of(response.body))
-        there = here.after_index(index)
-        if not index.rows:
-            self.stop(response, "wrong_shape", "a page of AniSearch's index lists nothing")
-        elif here.mode == "full" and not there.todo and index.last_page and here.page < index.last_page:
-            self.stop(response, "repeated_page", "AniSearch's index repeats its pages before its end")
-        else:
-            self.run.progress(there.done, there.total)
-            yield from self._go_on(there, stored)
+    def read_page(self, response: Response, walk: Walk) -> Page:
+        """A page of the index."""
+        index = index_from_root(root_of(response.body))
+        if not index.rows and not walk.place.window(walk.paging).start:
+            raise WalkError("wrong_shape", "the first page of AniSearch's index lists nothing")
+        keys = [(int(row.id),) for row in index.rows]
+        pages = index.last_page if walk.full else None
+        return IndexPage(list(index.rows), [row.id for row in index.rows], index.has_next, keys, pages=pages)
+
+    def page_items(self, response: Response, walk: Walk, rows: list[Any]) -> Iterator[Item | Rejected | Request]:
+        """None: the walk keeps what is to be read."""
+        yield from ()
 
     def parse_search(
         self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None
@@ -229,7 +277,7 @@ class AniSearchSpider(SourceSpider):
 
     def _found(self, walk: Walk, ids: list[int], stored: dict[str, Any] | None) -> Iterator[Checkpoint | Request]:
         todo = tuple(dict.fromkeys([*walk.todo, *ids]))
-        yield from self._go_on(walk.model_copy(update={"titles": walk.titles[1:], "todo": todo}), stored)
+        yield from self.go_on(walk.settled({"titles": walk.titles[1:], "todo": todo}), stored)
 
     def parse_detail(
         self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, **_: Any
@@ -245,7 +293,7 @@ class AniSearchSpider(SourceSpider):
         for title in others:
             self.title_not_found(title, [(names[0], here.todo[0])])
         if sought and others == sought:
-            yield from self._go_on(here.after_anime(is_unfinished=False), stored)
+            yield from self.go_on(here.after_anime(is_unfinished=False), stored)
             return
         yield item
         self.report_drift(drift(root))
@@ -260,7 +308,7 @@ class AniSearchSpider(SourceSpider):
         if parts:
             yield self._page(f"{path}/{parts[0]}", self.parse_part, walk, stored, anime=path, parts=parts[1:])
         else:
-            yield from self._go_on(walk, stored)
+            yield from self.go_on(walk, stored)
 
     def parse_part(
         self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, anime: str, parts: list[str]
@@ -271,7 +319,7 @@ class AniSearchSpider(SourceSpider):
 
     # What does not come.
 
-    def page_failed(self, failure: Failure) -> Iterator[Item | Rejected | Checkpoint | Request]:
+    def walk_failed(self, failure: Failure) -> Iterator[Item | Rejected | Checkpoint | Request]:
         """Errback of all pages: goes on without an anime that is gone or cannot be read, else ends the run here."""
         request, error = request_of(failure), failure.value
         kind = error.verdict.kind if isinstance(error, GivenUp) else None
@@ -303,7 +351,7 @@ class AniSearchSpider(SourceSpider):
             return
         if not is_unfinished:
             yield Absent(source=SOURCE, source_id=str(walk.todo[0]), fetched_at=utc_now())
-        yield from self._go_on(walk.after_anime(is_unfinished), kwargs["stored"])
+        yield from self.go_on(walk.after_anime(is_unfinished), kwargs["stored"])
 
     def _unreadable(self, request: Request, error: GivenUp) -> Rejected:
         own = ID.search(urlsplit(request.url).path)

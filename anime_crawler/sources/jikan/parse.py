@@ -16,6 +16,8 @@ from anime_crawler.base_spiders import (
     explain,
     mapped,
     parse_json,
+    read,
+    reading,
     set_aside,
     shape_of,
 )
@@ -76,7 +78,7 @@ def items_from_titles(
 
 
 def _of_title(record: Any, fetched_at: datetime, updated_at: datetime | None, snapshot: str | None) -> list[Item]:
-    title = schema.Title.model_validate(record)
+    title = read(schema.Title, record)
     anime = anime_from_title(title, fetched_at, updated_at)
     premiere = premiere_of(anime, title.broadcast)
     found: list[Item] = [anime, *([premiere] if premiere else [])]
@@ -84,13 +86,15 @@ def _of_title(record: Any, fetched_at: datetime, updated_at: datetime | None, sn
 
 
 def _each(
-    kind: str, record: Any, fetched_at: datetime, read: Callable[[Any], list[Item]], anime_id: str | None = None
+    kind: str, record: Any, fetched_at: datetime, make: Callable[[Any], list[Item]], anime_id: str | None = None
 ) -> Iterator[Item | Rejected]:
-    """The items that `read` makes of a record, or its dead letter; `anime_id`: whose episode it is."""
+    """The items that `make` gives of a record, or its dead letter; `anime_id`: whose episode it is."""
     try:
         if not isinstance(record, dict):
             raise RecordError(f"an object was expected, there was {shape_of(record)}")
-        yield from read(record)
+        with reading() as problems:
+            found = make(record)
+        yield from (item.noting(problems) for item in found)
     except (RecordError, ValidationError) as error:
         yield rejected(kind, record, explain(error), fetched_at, anime_id)
 
@@ -109,16 +113,19 @@ def rejected(kind: str, record: Any, reason: str, fetched_at: datetime, anime_id
 def anime_from_title(title: schema.Title, fetched_at: datetime, updated_at: datetime | None = None) -> Anime:
     """The anime that a title describes; `updated_at` as in `items_from_titles`.
 
+    A kind, status, season, rating, date, duration or weekday that we do not understand, and a value that no anime may
+    have, are noted.
+
     Raises:
-        RecordError: a kind, status, season, rating, date, duration or weekday that we do not understand.
-        ValidationError: a value that no anime may have.
+        RecordError: no title at all.
     """
     status = mapped(STATUSES, snake(title.status), "status")
     aired_from, aired_to = _aired(title.aired, status)
     month_began = aired_from and aired_from[: schema.WHOLE_MONTH]  # the day does not count in Jikan's own seasons
     description = _description(title.synopsis)
     maturity = _maturity(title.rating)
-    return Anime.model_validate(
+    return read(
+        Anime,
         {
             "source": SOURCE,
             "source_id": str(title.mal_id),
@@ -129,7 +136,7 @@ def anime_from_title(title: schema.Title, fetched_at: datetime, updated_at: date
             "description": description,
             "description_raw": title.synopsis if title.synopsis != description else None,
             "year": title.year or (int(aired_from[:4]) if aired_from else None),
-            "season": mapped(SEASONS, title.season, "season") or season_of(month_began),
+            "season": mapped(SEASONS, title.season, "season") if title.season else season_of(month_began),
             "status": status,
             "kind": mapped(KINDS, snake(title.type), "kind"),
             "poster": _picture(title.images),
@@ -152,7 +159,7 @@ def anime_from_title(title: schema.Title, fetched_at: datetime, updated_at: date
             "external_ids": _external_ids(title),
             "relations": list(_relations(title)),
             "untold": ("relations", "external_ids") if title.relations is None else (),
-        }
+        },
     )
 
 
@@ -179,7 +186,8 @@ def premiere_of(anime: Anime, broadcast: schema.Broadcast | None) -> Airing | No
 
 def snapshot_from_title(title: schema.Title, snapshot: str, fetched_at: datetime) -> Snapshot:
     """Its ranks and numbers on the day of fetching (UTC)."""
-    return Snapshot.model_validate(
+    return read(
+        Snapshot,
         {
             "source": SOURCE,
             "source_id": str(title.mal_id),
@@ -190,7 +198,7 @@ def snapshot_from_title(title: schema.Title, snapshot: str, fetched_at: datetime
             "score": title.score or None,
             "votes": title.scored_by or None,
             "popularity": title.popularity or None,
-        }
+        },
     )
 
 
@@ -202,11 +210,12 @@ def items_from_episodes(rows: list[Any], anime_id: str | None, fetched_at: datet
 
 def _episode(record: Any, anime_id: str | None, fetched_at: datetime) -> Episode:
     """`aired_at` is the day's midnight in UTC, because Jikan knows days only."""
-    row = schema.EpisodeRow.model_validate(record)
+    row = read(schema.EpisodeRow, record)
     if anime_id is None:
         raise RecordError("neither its url nor the answer's address names an anime")
     day = schema.day_of(row.aired, "aired")
-    return Episode.model_validate(
+    return read(
+        Episode,
         {
             "source": SOURCE,
             "source_id": f"{anime_id}/{row.mal_id}",
@@ -222,7 +231,7 @@ def _episode(record: Any, anime_id: str | None, fetched_at: datetime) -> Episode
             "duration_min": -(-row.duration // 60) if row.duration else None,
             "is_filler": row.filler,
             "is_recap": row.recap,
-        }
+        },
     )
 
 
@@ -233,10 +242,11 @@ def items_from_characters(rows: list[Any], anime_id: str | None, fetched_at: dat
 
 
 def _character(row: Any, anime_id: str | None, fetched_at: datetime) -> Character:
-    words = schema.CharacterRow.model_validate(row)
+    words = read(schema.CharacterRow, row)
     voices = [(v.person.name if v.person else None, v.language) for v in words.voice_actors or ()]
     named = [(normalize_line(name), normalize_line(language)) for name, language in voices]
-    return Character.model_validate(
+    return read(
+        Character,
         {
             "source": SOURCE,
             "source_id": str(words.character.mal_id),
@@ -246,7 +256,7 @@ def _character(row: Any, anime_id: str | None, fetched_at: datetime) -> Characte
             "role": snake(words.role),
             "picture": _picture(words.character.images),
             "voice_actors": [{"name": name, "language": language} for name, language in named if name],
-        }
+        },
     )
 
 

@@ -15,14 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from anime_crawler.base_spiders import (
     Drift,
-    RecordError,
     checked,
     count_unknown,
     count_vanished,
     envelope,
     mapped,
+    note,
 )
-from anime_crawler.normalize.date import full_date
+from anime_crawler.normalize.date import read_date
 
 Id = Annotated[int, Field(ge=1, le=2**31)]
 """MyAnimeList's number of a title, character or person."""
@@ -112,14 +112,14 @@ class Broadcast(Words):
     def slot(self) -> tuple[int, int] | None:
         """Weekday (Monday is 0) and minute of the day, in Japan; ``None``: not both are known.
 
-        Raises:
-            RecordError: a weekday or time of another form.
+        A weekday or time of another form is noted.
         """
         if not self.day or not self.time or self.timezone not in (None, "Asia/Tokyo"):
             return None
         match = re.fullmatch(r"([0-2]?\d):([0-5]\d)", self.time.strip())
         if match is None:
-            raise RecordError("broadcast.time: not a time")
+            note("broadcast.time: not a time")
+            return None
         weekday = mapped(DAYS, self.day.strip(), "broadcast.day")
         return None if weekday is None else (weekday, int(match[1]) * 60 + int(match[2]))
 
@@ -260,10 +260,9 @@ class Single(Words):
 def day_of(moment: str | None, path: str) -> str | None:
     """First ten characters of what is written as a moment; its zone is right or wrong by accident.
 
-    Raises:
-        RecordError: they are no date.
+    What is no date is noted.
     """
-    return checked(full_date, (moment or "")[:WHOLE_DAY], f"{path}: not a date")
+    return checked(read_date, (moment or "")[:WHOLE_DAY], f"{path}: not a date")
 
 
 def moment_of(header: bytes | None) -> datetime | None:
@@ -278,15 +277,15 @@ def moment_of(header: bytes | None) -> datetime | None:
 def known_part(moment: str | None, words: str, parts: Day | None, path: str) -> str | None:
     """The day of `moment`, cut to what is known: `words` say it, and `parts` where they are not filled in.
 
-    Raises:
-        RecordError: no date, or words of an unknown form.
+    What is no date, and words of an unknown form, are noted: how much of the date is known is unknown then.
     """
     day, words = day_of(moment, path), words.strip()
     if day is None or words in NO_DATE:
         return None
     known = next((length for length, form in PRECISIONS.items() if form.fullmatch(words)), None)
     if known is None:
-        raise RecordError(f"{path}: how much of it is known is said in an unknown form")
+        note(f"{path}: how much of it is known is said in an unknown form")
+        return None
     if parts and parts.year and not parts.day:
         known = min(known, WHOLE_MONTH if parts.month else WHOLE_YEAR)
     return day[:known]
@@ -295,15 +294,15 @@ def known_part(moment: str | None, words: str, parts: Day | None, path: str) -> 
 def minutes_of(duration: str | None) -> int | None:
     """Minutes of ``1 hr 35 min``, ``23 min per ep``; seconds alone are one minute; ``None`` for ``Unknown``.
 
-    Raises:
-        RecordError: another form.
+    Another form is noted.
     """
     text = (duration or "").strip()
     if text in ("", "Unknown"):
         return None
     match = DURATION.fullmatch(text)
     if match is None or not any(match.groups()):
-        raise RecordError("duration: an unknown form")
+        note("duration: an unknown form")
+        return None
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return hours * 60 + minutes or (1 if seconds else None)
 

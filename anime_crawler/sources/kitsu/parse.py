@@ -17,11 +17,13 @@ from anime_crawler.base_spiders import (
     explain,
     mapped,
     parse_json,
+    read,
+    reading,
     set_aside,
     shape_of,
 )
 from anime_crawler.items import AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
-from anime_crawler.normalize.date import SEASONS, full_date
+from anime_crawler.normalize.date import SEASONS, read_date
 from anime_crawler.normalize.text import normalize_line, normalize_text, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.kitsu.schema import (
@@ -132,7 +134,9 @@ def _item(row: Any, included: Included, owner: str, fetched_at: datetime) -> Ite
             raise RecordError(f"a resource was expected, there was {shape_of(row)}")
         if kind not in READERS:
             raise RecordError(f"type: unknown value {kind[:40]!r}")
-        return READERS[kind](row, included, owner, fetched_at)
+        with reading() as problems:
+            item = READERS[kind](row, included, owner, fetched_at)
+        return item.noting(problems)
     except (RecordError, ValidationError) as error:
         return rejected(row, explain(error), included, owner, fetched_at)
 
@@ -149,15 +153,16 @@ def rejected(row: Any, reason: str, included: Included, owner: str, fetched_at: 
 
 
 def _anime(row: Any, included: Included, owner: str, fetched_at: datetime) -> Anime:
-    return anime_from_row(AnimeRow.model_validate(row), included, fetched_at)
+    return anime_from_row(read(AnimeRow, row), included, fetched_at)
 
 
 def anime_from_row(row: AnimeRow, included: Included, fetched_at: datetime) -> Anime:
     """The anime that a row and what it refers to describe.
 
+    A kind, status, rating or date that we do not understand, and a value that no anime may have, are noted.
+
     Raises:
-        RecordError: a kind, status, rating or date that we do not understand, or no title at all.
-        ValidationError: a value that no anime may have.
+        RecordError: no title at all.
     """
     a, related = row.attributes, row.relationships
     aired_from, aired_to = (_aired(a, name, fetched_at.year) for name in ("startDate", "endDate"))
@@ -165,7 +170,8 @@ def anime_from_row(row: AnimeRow, included: Included, fetched_at: datetime) -> A
     genres = unique(_labels(included, related.genres))
     description = _description(a.description)
     maturity = mapped(MATURITIES, a.ageRating, "ageRating")
-    return Anime.model_validate(
+    return read(
+        Anime,
         {
             "source": SOURCE,
             "source_id": row.id,
@@ -193,7 +199,7 @@ def anime_from_row(row: AnimeRow, included: Included, fetched_at: datetime) -> A
             "aired_to": aired_to,
             "external_ids": {"kitsu": row.id, **_external_ids(included, related.mappings)},
             "relations": list(_relations(included, related.mediaRelationships)),
-        }
+        },
     )
 
 
@@ -259,12 +265,8 @@ def _relations(included: Included, relationship: ToMany) -> Iterator[dict[str, A
 
 
 def _aired(a: AnimeAttributes, name: str, this_year: int) -> str | None:
-    """A date, as much of it as is known; ``None`` for a year that cannot be.
-
-    Raises:
-        RecordError: it is no date.
-    """
-    date = checked(full_date, getattr(a, name), f"{name}: not a date")
+    """A date, as much of it as is known; ``None`` for a year that cannot be. What is no date is noted."""
+    date = checked(read_date, getattr(a, name), f"{name}: not a date")
     if date is None or not OLDEST_YEAR <= int(date[:4]) <= this_year + FURTHEST_YEARS:
         return None
     if a.status not in ("current", "finished"):
@@ -294,6 +296,8 @@ def _status(
 ) -> AiringStatus | None:
     """By the dates where they are known; Kitsu's own word, made of them too, may come from a cache."""
     theirs = mapped(STATUSES, a.status, "status")
+    if a.status and theirs is None:
+        return None
     is_asked = {"startDate", "endDate"} <= a.model_fields_set
     is_exact = all(
         len(date) == 10 if date else not raw for date, raw in ((aired_from, a.startDate), (aired_to, a.endDate))
@@ -314,7 +318,7 @@ def status_on(day: str, aired_from: str | None, aired_to: str | None) -> AiringS
 
 
 def _score(text: str | None) -> float | None:
-    return round(checked(float, text or 0, "averageRating: not a number") / 10, 4) or None
+    return round((checked(float, text or 0, "averageRating: not a number") or 0) / 10, 4) or None
 
 
 def _next_episode(at: datetime | None, fetched_at: datetime) -> datetime | None:
@@ -334,31 +338,33 @@ def _picture_url(url: str | None) -> str | None:
 
 def _episode(row: Any, included: Included, owner: str, fetched_at: datetime) -> Episode:
     """An episode's day is no moment, and `Episode` has no field for a day: ``airdate`` is left out."""
-    read = EpisodeRow.model_validate(row)
-    a = read.attributes
-    return Episode.model_validate(
+    episode = read(EpisodeRow, row)
+    a = episode.attributes
+    return read(
+        Episode,
         {
             "source": SOURCE,
-            "source_id": read.id,
+            "source_id": episode.id,
             "fetched_at": fetched_at,
             "anime_id": owner,
             "season_number": a.seasonNumber,
             "number": a.number,
             "titles": _main_titles(a.titles or {}, a.canonicalTitle),
             "duration_min": a.length or None,
-        }
+        },
     )
 
 
 def _character(row: Any, included: Included, owner: str, fetched_at: datetime) -> Character:
-    cast = CastRow.model_validate(row)
+    cast = read(CastRow, row)
     found = next(resolve(CharacterRow, included, [cast.relationships.character.data]), None)
     if found is None:
         raise RecordError("relationships.character: not included")
     names = _main_titles(found.attributes.names or {}, found.attributes.canonicalName)
     if not any(names.values()):
         raise RecordError("names: there is none")
-    return Character.model_validate(
+    return read(
+        Character,
         {
             "source": SOURCE,
             "source_id": found.id,
@@ -367,7 +373,7 @@ def _character(row: Any, included: Included, owner: str, fetched_at: datetime) -
             "anime_id": owner,
             "role": normalize_line(cast.attributes.role),
             "picture": _picture(found.attributes.image),
-        }
+        },
     )
 
 

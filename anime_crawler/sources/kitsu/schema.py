@@ -10,15 +10,17 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, ValidationError
 
 from anime_crawler.base_spiders import (
     Drift,
-    RecordError,
     Words,
     count_unknown,
     count_vanished,
     envelope,
+    explain,
+    note,
+    read,
     shape_of,
 )
 
@@ -217,24 +219,27 @@ def resources(included: Included, references: Iterable[Reference | None]) -> Ite
 
 
 def resolve(model: type[Row], included: Included, references: Iterable[Reference | None]) -> Iterator[Row]:
-    """The included resources as models; raises ValidationError for one that is none."""
-    return map(model.model_validate, resources(included, references))
+    """The included resources as models; one that cannot be understood is noted and left out."""
+    for resource in resources(included, references):
+        try:
+            yield read(model, resource)
+        except ValidationError as error:
+            note(f"included {resource['type'][:40]}.{explain(error)}")
 
 
 def label_of(resource: dict[str, Any]) -> str | None:
     """What a genre, category, company or work is called: each type has another attribute for it.
 
-    No model, because there are dozens to each title.
-
-    Raises:
-        RecordError: something that is no name.
+    No model, because there are dozens to each title. Something that is no name is noted.
     """
     attributes = resource.get("attributes")
     if not isinstance(attributes, dict):
-        raise RecordError(f"included {resource['type'][:40]}: attributes were expected")
+        note(f"included {resource['type'][:40]}: attributes were expected")
+        return None
     label = attributes.get("name") or attributes.get("title") or attributes.get("canonicalTitle")
     if label is not None and not isinstance(label, str):
-        raise RecordError(f"included {resource['type'][:40]}: a name was expected, there was {shape_of(label)}")
+        note(f"included {resource['type'][:40]}: a name was expected, there was {shape_of(label)}")
+        return None
     return label
 
 

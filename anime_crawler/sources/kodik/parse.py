@@ -22,13 +22,17 @@ from anime_crawler.base_spiders import (
     checked,
     explain,
     mapped,
+    note,
     parse_json,
+    read,
+    reading,
     set_aside,
     shape_of,
+    word_of,
 )
 from anime_crawler.items import ADULT_MATURITIES, AiringStatus, Anime, Item, Kind, Rejected, Release, TranslationKind
 from anime_crawler.normalize.bbcode import normalize_description
-from anime_crawler.normalize.date import full_date, season_of
+from anime_crawler.normalize.date import read_date, season_of
 from anime_crawler.normalize.ids import normalize_shikimori_id
 from anime_crawler.normalize.text import normalize_line, unique
 from anime_crawler.normalize.url import is_public_host, normalize_https_url
@@ -78,21 +82,22 @@ def items_from_results(
     rejected, understood = [], []
     for record in results:
         try:
-            material, read = _read(record)
-            release = release_from_material(material, fetched_at, read)
+            material, links, release = _read(record, fetched_at)
         except (RecordError, ValidationError) as error:
             rejected.append(_rejected("material", record, explain(error), fetched_at))
             continue
         understood.append((record, material, release))
-        if read.problems:
-            rejected.append(_rejected("player", record, read.reason, fetched_at))
+        if links.problems:
+            rejected.append(_rejected("player", record, links.reason, fetched_at))
     newest = {release.anime_id: release.source_id for _, _, release in sorted(understood, key=_recency)}
     for record, material, release in understood:
         if newest[release.anime_id] == release.source_id:
             description = description_digest(record)
             if description is None or described.get(release.anime_id) != description:
                 try:
-                    yield anime_from_material(material, release, fetched_at)
+                    with reading() as problems:
+                        anime = anime_from_material(material, release, fetched_at)
+                    yield anime.noting(problems)
                 except RecordError as error:
                     rejected.append(_rejected("anime", record, str(error), fetched_at, release.anime_id))
                 described[release.anime_id] = description or b""
@@ -100,11 +105,14 @@ def items_from_results(
     yield from rejected
 
 
-def _read(record: Any) -> tuple[Material, PlayersRead]:
+def _read(record: Any, fetched_at: datetime) -> tuple[Material, PlayersRead, Release]:
     if not isinstance(record, dict):
         raise RecordError(f"a material was expected, there was {shape_of(record)}")
-    material = Material.model_validate(record)
-    return material, players(material.seasons, material.link)
+    with reading() as problems:
+        material = read(Material, record)
+        links = players(material.seasons, material.link)
+        release = release_from_material(material, fetched_at, links)
+    return material, links, release.noting(problems)
 
 
 def _recency(understood: tuple[Any, Material, Release]) -> tuple[datetime, datetime, str]:
@@ -118,15 +126,16 @@ def _described_at(material: Material) -> datetime:
     return material.updated_at if material.material_data else UNDESCRIBED
 
 
-def release_from_material(material: Material, fetched_at: datetime, read: PlayersRead) -> Release:
+def release_from_material(material: Material, fetched_at: datetime, links: PlayersRead) -> Release:
     """The translation with its players.
 
     Raises:
-        RecordError: a translation or blocking that we do not understand.
+        RecordError: a translation that we do not understand.
         ValidationError: a value that no release may have.
     """
     shikimori = _shikimori_id(material)
-    return Release.model_validate(
+    return read(
+        Release,
         {
             "source": SOURCE,
             "source_id": material.id,
@@ -138,7 +147,7 @@ def release_from_material(material: Material, fetched_at: datetime, read: Player
             "year": material.year or None,
             "translation_id": material.translation.id,
             "translation_title": normalize_line(material.translation.title),
-            "translation_kind": mapped(TRANSLATION_KINDS, material.translation.type, "translation.type"),
+            "translation_kind": word_of(TRANSLATION_KINDS, material.translation.type, "translation.type"),
             "kind": material.type,
             "quality": normalize_line(material.quality),
             "camrip": material.camrip,
@@ -149,22 +158,28 @@ def release_from_material(material: Material, fetched_at: datetime, read: Player
             "episodes_count": material.episodes_count,
             "created_at": material.created_at,
             "updated_at": material.updated_at,
-            "url": read.link,
-            "players": read.players,
-            "unread": read.unread,
-        }
+            "url": links.link,
+            "players": links.players,
+            "unread_players": links.unread,
+        },
     )
 
 
 def anime_from_material(material: Material, release: Release, fetched_at: datetime) -> Anime:
     """What Kodik knows of the anime: Shikimori's words before Kinopoisk's, which are the franchise's.
 
+    A kind, status or other value of ``material_data`` that we do not understand is noted.
+
     Raises:
-        RecordError: a kind, status or other value of ``material_data`` that we do not understand.
+        RecordError: a value that no anime can be without.
     """
+    data = MaterialData()
+    if isinstance(material.material_data, dict):
+        data = read(MaterialData, material.material_data, "material_data.")
+    elif material.material_data:
+        note(f"material_data: an object was expected, there was {shape_of(material.material_data)}")
     try:
-        data = MaterialData.model_validate(material.material_data or {})
-        return Anime.model_validate(_anime_fields(material, data, release, fetched_at))
+        return read(Anime, _anime_fields(material, data, release, fetched_at))
     except ValidationError as error:
         raise RecordError(f"material_data.{explain(error)}") from None
 
@@ -377,15 +392,15 @@ def _player(season: int, number: int, episode: Any) -> dict[str, Any]:
 def blocked_seasons(blocked: Any) -> dict[str, tuple[str, ...]]:
     """Season -> blocked episodes, ``("all",)`` for a whole one; ``{"all": ("all",)}`` for everything.
 
-    Raises:
-        RecordError: none of the three forms: ``"all"``, ``{"5": "all"}``, ``{"7": ["1", "2"]}``.
+    Noted is what has none of the three forms: ``"all"``, ``{"5": "all"}``, ``{"7": ["1", "2"]}``.
     """
     if not blocked:
         return {}
     if blocked == "all":
         return {"all": ("all",)}
     if not isinstance(blocked, dict) or any(isinstance(v, str) and v != "all" for v in blocked.values()):
-        raise RecordError("blocked_seasons: an unknown form")
+        note("blocked_seasons: an unknown form")
+        return {}
     return {season: (v,) if isinstance(v, str) else tuple(v) for season, v in blocked.items()}
 
 
@@ -399,7 +414,7 @@ def _shikimori_id(material: Material) -> str | None:
 
 
 def _date(text: str | None, name: str) -> str | None:
-    return checked(full_date, text, f"material_data.{name}: not a date")
+    return checked(read_date, text, f"material_data.{name}: not a date")
 
 
 def _maturity(rating: str | None) -> str | None:

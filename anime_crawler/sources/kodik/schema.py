@@ -127,27 +127,22 @@ def page_from_document(document: Any) -> ListPage:
     return envelope(ListPage, document, "a list page")
 
 
-class ForeignPageError(ResponseError):
-    """The next page is said to be on another host; the token goes to the configured one only."""
-
-    kind = "foreign_next_page"
-
-
-def cursor_from_next_page(next_page: str, base_url: str) -> str:
-    """The cursor in ``next_page``; everything else in it, the token too, is ignored.
+def cursor_from_next_page(next_page: str) -> str:
+    """The cursor in ``next_page``; everything else in it, the host and the token too, is ignored.
 
     Raises:
-        ForeignPageError: it leads to another host than `base_url`.
         ResponseError: it holds no cursor.
     """
-    parts, ours = urlsplit(next_page), urlsplit(base_url)
-    if parts.netloc and parts.netloc.lower() != ours.netloc.lower():
-        raise ForeignPageError(f"next_page leads to {parts.netloc}, not to {ours.netloc}; nothing is sent there")
-    for pair in parts.query.split("&"):
+    for pair in urlsplit(next_page).query.split("&"):
         name, _, value = pair.partition("=")
         if name == "next" and value:
             return unquote(value)  # not unquote_plus: base64 has a plus of its own
     raise ResponseError("next_page holds no cursor")
+
+
+def host_of(next_page: str) -> str:
+    """The host that ``next_page`` names; empty: it names none."""
+    return urlsplit(next_page).netloc.lower()
 
 
 def versions_of(results: list[Any]) -> list[str]:

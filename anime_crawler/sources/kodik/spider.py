@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, Field
 from scrapy import Request
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import (
     ACCEPT,
+    SKEW_S,
     Action,
     ArgumentError,
+    Page,
+    Paging,
+    Place,
+    Proof,
     ResponseError,
-    SourceSpider,
     Verdict,
+    WalkError,
+    WalkingSpider,
+    WalkState,
     chosen,
     json_body,
     kind_of,
@@ -27,6 +35,7 @@ from anime_crawler.base_spiders import (
     parts_of,
     request_of,
     unreadable,
+    until_now,
     verdict_by_status,
     wrong_address,
 )
@@ -35,10 +44,9 @@ from anime_crawler.normalize.ids import PREFIXED, normalize_shikimori_id
 from anime_crawler.sources.kodik import CARD
 from anime_crawler.sources.kodik.parse import items_from_results
 from anime_crawler.sources.kodik.schema import (
-    ForeignPageError,
-    ListPage,
     cursor_from_next_page,
     drift,
+    host_of,
     page_from_document,
     translations_of,
     updates_of,
@@ -56,6 +64,8 @@ FORM = {
     "with_episodes": "true",
     "with_material_data": "true",
 }
+MOST_LISTED = 2_000_000
+"""Materials in one walk: twenty times as many as there are."""
 SETTLED = timedelta(seconds=60)
 """Age at which nothing can appear before a cursor any more: Kodik's times have whole seconds, its index some lag."""
 ERRORS = {
@@ -73,72 +83,115 @@ ERRORS = {
 """Kodik's permanent errors by text; the status is 500 for each."""
 
 
-class Walk(BaseModel):
-    """How far the list has been walked: progress, resume point and watermark. The checkpoint's state."""
+@dataclass(frozen=True)
+class CursorPage(Page):
+    """A page of Kodik's list."""
 
-    model_config = ConfigDict(frozen=True)
+    updates: list[str] = field(default_factory=list)
+    """``updated_at`` of its materials; ISO 8601 in UTC."""
+    cursor: str | None = None
+    """Leads to the page after it; ``None``: it is the last."""
+    flaw: WalkError | None = None
+    """Why there is no way on from this page."""
+    fetched_at: datetime = datetime.min
+
+
+class Walk(WalkState):
+    """How far the list has been walked: progress, resume point and watermark. The checkpoint's state.
+
+    A cursor is a position and no number of rows, so that nothing is skipped when materials are removed.
+    """
 
     walk: Literal["ascending", "descending"] = "ascending"
     cursor: str | None = None
     """Leads to the page to read next; after the last page to that page again, where new materials will be appended.
     ``None``: from the beginning."""
     before: str | None = None
-    """The cursor of the page before `cursor`, while under way."""
+    """While under way: the last cursor before `cursor` that nothing can appear before any more."""
     boundary: str | None = None
     """``updated_at`` of the last material before `cursor`, while under way."""
     watermark: str | None = None
-    """Latest ``updated_at`` up to which everything has been read; ISO 8601 in UTC."""
+    """Latest ``updated_at`` up to which everything has been read, never later than now; ISO 8601 in UTC."""
     top: str | None = None
     """Descending: the latest ``updated_at`` when this pass began; the next pass goes down to it."""
     seen: int = 0
     """Materials listed in this walk."""
-    full: bool = False
-    """This walk lists everything, not only what changed."""
-    full_since: int | None = None
-    """The run in which the full walk began."""
-    complete: bool = False
+    total: int | None = None
+    """Materials of the whole list, as its last page said."""
+    digest: str = ""
+    """Of the page before, while under way."""
+    began_in: int | None = Field(None, validation_alias=AliasChoices("began_in", "full_since"))
 
-    def after(self, page: ListPage, cursor: str | None, fetched_at: datetime) -> Walk:
-        """The walk when `page` is read; `cursor` leads to the page after it."""
-        updates = updates_of(page.results)
-        known = max(updates, default=None)
-        seen = self.seen + len(page.results)
+    @property
+    def current(self) -> Place:
+        """Only for its being given up, which a walk by cursor never is."""
+        return Place()
+
+    @property
+    def paging(self) -> Paging:
+        """By cursor."""
+        return Paging(PAGE_SIZE, Proof.CURSOR)
+
+    def after(self, page: Page) -> Walk:
+        """The walk when `page` is read.
+
+        Raises:
+            WalkError: it is the page before, there is no way on, or the list does not end.
+        """
+        assert isinstance(page, CursorPage)
+        digest = blake2b("\n".join(page.ids).encode(), digest_size=16).hexdigest()
+        if digest == self.digest:
+            raise WalkError("repeated_page", "Kodik gave the same page for two cursors")
+        if page.flaw:
+            raise page.flaw
+        seen = self.seen + len(page.rows)
+        if seen > MOST_LISTED:
+            raise WalkError("endless_list", f"Kodik lists more than {MOST_LISTED:,} materials, more than there are")
+        # A material of the year 2999 says nothing of those that will change until then.
+        known = until_now(page.updates, page.fetched_at.isoformat())
+        step: dict[str, Any] = {"seen": seen, "total": page.total, "digest": digest}
         if self.walk == "descending":
-            return self._down(updates, cursor).model_copy(update={"seen": seen})
-        step = {"seen": seen, "watermark": max(filter(None, (self.watermark, known)), default=None)}
-        if cursor is None:
-            return self._done(step | {"cursor": self._last_settled(fetched_at)})
-        return self.model_copy(update=step | {"before": self.cursor, "boundary": known, "cursor": cursor})
+            return self._down(step, known, page.cursor)
+        step["watermark"] = max(filter(None, (self.watermark, max(known, default=None))), default=None)
+        settled = self._settled_cursor(page.fetched_at)
+        if page.cursor is None:
+            return self._done(step | {"cursor": settled})
+        boundary = max(page.updates, default=None)
+        return self.model_copy(update=step | {"before": settled, "boundary": boundary, "cursor": page.cursor})
 
-    def _last_settled(self, fetched_at: datetime) -> str | None:
-        """The cursor to begin the next run with: this page's, or the one before if this page began a moment ago."""
+    def _settled_cursor(self, fetched_at: datetime) -> str | None:
+        """The cursor to begin the next run with: this page's, or one before if this page began a moment ago."""
         if self.boundary and fetched_at - datetime.fromisoformat(self.boundary) < SETTLED:
             return self.before
         return self.cursor
 
-    def _down(self, updates: list[str], cursor: str | None) -> Walk:
+    def _down(self, step: dict[str, Any], known: list[str], cursor: str | None) -> Walk:
         floor = self.watermark or ""
-        top = self.top or max(updates, default=floor)
-        if cursor is not None and min(updates, default=top) >= floor:
-            return self.model_copy(update={"cursor": cursor, "top": top})
+        top = self.top or max(known, default=floor)
+        if cursor is not None and min(known, default=floor) >= floor:
+            return self.model_copy(update=step | {"cursor": cursor, "top": top})
         if top <= floor:  # nothing came while the pass before was under way
-            return self._done({"cursor": None, "top": None})
-        return self.model_copy(update={"cursor": None, "top": None, "watermark": top})
+            return self._done(step | {"cursor": None, "top": None})
+        return self.model_copy(update=step | {"cursor": None, "top": None, "watermark": top, "digest": ""})
 
     def _done(self, step: dict[str, Any]) -> Walk:
-        return self.model_copy(update=step | {"before": None, "boundary": None, "complete": True})
+        return self.model_copy(update=step | {"before": None, "boundary": None, "digest": "", "complete": True})
 
     def again(self) -> Walk:
         """The incremental walk after this complete one."""
-        return self.model_copy(update={"complete": False, "full": False, "full_since": None, "seen": 0})
+        return self.model_copy(update={"complete": False, "full": False, "began_in": None, "seen": 0})
 
     def fallback(self) -> Walk:
         """The walk when its cursor is refused: from the newest down to what has been read."""
-        update = {"walk": "descending", "cursor": None, "before": None, "boundary": None, "top": None}
+        update = {"walk": "descending", "cursor": None, "before": None, "boundary": None, "top": None, "digest": ""}
         return self.model_copy(update=update)
 
+    def listed_since(self) -> int | None:
+        """None, too, when the list came up short: fewer materials than it counts prove nothing about what is gone."""
+        return super().listed_since() if self.seen >= (self.total or 1) else None
 
-class KodikSpider(SourceSpider):
+
+class KodikSpider(WalkingSpider):
     """``scrapy crawl kodik``: everything at first, then what changed since."""
 
     name = "kodik"
@@ -165,47 +218,42 @@ class KodikSpider(SourceSpider):
         self._visited: set[str] = set()
         self._described: dict[str, bytes] = {}  # 30,000 anime, more than there are, take 5 MB
         self._fell_back = False
+        self._page = 0
+        """List requests that this run has made."""
+        self._told_hosts: set[str] = set()
 
     async def start(self) -> AsyncIterator[Any]:
         if self.shikimori_ids:
             for anime_id in () if self.is_resumed else self.shikimori_ids:
                 yield self._search_request(anime_id)
             return
-        stored = await self.run.checkpoint()
-        walk = self._begin(stored)
-        self.run.full_listing = walk.full
-        if not self.is_resumed:
-            yield self._list_request(walk, stored, 1, is_head=True)
+        for request in await self.first_page():
+            yield request
 
-    def _begin(self, stored: dict[str, Any] | None) -> Walk:
-        walk = Walk.model_validate(stored) if stored else None
-        is_wanted = self.mode == "full" and not (walk and walk.full_since == self.run.id)
-        if walk is None or (is_wanted and (walk.complete or not walk.full)):
-            return Walk(full=True, full_since=self.run.id)
+    def begin(self, stored: dict[str, Any] | None) -> Walk:
+        """The walk that is under way, else a full or an incremental one."""
+        walk = self.state_of(stored) if stored else None
+        if walk is None or walk.is_to_begin(self.mode, self.run.id):
+            return Walk(full=True, began_in=self.run.id)
+        if walk.watermark and not until_now([walk.watermark], utc_now().isoformat()):
+            self.logger.warning("the watermark %s is in the future; it is not used", walk.watermark)
+            walk = walk.model_copy(update={"watermark": None})
         return walk.again() if walk.complete else walk
 
-    def _list_request(
-        self, walk: Walk, stored: dict[str, Any] | None, page: int, *, last_ids: str = "", is_head: bool = False
-    ) -> Request:
-        """The request for the walk's next page.
+    def state_of(self, walk: dict[str, Any]) -> Walk:
+        """The walk that a request carries."""
+        return Walk.model_validate(walk)
 
-        Args:
-            stored: the checkpoint as the catalogue holds it before that page.
-            page: how many list requests this run will have made with it.
-            last_ids: digest of the page before.
-            is_head: the same request was made by an earlier walk or pass, and is no repeat.
-        """
+    def page_request(self, walk: Walk) -> Request:
+        """A list page; addresses are never taken from the page before, only its cursor."""
         form = FORM | {"sort": "updated_at", "order": "asc" if walk.walk == "ascending" else "desc"}
-        if walk.cursor is not None:
-            form["next"] = walk.cursor
-        return self._post(
-            "/list",
-            form,
-            callback=self.parse_list_page,
-            errback=self.list_page_failed,
-            cb_kwargs={"walk": walk.model_dump(), "stored": stored, "page": page, "last_ids": last_ids},
-            dont_filter=is_head,
-        )
+        return self._post("/list", form if walk.cursor is None else form | {"next": walk.cursor})
+
+    def walk_request(self, walk: WalkState, stored: dict[str, Any] | None) -> Request:
+        """Counts the pages of the run."""
+        request = super().walk_request(walk, stored)
+        request.cb_kwargs["page"] = self._page + 1
+        return request
 
     def _search_request(self, anime_id: str, **narrower: str) -> Request:
         """The request for the materials of one anime, of all translations or of those that a filter lets through."""
@@ -218,65 +266,75 @@ class KodikSpider(SourceSpider):
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return Request(f"{self.base_url}{path}", method="POST", body=urlencode(form), headers=headers, **options)
 
-    def parse_list_page(
-        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, page: int, last_ids: str
+    def parse_walk(
+        self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, page: int = 1
     ) -> Iterator[Item | Rejected | Checkpoint | Request]:
-        """One page: its items, then how far we have come, then the next page."""
-        now, document = utc_now(), json_body(response)
-        listed, here = page_from_document(document), Walk.model_validate(walk)
-        digest = blake2b("\n".join(versions_of(listed.results)).encode(), digest_size=16).hexdigest()
-        if digest == last_ids:
-            self.stop(response, "repeated_page", "Kodik gave the same page for two cursors")
-            return
-        yield from items_from_results(listed.results, now, self._described)
-        self.report_drift(drift(document))
-        try:
-            cursor = self._next_cursor(listed, here)
-        except ResponseError as error:
-            setting = CARD.base_url_setting if isinstance(error, ForeignPageError) else None
-            self.stop(response, error.kind, str(error), setting)
-            return
-        if cursor is not None and cursor in self._visited:
-            self.stop(response, "repeated_cursor", "Kodik's next_page leads back to a page that was read already")
-            return
-        there = here.after(listed, cursor, now)
-        self.run.progress(there.seen, listed.total if there.full else None)
-        yield from self._go_on(there, stored, page, digest, listed)
+        """One page, the `page`-th of this run."""
+        self._page = page
+        yield from super().parse_walk(response, walk, stored)
 
-    def _next_cursor(self, listed: ListPage, here: Walk) -> str | None:
-        if here.cursor is None:
+    def read_page(self, response: Response, walk: Walk) -> Page:
+        """A page of the list, and where the next one begins."""
+        document = json_body(response)
+        listed = page_from_document(document)
+        ids, updates = versions_of(listed.results), updates_of(listed.results)
+        has_next, now = listed.next_page is not None, utc_now()
+        self.tell_future("updated_at", updates, (now + timedelta(seconds=SKEW_S)).isoformat())
+        page = CursorPage(listed.results, ids, has_next, total=listed.total, updates=updates, fetched_at=now)
+        try:
+            return replace(page, cursor=self._next_cursor(listed.next_page, walk)) if listed.next_page else page
+        except WalkError as error:
+            return replace(page, flaw=error)
+
+    def _next_cursor(self, next_page: str, walk: Walk) -> str:
+        if walk.cursor is None:
             self._visited.clear()  # a new pass may come to the same pages
         else:
-            self._visited.add(here.cursor)
-        return cursor_from_next_page(listed.next_page, self.base_url) if listed.next_page else None
+            self._visited.add(walk.cursor)
+        host = host_of(next_page)
+        if host and host != host_of(self.base_url) and host not in self._told_hosts:
+            self._told_hosts.add(host)
+            self.logger.warning("next_page is on %s; only its cursor is used, at %s", host, host_of(self.base_url))
+        try:
+            cursor = cursor_from_next_page(next_page)
+        except ResponseError as error:
+            raise WalkError(error.kind, str(error), keeps_items=True) from None
+        if cursor in self._visited:
+            message = "Kodik's next_page leads back to a page that was read already"
+            raise WalkError("repeated_cursor", message, keeps_items=True)
+        return cursor
 
-    def _go_on(
-        self, walk: Walk, stored: dict[str, Any] | None, page: int, digest: str, listed: ListPage
-    ) -> Iterator[Checkpoint | Request]:
-        state = walk.model_dump()
-        if state != stored:
-            yield Checkpoint(source=CARD.name, previous=stored, state=state, full_since=_listed_since(walk, listed))
-        if not walk.complete and (self.max_pages is None or page < self.max_pages):
-            is_head = walk.cursor is None
-            last_ids = "" if is_head else digest
-            yield self._list_request(walk, state, page + 1, last_ids=last_ids, is_head=is_head)
+    def page_items(self, response: Response, walk: Walk, rows: list[Any]) -> Iterator[Item | Rejected]:
+        """The releases of a page, and the anime that are new to this run."""
+        yield from items_from_results(rows, utc_now(), self._described)
+        self.report_drift(drift(json_body(response)))
 
-    def list_page_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
+    def news_of(self, walk: Walk, page: Page) -> list[Any]:
+        """All: a material that comes again has changed."""
+        return page.rows
+
+    def tell_progress(self, walk: Walk) -> None:
+        """How many of all in a full walk."""
+        self.run.progress(walk.seen, walk.total if walk.full else None)
+
+    def go_on(self, walk: Walk, stored: dict[str, Any] | None) -> Iterator[Checkpoint | Request]:
+        """The checkpoint, and the next page where this run may ask for one more."""
+        for following in super().go_on(walk, stored):
+            if isinstance(following, Checkpoint) or self.max_pages is None or self._page < self.max_pages:
+                yield following
+
+    def walk_failed(self, failure: Failure) -> Iterator[Any]:
         """Errback of list pages: a refused cursor is replaced by a look from the newest down, once."""
-        request = request_of(failure)
-        walk = Walk.model_validate(request.cb_kwargs["walk"])
-        if self._is_cursor_refused(failure, walk):
-            self._fell_back = True
-            self.logger.warning("Kodik refuses the cursor; looking from the newest down to %s", walk.watermark)
-            page = request.cb_kwargs["page"] + 1
-            yield self._list_request(walk.fallback(), request.cb_kwargs["stored"], page, is_head=True)
+        kwargs, kind = request_of(failure).cb_kwargs, kind_of(failure) or ""
+        walk = self.state_of(kwargs["walk"])
+        is_refused = walk.cursor is not None and (kind == "refused" or kind.startswith("status_4"))
+        if is_refused and not self._fell_back:
+            self._fell_back, self._page = True, kwargs["page"]
+            floor = walk.watermark or "the oldest"
+            self.logger.warning("Kodik refuses the cursor; looking from the newest down to %s", floor)
+            yield self.walk_request(walk.fallback(), kwargs["stored"])
         else:
-            yield from self.failed(failure)
-
-    def _is_cursor_refused(self, failure: Failure, walk: Walk) -> bool:
-        kind = kind_of(failure) or ""
-        can_fall_back = not self._fell_back and walk.cursor is not None and walk.watermark is not None
-        return can_fall_back and (kind == "refused" or kind.startswith("status_4"))
+            yield from super().walk_failed(failure)
 
     def parse_search(
         self, response: Response, anime_id: str, narrower: dict[str, str]
@@ -325,15 +383,6 @@ class KodikSpider(SourceSpider):
             if response.status == 200:
                 return unreadable(error)
         return wrong_address(CARD) if response.status == 404 else verdict_by_status(response.status)
-
-
-def _listed_since(walk: Walk, listed: ListPage) -> int | None:
-    """The run since which everything was listed; ``None`` while under way, and when the list came up short.
-
-    A list that gives fewer materials than it counts, or none, proves nothing about what is gone.
-    """
-    is_whole = walk.complete and walk.full and walk.seen >= (listed.total or 1)
-    return walk.full_since if is_whole else None
 
 
 def _judge_error(text: str) -> Verdict:

@@ -17,12 +17,14 @@ from anime_crawler.base_spiders import (
     explain,
     mapped,
     parse_json,
+    read,
+    reading,
     set_aside,
     shape_of,
 )
 from anime_crawler.items import ADULT_MATURITIES, AiringStatus, Anime, Item, Kind, Rejected
 from anime_crawler.normalize.bbcode import normalize_description
-from anime_crawler.normalize.date import full_date, partial_date, season_of
+from anime_crawler.normalize.date import partial_date, read_date, season_of
 from anime_crawler.normalize.text import normalize_line, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.shikimori.schema import (
@@ -71,7 +73,9 @@ def items_from_animes(animes: list[Any], fetched_at: datetime) -> Iterator[Anime
 
 def _item(record: Any, fetched_at: datetime) -> Anime | Rejected:
     try:
-        return _anime(record, fetched_at)
+        with reading() as problems:
+            anime = _anime(record, fetched_at)
+        return anime.noting(problems)
     except (RecordError, ValidationError) as error:
         return rejected(record, explain(error), fetched_at)
 
@@ -80,8 +84,8 @@ def _anime(record: Any, fetched_at: datetime) -> Anime:
     if not isinstance(record, dict):
         raise RecordError(f"a title was expected, there was {shape_of(record)}")
     if "image" in record:
-        return anime_from_rest_title(RestTitle.model_validate(record), fetched_at)
-    return anime_from_title(Title.model_validate(record), fetched_at)
+        return anime_from_rest_title(read(RestTitle, record), fetched_at)
+    return anime_from_title(read(Title, record), fetched_at)
 
 
 def rejected(record: Any, reason: str, fetched_at: datetime) -> Rejected:
@@ -95,14 +99,16 @@ def rejected(record: Any, reason: str, fetched_at: datetime) -> Rejected:
 def anime_from_title(title: Title, fetched_at: datetime) -> Anime:
     """The anime that a GraphQL title describes.
 
+    A kind, status or date that we do not understand, and a value that no anime may have, are noted.
+
     Raises:
-        RecordError: a kind, status or date that we do not understand.
-        ValidationError: a value that no anime may have.
+        RecordError: no title at all.
     """
     status = mapped(STATUSES, title.status, "status")
     aired_from = _partial(title.airedOn, "airedOn")
     season, year = _season(title.season)
-    return Anime.model_validate(
+    return read(
+        Anime,
         {
             **_common(title, status, fetched_at),
             **_titles(title.russian, title.licenseNameRu, title.english, title.name, title.japanese, title.synonyms),
@@ -119,20 +125,17 @@ def anime_from_title(title: Title, fetched_at: datetime) -> Anime:
             "aired_to": _partial(title.releasedOn, "releasedOn"),
             "external_ids": _external_ids(title),
             "relations": [r for r in map(_relation, title.related or ()) if r],
-        }
+        },
     )
 
 
 def anime_from_rest_title(title: RestTitle, fetched_at: datetime) -> Anime:
-    """The anime that a REST object describes; dates whose parts may be invented lose them.
-
-    Raises:
-        RecordError, ValidationError: as `anime_from_title`.
-    """
+    """The anime that a REST object describes, as `anime_from_title`; dates whose parts may be invented lose them."""
     status = mapped(STATUSES, title.status, "status")
     aired_from = _unfilled(title.aired_on, "aired_on")
     english, japanese = ((names or [None])[0] for names in (title.english, title.japanese))
-    return Anime.model_validate(
+    return read(
+        Anime,
         {
             **_common(title, status, fetched_at),
             **_titles(title.russian, title.license_name_ru, english, title.name, japanese, title.synonyms),
@@ -147,7 +150,7 @@ def anime_from_rest_title(title: RestTitle, fetched_at: datetime) -> Anime:
             "aired_from": aired_from,
             "aired_to": _unfilled(title.released_on, "released_on"),
             "external_ids": {"shikimori": title.id},
-        }
+        },
     )
 
 
@@ -179,7 +182,7 @@ def _titles(
     russian: str | None,
     license_ru: str | None,
     english: str | None,
-    name: str,
+    name: str | None,
     japanese: str | None,
     synonyms: list[str | None] | None,
 ) -> dict[str, Any]:
@@ -189,6 +192,8 @@ def _titles(
         "romaji": normalize_line(name),
         "native": normalize_line(japanese),
     }
+    if not any(titles.values()):
+        raise RecordError("name: there is no title at all")
     return {"titles": titles, "alternative_titles": unique([*(synonyms or ()), license_ru], *titles.values())}
 
 
@@ -225,15 +230,12 @@ def _season(text: str | None) -> tuple[str | None, int | None]:
 
 
 def _partial(date: IncompleteDate | None, path: str) -> str | None:
-    try:
-        return partial_date(date.year, date.month, date.day) if date else None
-    except ValueError:
-        raise RecordError(f"{path}: no such date") from None
+    return checked(lambda d: partial_date(d.year, d.month, d.day), date, f"{path}: no such date") if date else None
 
 
 def _unfilled(text: str | None, path: str) -> str | None:
     """REST's date without the parts that it may have invented: 1 January says only the year, 1901 nothing."""
-    date = checked(full_date, text, f"{path}: not a date")
+    date = checked(read_date, text, f"{path}: not a date")
     if date is None or int(date[:4]) == UNKNOWN_YEAR:
         return None
     if date.endswith("-01-01"):

@@ -64,7 +64,7 @@ class Title(Words):
 
     id: str = Field(pattern=r"^[1-9]\d*$")
     malId: str | None = None  # noqa: N815
-    name: str
+    name: str | None = None
     russian: str | None = None
     licenseNameRu: str | None = None  # noqa: N815
     english: str | None = None
@@ -101,7 +101,7 @@ class RestTitle(Words):
     """REST's short object, and the full one, which has everything."""
 
     id: str = Field(pattern=r"^[1-9]\d*$")
-    name: str
+    name: str | None = None
     russian: str | None = None
     license_name_ru: str | None = None
     english: list[str | None] | None = None
@@ -118,7 +118,7 @@ class RestTitle(Words):
     aired_on: str | None = None
     """Filled in: month and day 1, year 1901 where they are unknown."""
     released_on: str | None = None
-    url: str
+    url: str | None = None
     franchise: str | None = None
     next_episode_at: AwareDatetime | None = None
     updated_at: AwareDatetime | None = None

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import orjson
@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import (
     ACCEPT,
+    SKEW_S,
     Action,
     Page,
     Paging,
@@ -289,6 +290,7 @@ class ShikimoriSpider(WalkingSpider):
         animes = answer_from_document(json_body(response)).data.animes
         ids = [f"{a.get('id')}/{a.get('updatedAt')}" if isinstance(a, dict) else "" for a in animes]
         has_next = len(animes) >= walk.place.window(walk.paging).size
+        self.tell_future("updatedAt", stamps_of(animes), (utc_now() + timedelta(seconds=SKEW_S)).isoformat())
         floor = walk.watermark or ""
         is_past = min(updates_of(animes), default=floor) < floor
         return Page(animes, ids, has_next, [*map(_key, animes)], is_past=is_past)
@@ -352,8 +354,13 @@ def _judge_status(status: int) -> Verdict:
 
 def updates_of(animes: list[Any]) -> list[str]:
     """Times of the last change of some titles, those that are not later than now."""
+    return until_now(stamps_of(animes), utc_now().isoformat())
+
+
+def stamps_of(animes: list[Any]) -> list[str]:
+    """Times of the last change of some titles, as they are; ISO 8601 in UTC."""
     stamps = (utc_stamp(anime.get("updatedAt")) for anime in animes if isinstance(anime, dict))
-    return until_now(filter(None, stamps), utc_now().isoformat())
+    return [stamp for stamp in stamps if stamp]
 
 
 def _key(anime: Any) -> tuple[int, int] | None:

@@ -16,7 +16,7 @@ from anime_crawler.backend.reference import Fault, Faults, create_app
 from anime_crawler.backend.reference.faults import PRESETS
 from tests.backend.reference.support import IMPORT, TOKEN, Client, anime, running, video
 
-ANSWERED = sorted(name for name, values in PRESETS.items() if "status" in values)
+ANSWERED = sorted(name for name, values in PRESETS.items() if "status" in values and "gateway_s" not in values)
 NO_ANSWER = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
 
 TEXTS = {
@@ -236,3 +236,68 @@ def test_the_inspection_paths_want_the_token_too(backend: Client):
         answer = requests.request(method, f"{backend.url}/_reference/{path}", json={}, timeout=10)
         assert answer.status_code == 403
     assert backend.get("faults")["rules"] == []
+
+
+def test_a_lock_holds_posts_until_it_goes_and_they_go_on_without_their_client(backend: Client):
+    """What the client gave up on is stored when the lock has gone; a second POST of the player is a duplicate."""
+    backend.title()
+    backend.faults(store_duplicates=True, rules=[{"name": "lock", "route": "video"}])
+    for _ in range(2):
+        with pytest.raises(requests.ReadTimeout):
+            backend.session.post(f"{backend.url}{IMPORT}/video", json=video(), timeout=1)
+    assert backend.stats()["faults"] == {"lock": 2}
+    assert backend.videos() == []
+    assert backend.post("anime", anime("2")).status_code == 200
+    backend.faults(store_duplicates=True)
+    assert rows_in_time(backend) == 2
+    assert backend.post("video", video()).status_code == 500
+
+
+def rows_in_time(backend: Client) -> int:
+    """Rows of the player, once the backend is at work on nothing any more."""
+    while backend.stats()["in_flight"]:
+        time.sleep(0.01)
+    return len(backend.videos())
+
+
+def test_a_lock_for_writers_lets_pass_what_changes_nothing(backend: Client):
+    """As CREATE INDEX does."""
+    backend.title()
+    backend.ok("video", video())
+    backend.rule("write_lock", route="video", lasts_s=0.3)
+    backend.ok("video", video())
+    assert backend.stats()["in_flight"] == 0
+    began = time.monotonic()
+    backend.ok("video", video(priority=7))
+    assert time.monotonic() - began > 0.1
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_gateway_answers_while_the_backend_works_on(backend: Client, status):
+    """The POST is stored after its client was told that it failed; who repeats it meanwhile breaks the player."""
+    backend.title()
+    rules = [{"name": f"gateway_{status}", "gateway_s": 0.05}, {"name": "lock", "route": "video"}]
+    backend.faults(store_duplicates=True, rules=rules)
+    assert backend.post("video", video()).status_code == status
+    assert backend.post("video", video()).status_code == status
+    backend.faults(store_duplicates=True)
+    assert rows_in_time(backend) == 2
+    assert backend.stats()["duplicates"] == 1
+
+
+def test_a_lock_can_hold_one_worker_while_the_others_go_on(backend: Client):
+    """Connections are dealt to the workers in turn."""
+    backend.title()
+    backend.faults(workers=2, rules=[{"name": "lock", "route": "video", "worker": 0}])
+    ended = 0
+    for number in range(4):
+        try:
+            body = video(url=f"https://kodikplayer.com/seria/{number}/a/720p")
+            requests.post(
+                f"{backend.url}{IMPORT}/video", json=body, headers={"X-Internal-Token": TOKEN}, timeout=1
+            ).raise_for_status()
+            ended += 1
+        except requests.ReadTimeout:
+            pass
+    backend.faults()
+    assert ended == 2

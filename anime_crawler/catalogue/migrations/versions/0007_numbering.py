@@ -6,8 +6,8 @@ Also how many episodes a release covers, by which teams are ranked; and NUL out 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,213 @@
+"""Players in doubt: their POST left, and nobody knows whether the backend is still at work on it.
+
+A kill, Ctrl-C, a time-out, a dropped connection and a gateway's 502, 503 or 504 are one case: the backend goes on with
+a request whose client is gone. Two POSTs of one new player that are at work together store it twice, and it is broken
+for ever. So a player in doubt is sent again only when all of this has happened:
+
+1. Another player's POST that left after the doubt was known has got its 200: the table of players takes rows again.
+2. After that answer `GRACE_S` have gone by.
+3. The POST in doubt left `LEAST_AGE_S` ago, and after its end as long again as was waited for its answer.
+
+Players in doubt come last, and none of them is ever the POST that tries whether a backend is back. When nothing else is
+left to send, something that the backend has already is sent once more (`Doubts.ask`), with a longer grace after it.
+
+The intent (state ``sending`` of delivered_player) is a doubt on disk: the next process begins with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from anime_crawler.backend.answer import Kind
+from anime_crawler.backend.errors import NEEDS_PARENT, Outcome
+from anime_crawler.backend.payloads import digest, player_body, posts_for
+from anime_crawler.backend.sender import Reply, Sender
+from anime_crawler.backend.validation import episodes_body
+from anime_crawler.backend.work import PlayerWork, WorkQueue
+from anime_crawler.catalogue import outbox
+from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.catalogue.outbox import SentPlayer
+from anime_crawler.config import Config
+from anime_crawler.extensions.report import RunReport
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 5.0
+"""Seconds after another player's 200: requests that the same lock held go on at the same time, in milliseconds."""
+
+LEAST_AGE_S = 30.0
+"""Seconds since a POST in doubt left. A living process waits so long for an answer, and one stuck worker of several is
+ended by its supervisor after so long (gunicorn's default)."""
+
+REPEAT_GRACE_S = 30.0
+"""Seconds after the 200 of a player that was sent once more unchanged: it only reads, and a lock that stops writers
+alone, as CREATE INDEX takes it, lets it pass."""
+
+LONE_GRACE_S = 90.0
+"""Seconds after the 200 of an episode that was sent once more, when the backend has no player of ours yet: it says
+nothing of the table of players. Longer than the longest lock that was seen (75 s)."""
+
+
+@dataclass(eq=False, slots=True)
+class _Doubt:
+    player: PlayerWork
+    known_at: float
+    """Monotonic time. A POST that left later can show that the backend is well."""
+    not_before: float
+    """Monotonic time before which it is too young, whatever was shown."""
+    ready_at: float = math.inf
+    """Monotonic time from which it may be sent; infinite: nothing was shown yet."""
+
+    @property
+    def due_at(self) -> float:
+        return max(self.ready_at, self.not_before)
+
+
+class Doubts:
+    """The players in doubt of one delivery; all workers share it."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        queue: WorkQueue,
+        catalogue: Catalogue,
+        config: Config,
+        source_priority: Sequence[str],
+        report: RunReport,
+    ) -> None:
+        self._sender = sender
+        self._queue = queue
+        self._catalogue = catalogue
+        self._config = config
+        self._source_priority = source_priority
+        self._report = report
+        self._doubts: list[_Doubt] = []
+        self._is_asking = False
+        self._asked = 0
+        self._ask_at = 0.0
+        self._said = ""
+        self.last_delivered: SentPlayer | None = None
+        """The player whose POST was accepted last: the backend surely has it."""
+
+    def __bool__(self) -> bool:
+        return bool(self._doubts)
+
+    def add(self, player: PlayerWork, reply: Reply) -> None:
+        """The player's POST has ended in doubt."""
+        now = time.monotonic()
+        waited_s = now - reply.left_at
+        self._add(player, now, now + max(LEAST_AGE_S - waited_s, waited_s))
+
+    def add_intent(self, player: PlayerWork, intent: SentPlayer) -> None:
+        """The player was in doubt when its title was loaded: an earlier process, or another one, has sent it."""
+        age_s = (datetime.now(UTC) - datetime.fromisoformat(intent.sent_at)).total_seconds()
+        now = time.monotonic()
+        self._add(player, now, now + min(max(LEAST_AGE_S - age_s, 0), LEAST_AGE_S))  # clocks may have been set
+
+    def put_back(self, player: PlayerWork) -> None:
+        """It was taken, and the backend was found to be away: it waits for another sign that it is well."""
+        self._add(player, time.monotonic(), 0)
+
+    def _add(self, player: PlayerWork, now: float, not_before: float) -> None:
+        player.in_doubt = True
+        player.title.parked += 1
+        self._doubts.append(_Doubt(player, now, not_before))
+
+    def proved(self, left_at: float, grace_s: float | None = None) -> None:
+        """A POST of another player that left at `left_at` was accepted."""
+        ready_at = time.monotonic() + (GRACE_S if grace_s is None else grace_s)
+        for doubt in self._doubts:
+            if doubt.known_at <= left_at:
+                doubt.ready_at = min(doubt.ready_at, ready_at)
+
+    def take(self) -> PlayerWork | None:
+        """A player whose title begins anew; or one that may be sent again now, when nothing else is left to do."""
+        now = time.monotonic()
+        may_send = self._queue.is_quiet and not self._sender.gate.is_shut
+        for i, doubt in enumerate(self._doubts):
+            if doubt.player.title.forget or (may_send and doubt.due_at <= now):
+                del self._doubts[i]
+                doubt.player.title.parked -= 1
+                return doubt.player
+        return None
+
+    def take_all(self) -> list[PlayerWork]:
+        """All of them: nothing could be shown in this pass."""
+        players = [doubt.player for doubt in self._doubts]
+        self._doubts.clear()
+        for player in players:
+            player.title.parked -= 1
+        return players
+
+    async def ask(self) -> bool:
+        """Show that the backend is well, when nothing but players in doubt is left to send. One worker at a time asks.
+
+        Returns:
+            False: it could not be shown in as many attempts as any record has.
+        """
+        waiting = [doubt for doubt in self._doubts if doubt.ready_at < math.inf]
+        self._say(min((doubt.due_at for doubt in waiting), default=None))
+        if waiting or self._is_asking or time.monotonic() < self._ask_at:
+            return True
+        self._is_asking = True
+        try:
+            return await self._ask()
+        finally:
+            self._is_asking = False
+
+    async def _ask(self) -> bool:
+        oldest = self._doubts[0]
+        reply = await self._repeat_player()
+        if reply and reply.outcome is Outcome.DELIVERED:
+            self.proved(reply.left_at, REPEAT_GRACE_S)
+        elif reply is None or reply.outcome in NEEDS_PARENT:
+            reply = await self._repeat_episode(oldest)
+            if reply.outcome is Outcome.DELIVERED:
+                # Only one: its own 200 is better evidence for the others than this is.
+                oldest.ready_at = time.monotonic() + LONE_GRACE_S
+            elif reply.outcome is Outcome.PARENT_MISSING:  # without its parent, the POST in doubt stores nothing
+                oldest.ready_at = time.monotonic() + GRACE_S
+        if any(doubt.ready_at < math.inf for doubt in self._doubts):
+            self._asked = 0
+            return True
+        self._asked += 1
+        self._ask_at = time.monotonic() + reply.delay_s
+        return self._sender.may_repeat(reply.outcome, self._asked)
+
+    async def _repeat_player(self) -> Reply | None:
+        """Send a player that the backend has once more, unchanged; ``None``: it has none of ours."""
+        known = self.last_delivered or await self._catalogue.read(outbox.newest_delivered_player)
+        if known is None:
+            return None
+        body = player_body(known)
+        async with self._sender as sender:
+            trace_id = sender.new_trace_id()
+            return await sender.send(Kind.PLAYER, known.url, body, self._asked, trace_id, digest(body))
+
+    async def _repeat_episode(self, doubt: _Doubt) -> Reply:
+        """Send the episode of the player in doubt once more."""
+        state = replace(doubt.player.title.state, delivered_episodes={}, dead={})
+        entries = posts_for(state, self._config, self._source_priority).episodes
+        mine = [entry.body for entry in entries if entry.number == doubt.player.post.number]
+        body = episodes_body(state.title_id, mine)
+        async with self._sender as sender:
+            trace_id = sender.new_trace_id()
+            return await sender.send(Kind.EPISODES, state.title_id, body, self._asked, trace_id, digest(body))
+
+    def _say(self, due_at: float | None) -> None:
+        """Tell a person what the run waits for; the log has each stage once."""
+        why = f"{len(self._doubts)} players may still be under way at the backend, which may have stored them or not"
+        if due_at is None:
+            stage, text = "proof", f"{why}; they are sent again after it has accepted something else"
+        else:
+            left_s = max(0, math.ceil(due_at - time.monotonic()))
+            stage, text = "grace", f"{why}; it is well again, they are sent in {left_s} s"
+        self._report.waiting["backend"] = text
+        if stage != self._said:
+            logger.warning(text)
+            self._said = stage

@@ -1,0 +1,93 @@
+"""Components of a user's own, each with a fault; `scrapy crawl -s …` puts them beside the project's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scrapy import signals
+from scrapy.exceptions import DropItem
+
+from anime_crawler.items import Checkpoint, Release
+from anime_crawler.pipelines.feed import PydanticJsonLinesExporter
+
+
+class Fifth:
+    """Counts releases; true for the fifth."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def is_it(self, item: Any) -> bool:
+        self.count += isinstance(item, Release)
+        return isinstance(item, Release) and self.count == 5
+
+
+class FailingPipeline:
+    """Fails on the fifth release."""
+
+    def __init__(self) -> None:
+        self.fifth = Fifth()
+
+    def process_item(self, item: Any) -> Any:
+        if self.fifth.is_it(item):
+            raise RuntimeError("a fault in a pipeline")
+        return item
+
+
+class FailingOnCheckpoints:
+    """Fails on where the walk stands."""
+
+    def process_item(self, item: Any) -> Any:
+        if isinstance(item, Checkpoint):
+            raise RuntimeError("a fault in a pipeline")
+        return item
+
+
+class DroppingCheckpoints:
+    """Drops where the walk stands, as a filter does that knows nothing of it."""
+
+    def process_item(self, item: Any) -> Any:
+        if isinstance(item, Checkpoint):
+            raise DropItem("it has no title")
+        return item
+
+
+class DroppingPipeline:
+    """Drops the fifth release on purpose."""
+
+    def __init__(self) -> None:
+        self.fifth = Fifth()
+
+    def process_item(self, item: Any) -> Any:
+        if self.fifth.is_it(item):
+            raise DropItem("it is not wanted")
+        return item
+
+
+class FailingMiddleware:
+    """A downloader middleware with a bug."""
+
+    def process_response(self, request: Any, response: Any) -> Any:
+        raise KeyError("no such key")
+
+
+class FailingExtension:
+    """Fails where nobody waits for it."""
+
+    @classmethod
+    def from_crawler(cls, crawler: Any) -> FailingExtension:
+        extension = cls()
+        crawler.signals.connect(extension.scraped, signals.item_scraped)
+        return extension
+
+    def scraped(self, item: Any) -> None:
+        raise RuntimeError("a fault in an extension")
+
+
+class FailingExporter(PydanticJsonLinesExporter):
+    """Cannot write a release."""
+
+    def export_item(self, item: Any) -> None:
+        if isinstance(item, Release):
+            raise TypeError("a fault in an exporter")
+        super().export_item(item)
