@@ -179,6 +179,11 @@ class Doubts:
         self._ask_at = time.monotonic() + reply.delay_s
         return self._sender.may_repeat(reply.outcome, self._asked)
 
+    async def is_well(self) -> bool:
+        """Whether the backend accepts a player that it has already."""
+        reply = await self._repeat_player()
+        return reply is not None and reply.outcome is Outcome.DELIVERED
+
     async def _repeat_player(self) -> Reply | None:
         """Send a player that the backend has once more, unchanged; ``None``: it has none of ours."""
         known = self.last_delivered or await self._catalogue.read(outbox.newest_delivered_player)
@@ -187,7 +192,7 @@ class Doubts:
         body = player_body(known)
         async with self._sender as sender:
             trace_id = sender.new_trace_id()
-            return await sender.send(Kind.PLAYER, known.url, body, self._asked, trace_id, digest(body))
+            return await sender.send(Kind.PLAYER, known.url, body, self._asked, trace_id, digest(body), known.title_id)
 
     async def _repeat_episode(self, doubt: _Doubt) -> Reply:
         """Send the episode of the player in doubt once more."""

@@ -6,9 +6,10 @@ from functools import partial
 
 from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.books import Books
-from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, SPLITS, STOPS, Outcome
+from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, SPLITS, STOPS, SUSPECT_AT_ONCE, Outcome
 from anime_crawler.backend.payloads import EpisodeEntry, Refused, digest, episode_key
 from anime_crawler.backend.sender import Reply, Sender
+from anime_crawler.backend.suspects import Suspects
 from anime_crawler.backend.validation import episodes_body
 from anime_crawler.backend.work import TitleWork, WorkQueue
 from anime_crawler.catalogue import outbox
@@ -19,7 +20,8 @@ LISTS_TO_HALVE = SPLITS | {Outcome.MULTIPLE_ROWS}
 class EpisodeDelivery:
     """Shared by all workers of one delivery."""
 
-    def __init__(self, sender: Sender, queue: WorkQueue, books: Books) -> None:
+    def __init__(self, sender: Sender, queue: WorkQueue, books: Books, suspects: Suspects) -> None:
+        self._suspects = suspects
         self._sender = sender
         self._queue = queue
         self._books = books
@@ -37,13 +39,12 @@ class EpisodeDelivery:
         chunk = work.chunks[0]
         reply = await self._send(work)
         if reply.outcome in LISTS_TO_HALVE and len(chunk) > 1:
-            middle = len(chunk) // 2
-            work.chunks[0] = chunk[middle:]
-            work.chunks.appendleft(chunk[:middle])
+            _halve(work)
             return True
         if reply.outcome is Outcome.DELIVERED:
             work.has_progressed = True
             await self._books.episodes_delivered(work.title_id, chunk, reply.trace_id)
+            await self._suspects.accepted(Kind.EPISODES, reply.left_at)
         elif not await self._settled_otherwise(work, reply):
             return False
         work.chunks.popleft()
@@ -67,8 +68,11 @@ class EpisodeDelivery:
             work.forget.append(partial(outbox.forget_anime, title_id=work.title_id, with_children=lost))
         elif reply.outcome in FINAL | NEEDS_PARENT:
             await self._give_up(work, reply)
-        elif self._sender.may_repeat(reply.outcome, work.attempts):
+        elif reply.outcome not in SUSPECT_AT_ONCE and self._sender.may_repeat(reply.outcome, work.attempts):
             self._queue.put_off(work, reply.delay_s)
+            return False
+        elif self._suspects.concern(reply.outcome):
+            self._suspects.add(Kind.EPISODES, work, reply, partial(self._judged, work, reply))
             return False
         elif reply.outcome is Outcome.NOT_STORED:
             await self._give_up(work, reply)
@@ -77,10 +81,30 @@ class EpisodeDelivery:
             work.lost.update(entry.number for entry in work.chunks[0])
         return True
 
+    async def _judged(self, work: TitleWork, reply: Reply, is_at_fault: bool) -> None:
+        """Go on with the title, of which a list was refused for an unknown reason."""
+        work.attempts = 0
+        if is_at_fault and len(work.chunks[0]) > 1:
+            _halve(work)
+        elif is_at_fault:
+            await self._give_up(work, reply)
+            work.chunks.popleft()
+        else:
+            work.has_failed = True
+            work.lost.update(entry.number for entry in work.chunks.popleft())
+        self._queue.add(work)
+
     async def _give_up(self, work: TitleWork, reply: Reply) -> None:
         entries = work.chunks[0]
         work.lost.update(entry.number for entry in entries)
         await self._books.set_aside(work.title_id, [_refused(work.title_id, entry, reply) for entry in entries])
+
+
+def _halve(work: TitleWork) -> None:
+    chunk = work.chunks[0]
+    middle = len(chunk) // 2
+    work.chunks[0] = chunk[middle:]
+    work.chunks.appendleft(chunk[:middle])
 
 
 def _refused(title_id: str, entry: EpisodeEntry, reply: Reply) -> Refused:

@@ -34,6 +34,7 @@ class Outcome(StrEnum):
     PARENT_MISSING = "parent_missing"
     CONFLICT = "conflict"
     LOST_RACE = "lost_race"
+    UNKNOWN_ERROR = "unknown_error"
     # not now
     SLOW_DOWN = "slow_down"
     DATABASE_TROUBLE = "database_trouble"
@@ -43,22 +44,28 @@ class Outcome(StrEnum):
     DISCONNECTED = "disconnected"
 
 
-STOPS = frozenset({Outcome.REDIRECT, Outcome.TOKEN_REFUSED, Outcome.TOKEN_STRIPPED, Outcome.WRONG_SERVICE})
+STOPS = frozenset({Outcome.TOKEN_REFUSED, Outcome.TOKEN_STRIPPED})
 """No POST can succeed until a setting is changed."""
 
-FINAL = frozenset(
-    {
-        Outcome.BAD_ENCODING,
-        Outcome.REFUSED_PAYLOAD,
-        Outcome.BAD_DATA,
-        Outcome.TOO_LARGE,
-        Outcome.MULTIPLE_ROWS,
-        Outcome.REFUSED,
-    }
-)
+FINAL = frozenset({Outcome.BAD_ENCODING, Outcome.BAD_DATA, Outcome.TOO_LARGE, Outcome.MULTIPLE_ROWS})
 """This record is refused, and will be again: dead letter."""
 
-SPLITS = frozenset({Outcome.REFUSED_PAYLOAD, Outcome.BAD_DATA, Outcome.TOO_LARGE})
+REFUSED_BY_BACKEND = frozenset({Outcome.REFUSED_PAYLOAD, Outcome.REFUSED})
+"""The record's own fault, unless the same happens to others."""
+
+SUSPECT_AT_ONCE = REFUSED_BY_BACKEND | {Outcome.WRONG_SERVICE, Outcome.REDIRECT}
+"""A 4xx or 3xx that may be the record's own fault or the backend's; see `suspects`."""
+
+SUSPECT = SUSPECT_AT_ONCE | {
+    Outcome.UNKNOWN_ERROR,
+    Outcome.UNAVAILABLE,
+    Outcome.NOT_OUR_BACKEND,
+    Outcome.TIMEOUT,
+    Outcome.DISCONNECTED,
+}
+"""The same, and what may be so after all attempts."""
+
+SPLITS = frozenset({Outcome.BAD_DATA, Outcome.TOO_LARGE})
 """One bad entry refuses its whole list: halve it until the bad one is alone."""
 
 NEEDS_PARENT = frozenset({Outcome.PARENT_MISSING, Outcome.CONFLICT})
@@ -68,6 +75,7 @@ TROUBLE = frozenset(
     {
         Outcome.NOT_OUR_BACKEND,
         Outcome.DATABASE_TROUBLE,
+        Outcome.UNKNOWN_ERROR,
         Outcome.UNAVAILABLE,
         Outcome.UNREACHABLE,
         Outcome.TIMEOUT,
@@ -137,6 +145,7 @@ TEXTS = (
     (500, re.compile(r"Multiple rows were found"), Outcome.MULTIPLE_ROWS),
     (500, re.compile(r"uq_anime_source|ix_anime_slug|uq_episode_source"), Outcome.LOST_RACE),
     (500, re.compile(r"invalid byte sequence|out of int32 range|index row size"), Outcome.BAD_DATA),
+    (500, re.compile(r"connection is closed|Connection refused|QueuePool limit|deadlock"), Outcome.DATABASE_TROUBLE),
 )
 """(status, text in the answer, outcome); the first that fits. Source: the backend's error matrix."""
 
@@ -157,7 +166,7 @@ def classify(status: int, body_text: str) -> Outcome:
         return Outcome.REDIRECT
     if status < 500:
         return Outcome.REFUSED
-    return Outcome.DATABASE_TROUBLE if status == 500 else Outcome.UNAVAILABLE
+    return Outcome.UNKNOWN_ERROR if status == 500 else Outcome.UNAVAILABLE
 
 
 def _classify_200(body_text: str) -> Outcome:

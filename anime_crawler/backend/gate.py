@@ -78,24 +78,35 @@ class Gate:
         if self.stopped is not None:
             raise self.stopped
 
-    def stop(self, kind: str, reason: str, setting: str) -> None:
+    def stop(self, kind: str, reason: str, setting: str | None) -> None:
         """End the delivery for a reason that a person must know; the first one stays."""
         if self.stopped is None:
             self._report.problem("backend", kind, reason, setting)
             self.stopped = DeliveryStoppedError(f"{kind}: {reason}", setting)
 
-    async def enter(self) -> None:
+    async def enter(self, *, may_try: bool = True) -> bool:
         """Return when one POST may leave; `succeeded`, `failed` or `pause` must follow.
+
+        Args:
+            may_try: whether this POST may be the one that tries whether a backend is back.
+
+        Returns:
+            False: it may not, and the backend is thought to be away.
 
         Raises:
             DeliveryStoppedError: none may, in this run.
         """
         self.check()
-        while not self._lets_pass(time.monotonic()):
+        while True:
+            if self.is_shut and not may_try:
+                return False
+            if self._lets_pass(time.monotonic()):
+                break
             await asyncio.sleep(POLL_S)
             self.check()
             self._check_patience()
         self._report.waiting.pop("backend", None)
+        return True
 
     def succeeded(self) -> None:
         """The backend answered, whatever it said of the record."""
@@ -107,13 +118,16 @@ class Gate:
         """No answer, or one that says that the backend is not well.
 
         Args:
-            key: of the record that was sent.
+            key: of the title whose record was sent.
         """
         now = time.monotonic()
         self._culprits.add(key)
         if self._failures == 0:
             self._since = now
-        self._failures += 1
+        if outcome is Outcome.UNKNOWN_ERROR:  # an answer: it says more of the title than of the backend
+            self._failures = max(self._failures, len(self._culprits))
+        else:
+            self._failures += 1
         self._last = outcome
         self._is_trying = False
         if self.is_shut:

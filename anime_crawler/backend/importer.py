@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from anime_crawler.backend.books import Books
 from anime_crawler.backend.claims import Claims, ClaimsLostError
@@ -23,8 +24,9 @@ from anime_crawler.backend.ledger import Ledger
 from anime_crawler.backend.payloads import posts_for
 from anime_crawler.backend.players import PlayerFailures
 from anime_crawler.backend.sender import Sender
+from anime_crawler.backend.suspects import Suspects
 from anime_crawler.backend.work import EPISODES_PER_POST, WorkQueue
-from anime_crawler.backend.workers import Worker, Workshop
+from anime_crawler.backend.workers import Worker, Workshop, settle
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.config import Config
@@ -171,14 +173,15 @@ class Importer:
         claims = sender.claims
         ledger = Ledger(self._catalogue, claims)
         books = Books(self._catalogue, self._run_id, self._report, claims)
-        lane = Lane(sender, queue, books, self._config, self._source_priority)
-        self._report.progress["backend"] = lane.progress
-        episodes = EpisodeDelivery(sender, queue, books)
         doubts = Doubts(sender, queue, self._catalogue, self._config, self._source_priority, self._report)
-        failures = PlayerFailures(sender, queue, books, doubts)
-        shop = Workshop(sender, queue, books, ledger, episodes, failures, doubts, lane.finish)
+        suspects = Suspects(sender.gate, queue, self._report, doubts.is_well)
+        lane = Lane(sender, queue, books, self._config, self._source_priority, suspects)
+        self._report.progress["backend"] = lane.progress
+        episodes = EpisodeDelivery(sender, queue, books, suspects)
+        failures = PlayerFailures(sender, queue, books, doubts, suspects, partial(settle, finish=lane.finish))
+        shop = Workshop(sender, queue, books, ledger, episodes, failures, doubts, suspects, lane.finish)
         tasks = {asyncio.ensure_future(Worker(shop).work()) for _ in range(self._config.concurrency)}
-        tasks.add(asyncio.ensure_future(self._find_work(lane, more_may_come, ready_only)))
+        tasks.add(asyncio.ensure_future(self._find_work(lane, queue, more_may_come, ready_only)))
         if claims.are_shared:
             tasks.add(asyncio.ensure_future(claims.keep()))
         try:
@@ -190,11 +193,13 @@ class Importer:
             if not task.cancelled() and (error := task.exception()):
                 raise error
 
-    async def _find_work(self, lane: Lane, more_may_come: Callable[[], bool], ready_only: Callable[[], bool]) -> None:
+    async def _find_work(
+        self, lane: Lane, queue: WorkQueue, more_may_come: Callable[[], bool], ready_only: Callable[[], bool]
+    ) -> None:
         """Pass after pass over the titles, until nothing is left and nothing may come."""
         try:
             while True:
-                more = more_may_come()
+                more = queue.more_may_come = more_may_come()
                 taken = await lane.run_pass(ready_only() and more)
                 if not taken and not more and lane.is_idle:
                     return

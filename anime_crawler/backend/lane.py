@@ -8,13 +8,15 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.books import Books
-from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, STOPS, UNCOUNTED, Outcome
+from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, STOPS, SUSPECT_AT_ONCE, UNCOUNTED, Outcome
 from anime_crawler.backend.gate import POLL_S
 from anime_crawler.backend.payloads import AnimePost, Refused, posts_for
 from anime_crawler.backend.sender import Reply, Sender
+from anime_crawler.backend.suspects import Suspects
 from anime_crawler.backend.work import TitleWork, WorkQueue
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.claims import LANE
@@ -40,9 +42,16 @@ class Lane:
     """Finds the titles to deliver, sends their anime, and hands them to the workers."""
 
     def __init__(
-        self, sender: Sender, queue: WorkQueue, books: Books, config: Config, source_priority: Sequence[str]
+        self,
+        sender: Sender,
+        queue: WorkQueue,
+        books: Books,
+        config: Config,
+        source_priority: Sequence[str],
+        suspects: Suspects,
     ) -> None:
         self._sender = sender
+        self._suspects = suspects
         self._claims = sender.claims
         self._queue = queue
         self._books = books
@@ -68,6 +77,8 @@ class Lane:
         taken = after_seq = 0
         self._waits_for_others = await self._claims.others() > 0
         pending = await self._books.catalogue.read(outbox.pending_titles)
+        # What failed here and was delivered by another importer since is nobody's business any more
+        self._failures = {title_id: failure for title_id, failure in self._failures.items() if title_id in pending}
         self.progress.total = len(self._delivered | pending)
         while True:
             batch = await self._titles(after_seq, ready_only)
@@ -106,7 +117,9 @@ class Lane:
         gate = self._sender.gate
         rounds = self._failures.get(work.title_id, (0, 0.0))[0]
         pause_s = gate.backoff_s(rounds)
-        if not (gate.blames_many or work.has_progressed):  # else it was not the title's fault
+        if work.is_tried_out:
+            rounds = ROUNDS
+        elif not (gate.blames_many or work.has_progressed):  # else it was not the title's fault
             rounds += 1
         return rounds, time.monotonic() + pause_s
 
@@ -150,7 +163,8 @@ class Lane:
         self._queue.titles[state.title_id] = work
         await self._books.set_aside(state.title_id, work.posts.refused)
         if work.posts.anime and not await self._deliver_anime(work, work.posts.anime):
-            await self.finish(work)
+            if not work.parked:
+                await self.finish(work)
         elif work.posts.episodes or work.posts.players:
             self._queue.add(work)
         else:
@@ -163,6 +177,7 @@ class Lane:
             if reply.outcome is Outcome.DELIVERED:
                 work.has_progressed = True
                 await self._books.anime_delivered(work.title_id, post, reply.trace_id)
+                await self._suspects.accepted(Kind.ANIME, reply.left_at)
                 return True
             work.attempts += 1
             if not self._is_repeated(work, reply):
@@ -180,17 +195,31 @@ class Lane:
             self._sender.gate.check()
         if reply.outcome in NEEDS_PARENT:  # it has no parent: one more time, then never
             return work.attempts == 1
-        if reply.outcome in FINAL:
+        if reply.outcome in FINAL | SUSPECT_AT_ONCE:
             return False
+        if reply.outcome is Outcome.UNKNOWN_ERROR:
+            return self._sender.may_repeat(reply.outcome, work.attempts)
         if reply.outcome not in UNCOUNTED and self._sender.gate.is_trying_patience(HOLD_PATIENCE):
             return False
         return self._sender.may_repeat(reply.outcome, work.attempts // HOLD)
 
     async def _give_up(self, work: TitleWork, post: AnimePost, reply: Reply) -> bool:
-        if reply.outcome in FINAL | NEEDS_PARENT | {Outcome.NOT_STORED}:
-            reason = f"{reply.outcome}: {reply.reason}"
-            refused = Refused("anime", work.title_id, reason, post.body.decode(), post.checksum)
-            await self._books.set_aside(work.title_id, [refused])
+        if self._suspects.concern(reply.outcome):
+            self._suspects.add(Kind.ANIME, work, reply, partial(self._judged, work, post, reply))
+        elif reply.outcome in FINAL | NEEDS_PARENT | {Outcome.NOT_STORED}:
+            await self._set_aside(work, post, reply)
         else:
             work.has_failed = True
         return False
+
+    async def _judged(self, work: TitleWork, post: AnimePost, reply: Reply, is_at_fault: bool) -> None:
+        if is_at_fault:
+            await self._set_aside(work, post, reply)
+        else:
+            work.has_failed = True
+        await self.finish(work)
+
+    async def _set_aside(self, work: TitleWork, post: AnimePost, reply: Reply) -> None:
+        reason = f"{reply.outcome}: {reply.reason}"
+        refused = Refused("anime", work.title_id, reason, post.body.decode(), post.checksum)
+        await self._books.set_aside(work.title_id, [refused])

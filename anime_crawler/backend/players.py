@@ -6,13 +6,23 @@ unknown, the next one waits as `doubt` says.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
+from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.books import Books
 from anime_crawler.backend.doubt import Doubts
-from anime_crawler.backend.errors import FINAL, IN_DOUBT, NEEDS_PARENT, STOPS, Outcome
+from anime_crawler.backend.errors import (
+    FINAL,
+    IN_DOUBT,
+    NEEDS_PARENT,
+    STOPS,
+    SUSPECT_AT_ONCE,
+    Outcome,
+)
 from anime_crawler.backend.payloads import PlayerPost, Refused, digest, player_key
 from anime_crawler.backend.sender import Reply, Sender
+from anime_crawler.backend.suspects import Suspects
 from anime_crawler.backend.validation import PLAYER_SOURCE_NAME
 from anime_crawler.backend.work import PlayerWork, TitleWork, WorkQueue
 from anime_crawler.catalogue import outbox
@@ -25,15 +35,25 @@ SETTLES = FINAL | NEEDS_PARENT
 class PlayerFailures:
     """What to do with players that were not, or perhaps not, stored. Shared by all workers of one delivery."""
 
-    def __init__(self, sender: Sender, queue: WorkQueue, books: Books, doubts: Doubts) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        queue: WorkQueue,
+        books: Books,
+        doubts: Doubts,
+        suspects: Suspects,
+        settle: Callable[[TitleWork], Awaitable[None]],
+    ) -> None:
         self._sender = sender
         self._queue = queue
         self._books = books
         self._doubts = doubts
+        self._suspects = suspects
+        self._settle = settle
         self._parent_tried: set[str] = set()
 
     async def settled(self, player: PlayerWork, intent: SentPlayer, reply: Reply) -> bool:
-        """Deal with the failure; False: the player will be sent again, or the delivery is being stopped."""
+        """Deal with the failure; False: the player will be sent again or judged later, or the delivery is stopped."""
         player.attempts += 1
         is_in_doubt = reply.outcome in IN_DOUBT
         if is_in_doubt:
@@ -42,14 +62,25 @@ class PlayerFailures:
             await self._books.withdraw(intent, player.before)
         if reply.outcome in STOPS:
             return False
-        if reply.outcome not in SETTLES and self._sender.may_repeat(reply.outcome, player.attempts):
+        is_repeated = reply.outcome not in SETTLES | SUSPECT_AT_ONCE
+        if is_repeated and self._sender.may_repeat(reply.outcome, player.attempts):
             if is_in_doubt:
                 self._doubts.add(player, reply)
             else:
                 self._queue.put_off(player, reply.delay_s)
             return False
+        if self._suspects.concern(reply.outcome):
+            self._suspects.add(Kind.PLAYER, player.title, reply, partial(self._judged, player, reply))
+            return False
         await self._give_up(player.title, player.post, reply)
         return True
+
+    async def _judged(self, player: PlayerWork, reply: Reply, is_at_fault: bool) -> None:
+        if is_at_fault:
+            await self._books.set_aside(player.title.title_id, [_refused(player.title.title_id, player.post, reply)])
+        else:
+            player.title.has_failed = True
+        await self._settle(player.title)
 
     async def _give_up(self, work: TitleWork, post: PlayerPost, reply: Reply) -> None:
         key = player_key(work.title_id, post.number, post.url)

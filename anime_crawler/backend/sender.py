@@ -107,15 +107,16 @@ class Sender:
         """
         await self._free.acquire()
         try:
-            if not may_try and self.gate.is_shut:
-                self._free.release()
-                return False
-            await self.gate.enter()
-            await self._wait_for_budget()
+            may_leave = await self.gate.enter(may_try=may_try)
+            if may_leave:
+                await self._wait_for_budget()
+                may_leave = may_try or not self.gate.is_shut
         except BaseException:
             self._free.release()
             raise
-        return True
+        if not may_leave:
+            self._free.release()
+        return may_leave
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -155,11 +156,14 @@ class Sender:
             await asyncio.sleep(min(left, POLL_S))
             self.gate.check()
 
-    async def send(self, kind: Kind, key: str, body: bytes, attempt: int, trace_id: str, digest: str = "") -> Reply:
+    async def send(
+        self, kind: Kind, key: str, body: bytes, attempt: int, trace_id: str, digest: str = "", title_id: str = ""
+    ) -> Reply:
         """Send one POST and say how it ended; the gate and the report know of it.
 
         Args:
             key: for the log.
+            title_id: of the title, where `key` is not.
             attempt: how often it was sent before.
             digest: of its content, as idempotency key.
 
@@ -178,7 +182,7 @@ class Sender:
             reason = "" if outcome is Outcome.DELIVERED else explain(answer.status, answer.text)
         except NoAnswerError as error:
             answer, outcome, reason = None, error.outcome, str(error)
-        self._tell_gate(outcome, key, reason, answer)
+        self._tell_gate(outcome, title_id or key, reason, answer)
         self.claims.check()
         reply = Reply(outcome, trace_id, reason, self._delay_s(kind, outcome, attempt), left_at)
         if outcome is not Outcome.DELIVERED:

@@ -41,6 +41,8 @@ class TitleWork:
     """Something of it was delivered in this pass."""
     has_failed: bool = False
     """Something is left undelivered that may succeed later."""
+    is_tried_out: bool = False
+    """What has failed had all its attempts: it is left to the next run."""
 
     def __post_init__(self) -> None:
         entries = self.posts.episodes
@@ -82,6 +84,8 @@ class WorkQueue:
         self._later: list[tuple[float, int, Unit]] = []
         self._order = count()
         self._changed = asyncio.Event()
+        self.more_may_come = True
+        """Whether the catalogue may still grow in this run."""
         self.is_fed = False
         """Whether the lane is looking for titles, and may bring more."""
 

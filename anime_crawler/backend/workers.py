@@ -14,8 +14,16 @@ from anime_crawler.backend.errors import DeliveryStoppedError, Outcome
 from anime_crawler.backend.ledger import Ledger
 from anime_crawler.backend.players import PlayerFailures
 from anime_crawler.backend.sender import Reply, Sender
+from anime_crawler.backend.suspects import Suspects
 from anime_crawler.backend.work import PlayerWork, TitleWork, WorkQueue
 from anime_crawler.catalogue.outbox import SentPlayer
+
+
+async def settle(work: TitleWork, finish: Callable[[TitleWork], Awaitable[None]]) -> None:
+    """One part of the title needs nothing more in this pass; after the last one it is finished."""
+    work.open -= 1
+    if work.open == 0:
+        await finish(work)
 
 
 @dataclass(frozen=True)
@@ -29,14 +37,13 @@ class Workshop:
     episodes: EpisodeDelivery
     failures: PlayerFailures
     doubts: Doubts
+    suspects: Suspects
     finish: Callable[[TitleWork], Awaitable[None]]
     """Called once for each title, when none of its POSTs is under way any more."""
 
     async def settle(self, work: TitleWork) -> None:
         """One part of the title needs nothing more in this pass."""
-        work.open -= 1
-        if work.open == 0:
-            await self.finish(work)
+        await settle(work, self.finish)
 
     async def deliver_title(self, work: TitleWork) -> None:
         """Send its episodes, then give out its players to all workers."""
@@ -54,9 +61,11 @@ class Workshop:
         else:
             self.queue.add_player(player)
 
-    async def deal_with_doubts(self) -> None:
-        """Nothing else is left to do: find out whether the players in doubt may be sent."""
-        if not await self.doubts.ask():
+    async def deal_with_parked(self) -> None:
+        """Nothing else is left to do: judge the suspects, then find out whether the players in doubt may be sent."""
+        if self.suspects:
+            await self.suspects.decide(self.queue.more_may_come)
+        elif not await self.doubts.ask():
             for player in self.doubts.take_all():
                 player.title.has_failed = True
                 await self.settle(player.title)
@@ -96,8 +105,8 @@ class Worker:
         if unit is not None:
             await self._shop.deliver_title(unit)
         else:
-            if doubts and queue.is_quiet:
-                await self._shop.deal_with_doubts()
+            if (doubts or self._shop.suspects) and queue.is_quiet:
+                await self._shop.deal_with_parked()
             await queue.wait()
             self._shop.sender.gate.check()
 
@@ -114,11 +123,16 @@ class Worker:
         try:
             intent = _intent(player, sender.new_trace_id())
             await self._commit(intent)
-            reply = await sender.send(Kind.PLAYER, player.post.url, player.post.body, player.attempts, intent.trace_id)
+            post = player.post
+            reply = await sender.send(
+                Kind.PLAYER, post.url, post.body, player.attempts, intent.trace_id, title_id=intent.title_id
+            )
         finally:
             sender.leave()
         if reply.outcome is Outcome.DELIVERED:
             self._accepted(player, intent, reply)
+            if self._shop.suspects:
+                await self._shop.suspects.accepted(Kind.PLAYER, reply.left_at)
         elif await self._shop.failures.settled(player, intent, reply):
             await self._shop.settle(player.title)
 

@@ -286,3 +286,24 @@ def test_a_delivery_whose_session_is_ended_stops_and_another_one_completes_it(tm
             assert w.backend.stats["same_key_in_flight"] == 0
 
     asyncio.run(story())
+
+
+def test_a_title_that_failed_here_and_was_delivered_by_another_does_not_keep_this_one(tmp_path, postgres_url):
+    """The first importer waits for its next try when the second delivers the title: both end."""
+
+    async def story() -> None:
+        async with world(tmp_path, postgres_url, MAX_RETRIES=0, BACKOFF_BASE_SECONDS=3) as w:
+            await w.store(anime("1"), release("1", [1]))
+            w.backend.fail({"name": "deadlock", "route": "anime", "times": 2})
+            first = asyncio.ensure_future(w.deliver())
+            async with asyncio.timeout(30):
+                while w.backend.posts.get("anime", 0) < 2 or await w.rows(text("SELECT * FROM claim")):
+                    await asyncio.sleep(0.05)
+            other = await Catalogue.open(postgres_url)
+            second = await World(other, w.backend, w.settings).deliver()
+            assert (second.pending, second.players) == (0, 1)
+            async with asyncio.timeout(60):
+                assert (await first).pending == 0
+            await other.close()
+
+    asyncio.run(story())

@@ -1,0 +1,111 @@
+"""Records that were refused for a reason that says nothing: is it the record, or the backend?
+
+A record whose kind the backend accepts otherwise is itself at fault: it becomes a dead letter, and all others are
+delivered. Where the same happens to records of `TITLES_TO_STOP` titles, and none of their kind is accepted in between,
+the backend is at fault: the delivery ends, and nothing was set aside.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from anime_crawler.backend.answer import Kind
+from anime_crawler.backend.errors import REFUSED_BY_BACKEND, STOP_SETTINGS, SUSPECT, SUSPECT_AT_ONCE, Outcome
+from anime_crawler.backend.gate import Gate
+from anime_crawler.backend.sender import Reply
+from anime_crawler.backend.work import TitleWork, WorkQueue
+from anime_crawler.extensions.report import RunReport
+
+TITLES_TO_STOP = 5
+"""Titles in a row of which a record was refused: as many as failures in a row shut the gate."""
+
+COUNTERS = {Kind.ANIME: "anime", Kind.EPISODES: "episodes", Kind.PLAYER: "players"}
+"""Kind -> the run report's count of accepted POSTs."""
+
+
+@dataclass(eq=False, slots=True)
+class _Suspect:
+    kind: Kind
+    title: TitleWork
+    reply: Reply
+    known_at: float
+    """Monotonic time; a POST that left later and was accepted proves that the record is at fault."""
+    settle: Callable[[bool], Awaitable[None]]
+    """Called once, with whether the record is at fault."""
+
+
+class Suspects:
+    """The suspects of one delivery; all workers and the lane share it.
+
+    Args:
+        is_well: asks whether the backend accepts something that it has already.
+    """
+
+    def __init__(self, gate: Gate, queue: WorkQueue, report: RunReport, is_well: Callable[[], Awaitable[bool]]) -> None:
+        self._gate = gate
+        self._queue = queue
+        self._report = report
+        self._is_well = is_well
+        self._suspects: list[_Suspect] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._suspects)
+
+    def concern(self, outcome: Outcome) -> bool:
+        """Whether a record that ended so, after all its attempts, is to be judged: not while the backend is away."""
+        return outcome in SUSPECT_AT_ONCE or (outcome in SUSPECT and not self._gate.is_shut)
+
+    def add(self, kind: Kind, title: TitleWork, reply: Reply, settle: Callable[[bool], Awaitable[None]]) -> None:
+        """A record of the title was refused; it is not sent again, and nobody waits for it."""
+        title.parked += 1
+        self._suspects.append(_Suspect(kind, title, reply, time.monotonic(), settle))
+        mine = [suspect for suspect in self._suspects if suspect.kind is kind]
+        if len({suspect.title.title_id for suspect in mine}) >= TITLES_TO_STOP:
+            self._stop(kind, reply)
+
+    async def accepted(self, kind: Kind, left_at: float) -> None:
+        """A POST of this kind that left at `left_at` was accepted."""
+        await self._settle([s for s in self._suspects if s.kind is kind and s.known_at <= left_at], is_at_fault=True)
+
+    async def decide(self, more_may_come: bool) -> None:
+        """Nothing is left that could be compared with them: judge by what this run has seen.
+
+        Args:
+            more_may_come: then those that cannot be judged yet wait.
+        """
+        accepted = self._report.counters["backend"]
+        has_accepted = any(accepted.get(name, 0) for name in COUNTERS.values())
+        is_well = None
+        for suspect in list(self._suspects):
+            outcome = suspect.reply.outcome
+            if outcome in REFUSED_BY_BACKEND:
+                is_at_fault = True
+            elif not has_accepted:
+                if more_may_come:
+                    continue
+                if outcome in STOP_SETTINGS:
+                    self._stop(suspect.kind, suspect.reply)
+                    return
+                is_at_fault = False
+            elif outcome in (Outcome.WRONG_SERVICE, Outcome.REDIRECT, Outcome.UNKNOWN_ERROR):
+                is_at_fault = True
+            else:  # no answer of the backend itself: it may have gone away just now
+                is_well = await self._is_well() if is_well is None else is_well
+                is_at_fault = is_well
+            await self._settle([suspect], is_at_fault=is_at_fault)
+
+    async def _settle(self, suspects: list[_Suspect], *, is_at_fault: bool) -> None:
+        for suspect in suspects:
+            if suspect not in self._suspects:  # another worker was quicker
+                continue
+            self._suspects.remove(suspect)
+            suspect.title.parked -= 1
+            if not is_at_fault:
+                suspect.title.is_tried_out = True
+            await suspect.settle(is_at_fault)
+
+    def _stop(self, kind: Kind, reply: Reply) -> None:
+        setting, why = STOP_SETTINGS.get(reply.outcome, (None, "it refuses what it is sent, whatever the record"))
+        self._gate.stop(reply.outcome, f"{why} (import/{kind}: {reply.reason}); nothing was set aside", setting)

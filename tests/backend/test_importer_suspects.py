@@ -1,0 +1,134 @@
+"""Records that the backend refuses for a reason nobody knows: their own fault, or the backend's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from anime_crawler.backend import sender
+from anime_crawler.catalogue.tables import dead_letter
+from anime_crawler.catalogue.titles import raise_versions
+from tests.backend.support import World, anime, in_world, refuse, release
+
+TITLES = ("1", "2", "3")
+
+
+def is_of_title(title_id: str) -> Any:
+    """Whether a payload of any kind belongs to the title."""
+
+    def is_bad(payload: Any) -> bool:
+        ids = (getattr(payload, name, "") for name in ("source_id", "anime_source_id", "source_episode_id"))
+        return any(found.partition(":")[0] == title_id for found in ids)
+
+    return is_bad
+
+
+async def fill(w: World) -> None:
+    for title_id in TITLES:
+        await w.store(anime(title_id), release(title_id, [1, 2]))
+
+
+async def letters(w: World) -> list[tuple[str, str]]:
+    """(kind, key without its address) of all dead letters."""
+    rows = await w.rows(select(dead_letter.c.kind, dead_letter.c.key).order_by(dead_letter.c.key))
+    return [(kind, key.partition(" ")[0]) for kind, key in rows]
+
+
+@pytest.mark.parametrize("concurrency", ["1", "4"])
+@pytest.mark.parametrize("title_id", ["1", "3"])
+@pytest.mark.parametrize(
+    ("status", "said", "attempts"),
+    [(400, "no", 1), (404, "Not Found", 1), (418, "a teapot", 1), (422, "no", 1), (500, "nobody has seen this", 3)],
+)
+def test_one_player_that_is_refused_is_set_aside_and_costs_nobody_else(
+    tmp_path, monkeypatch, status, said, attempts, title_id, concurrency
+):
+    """A 4xx is sent once, a 5xx MAX_RETRIES + 1 times; then it is a dead letter that no later run posts."""
+    refuse(monkeypatch, "import_video", lambda p: p.source_episode_id == f"{title_id}:2", status, said)
+
+    async def story(w: World) -> None:
+        await fill(w)
+        result = await w.deliver()
+        assert (result.pending, result.failed, result.reason) == (0, 1, None)
+        assert await letters(w) == [("player", f"{title_id}:2")]
+        assert len(await w.backend.players()) == 5
+        assert w.backend.posts["video"] == 5 + attempts
+        w.backend.reset_stats()
+        await w.catalogue.write(lambda conn: raise_versions(conn, [title_id]))
+        assert (await w.deliver()).failed == 0
+        assert w.backend.posts == {}
+
+    in_world(tmp_path, story, MAX_RETRIES="2", CONCURRENCY=concurrency)
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(404, 1), (500, 2)])
+@pytest.mark.parametrize("method", ["import_anime", "import_episodes", "import_video"])
+def test_all_of_one_title_may_be_refused(tmp_path, monkeypatch, method, status, attempts):
+    """Its records are set aside, those of the others are delivered."""
+    refuse(monkeypatch, method, is_of_title("2"), status, "nobody has seen this")
+    route, kind = {"anime": ("anime", "anime"), "episodes": ("episodes", "episode"), "video": ("video", "player")}[
+        method.removeprefix("import_")
+    ]
+
+    async def story(w: World) -> None:
+        await fill(w)
+        result = await w.deliver()
+        assert (result.pending, result.reason) == (0, None)
+        keys = ["2"] if kind == "anime" else ["2:1", "2:2"]
+        assert await letters(w) == [(kind, key) for key in keys]
+        assert len(await w.backend.players()) == 4
+        refused = {"anime": 1, "episodes": 3, "video": 2}[route]  # a list of two, and each alone
+        assert w.backend.answers(route)[str(status)] == refused * attempts
+
+    in_world(tmp_path, story, MAX_RETRIES="1")
+
+
+@pytest.mark.parametrize("status", [404, 422, 500])
+@pytest.mark.parametrize("method", ["import_anime", "import_episodes", "import_video"])
+def test_what_also_fails_for_others_stops_the_delivery(tmp_path, monkeypatch, method, status):
+    """Nothing is set aside, all stays pending, and few POSTs were wasted."""
+    refuse(monkeypatch, method, lambda _: True, status, "nobody has seen this")
+
+    async def story(w: World) -> None:
+        for title_id in map(str, range(1, 13)):
+            await w.store(anime(title_id), release(title_id, [1]))
+        result = await w.deliver()
+        assert result.pending == 12
+        assert result.reason is not None
+        assert await letters(w) == []
+        assert (
+            w.backend.answers({"import_video": "video"}.get(method, method.removeprefix("import_")))[str(status)] <= 40
+        )
+
+    in_world(tmp_path, story, MAX_RETRIES="1", BACKOFF_MAX_SECONDS="0.2")
+
+
+def test_a_single_title_at_a_wrong_service_is_not_set_aside(tmp_path, monkeypatch):
+    """There is nothing to compare it with, and nothing was accepted: the address is wrong."""
+    refuse(monkeypatch, "import_anime", lambda _: True, 404, "Not Found")
+
+    async def story(w: World) -> None:
+        await w.store(anime("1"), release("1", [1]))
+        result = await w.deliver()
+        assert (result.pending, result.setting) == (1, "BACKEND_BASE_URL")
+        assert w.backend.posts == {"anime": 1}
+        assert await letters(w) == []
+
+    in_world(tmp_path, story)
+
+
+def test_the_last_player_behind_a_failing_gateway_is_judged_by_one_that_is_there(tmp_path, monkeypatch):
+    """503 for one record only: the backend accepts something that it has, so that it is the record."""
+    refuse(monkeypatch, "import_video", lambda p: p.source_episode_id == "3:2", 503, "no")
+    monkeypatch.setattr(sender, "LOST_RACE_S", (0.01, 0.05))
+
+    async def story(w: World) -> None:
+        await fill(w)
+        result = await w.deliver()
+        assert (result.pending, result.failed) == (0, 1)
+        assert await letters(w) == [("player", "3:2")]
+        assert w.backend.answers("video")["503"] == 2
+
+    in_world(tmp_path, story, MAX_RETRIES="1")
