@@ -106,6 +106,16 @@ class Job:
         self.report.problem(spider, "refused_request", message)
         logger.error("%s: %s", spider, message)
 
+    def not_believed(self, source: str, kind: str, count: int) -> None:
+        """Say that a list lacked so many records that none of them was marked gone."""
+        message = (
+            f"{count} {kind} records that are stored were missing from what it lists: too many at once to be believed, "
+            "so none was marked gone. If they are gone, the next full walk finds the same and marks them"
+        )
+        self.report.problem(source, "list_shrunk", message)
+        self.is_short = True
+        logger.error("%s: %s", source, message)
+
     def tell_vanished(self, found: Iterable[Vanished]) -> None:
         """Say of each source which fields have vanished, and count them as drift."""
         for source, fields in groupby(found, attrgetter("source")):

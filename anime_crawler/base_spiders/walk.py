@@ -108,6 +108,9 @@ class Page:
     """Rows of the whole list, as this page says."""
     is_past: bool = False
     """What follows is known: the watermark is reached."""
+    listed: Sequence[str] = ()
+    """Source ids of the anime that it lists, where `page_items` gives requests for them instead of their items: in a
+    full walk they are there, even if their own pages cannot be read."""
 
 
 class WalkError(Exception):
@@ -422,20 +425,26 @@ class WalkingSpider(SourceSpider):
             self.stop(response, error.kind, str(error), error.setting)
             return
         yield from self.page_items(response, here, self.news_of(here, page))
-        yield from self.go_on(there, stored)
+        yield from self.go_on(there, stored, page.listed)
 
     def news_of(self, walk: Any, page: Page) -> list[Any]:
         """The rows of a page that the walk has not read before."""
         rows: list[Any] = walk.current.news(page, walk.paging)
         return rows
 
-    def go_on(self, walk: Any, stored: dict[str, Any] | None) -> Iterator[Checkpoint | Request]:
-        """How far the walk has come, and the next page; a list that was given up ends the run incomplete."""
+    def go_on(
+        self, walk: Any, stored: dict[str, Any] | None, listed: Sequence[str] = ()
+    ) -> Iterator[Checkpoint | Request]:
+        """How far the walk has come, and the next page; a list that was given up ends the run incomplete.
+
+        Args:
+            listed: as in `Page`.
+        """
         self.tell_progress(walk)
         state = walk.model_dump(mode="json")
         if state != stored:
-            since = walk.listed_since()
-            yield Checkpoint(source=self.card.name, previous=stored, state=state, full_since=since)
+            since, ids = walk.listed_since(), tuple(listed) if walk.full else ()
+            yield Checkpoint(source=self.card.name, previous=stored, state=state, full_since=since, listed=ids)
         if walk.current.given_up:
             kind, message = walk.current.given_up
             self.run.fail(Verdict(Action.GIVE_UP, kind, f"{self.card.title}: {message}"))

@@ -1,6 +1,7 @@
 """The catalogue as flat rows for people and programs, the same bytes whenever and however it was filled.
 
-No run numbers, no times of fetching, text in byte order: two catalogues of one upstream state export alike.
+No run numbers, no times of fetching, text in byte order: two catalogues of one upstream state export alike, but for the
+time at which each found that something is gone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from operator import itemgetter
 from typing import Any, BinaryIO
 
 import orjson
-from sqlalchemy import JSON, Column, Connection, Select, Table, Text, case, cast, collate, func, select
+from sqlalchemy import JSON, Column, Connection, Select, Table, Text, case, cast, collate, func, null, select
 
 from anime_crawler.catalogue.numbering import SeasonCount, base_season, number_of, numbered_episodes
 from anime_crawler.catalogue.tables import (
@@ -124,8 +125,9 @@ def _field(conn: Connection, column: Any, name: str) -> Any:
 
 def _anime_rows(conn: Connection) -> Rows:
     order = (_bytewise(conn, c) for c in (anime.c.title_id, anime.c.source, anime.c.source_id))
-    for title_id, data in _stream(conn, select(anime.c.title_id, anime.c.data).order_by(*order)):
-        item = orjson.loads(data)
+    columns = (anime.c.title_id, anime.c.gone_at, anime.c.data)
+    for title_id, gone_at, data in _stream(conn, select(*columns).order_by(*order)):
+        item = {**orjson.loads(data), "gone_at": gone_at}
         yield _row("anime", {"title_id": title_id, **item, **_by_language("title", item["titles"])})
 
 
@@ -211,10 +213,11 @@ def _unmatched_rows(conn: Connection) -> Rows:
 def _metadata_rows(conn: Connection, kind: str, table: Table, anime_id: Column[str]) -> Rows:
     """Rows of a table that keeps whole items about anime with this id, with the titles of these anime."""
     its_anime = (anime.c.source == table.c.source) & (anime.c.source_id == anime_id)
-    statement = select(anime.c.title_id, table.c.data).select_from(table.outerjoin(anime, its_anime))
+    gone_at = table.c.get("gone_at", null())
+    statement = select(anime.c.title_id, gone_at, table.c.data).select_from(table.outerjoin(anime, its_anime))
     order = (_bytewise(conn, c) if isinstance(c.type, Text) else c for c in table.primary_key)
-    for title_id, data in _stream(conn, statement.order_by(*order)):
-        item = orjson.loads(data)
+    for title_id, gone, data in _stream(conn, statement.order_by(*order)):
+        item = {**orjson.loads(data), "gone_at": gone}
         yield _row(kind, {"title_id": title_id, **item, **_by_language("title", item.get("titles", {}))})
 
 
@@ -224,12 +227,12 @@ def _character_rows(conn: Connection) -> Rows:
     its_own = (a.source == c.source) & (a.source_id == c.source_id)
     its_anime = (anime.c.source == a.source) & (anime.c.source_id == a.anime_id)
     statement = (
-        select(anime.c.title_id, a.anime_id, c.data, a.data)
+        select(anime.c.title_id, a.anime_id, a.gone_at, c.data, a.data)
         .select_from(character.join(appearance, its_own).outerjoin(anime, its_anime))
         .order_by(*(_bytewise(conn, column) for column in (c.source, c.source_id, a.anime_id)))
     )
-    for title_id, anime_id, data, role in _stream(conn, statement):
-        item = {**orjson.loads(data), **orjson.loads(role), "anime_id": anime_id or None}
+    for title_id, anime_id, gone_at, data, role in _stream(conn, statement):
+        item = {**orjson.loads(data), **orjson.loads(role), "anime_id": anime_id or None, "gone_at": gone_at}
         yield _row("characters", {"title_id": title_id, **item, **_by_language("name", item["names"])})
 
 
@@ -266,6 +269,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "source_id",
         *TITLES,
         *_fields(Anime, "source", "source_id"),
+        "gone_at",
     ),
     "episodes": ("title_id", "number", "season_number", "title"),
     "players": (
@@ -288,7 +292,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "players",
         "gone",
     ),
-    "episode_info": ("title_id", *_fields(Episode), *TITLES),
+    "episode_info": ("title_id", *_fields(Episode), *TITLES, "gone_at"),
     "characters": (
         "title_id",
         "source",
@@ -298,6 +302,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "anime_id",
         "role",
         "voice_actors",
+        "gone_at",
     ),
     "airings": ("title_id", *_fields(Airing)),
     "snapshots": ("title_id", *_fields(Snapshot)),

@@ -1,4 +1,4 @@
-"""Runs and how far they came: begun, continued, finished; checkpoints; what a full walk no longer found."""
+"""Runs and how far they came: begun, continued, finished; checkpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, literal_column, select, text, update
 
 from anime_crawler.catalogue.sql import iso, upsert
-from anime_crawler.catalogue.tables import checkpoint, dead_letter, release, run, title
+from anime_crawler.catalogue.tables import checkpoint, run
 from anime_crawler.items import Checkpoint, utc_now
 
 DELIVERIES = 0x616E6964
@@ -111,25 +111,7 @@ def store_checkpoint(conn: Connection, run_id: int, item: Checkpoint) -> bool:
         moved = conn.execute(update(checkpoint).where(stands).values(values)).rowcount == 1
     if not moved and load_checkpoint(conn, item.source) == item.state:
         return True
-    if moved and item.full_since is not None:
-        mark_gone_after_full_walk(conn, item.source, item.full_since)
     return moved
-
-
-def mark_gone_after_full_walk(conn: Connection, source: str, run_id: int) -> int:
-    """Mark releases of `source` gone that no run since `run_id`, the one in which the walk began, has seen.
-
-    A release that was listed but not understood is not gone: what is known of it stays until its record is mended.
-
-    Returns:
-        How many.
-    """
-    letters = select(dead_letter.c.key).where(dead_letter.c.source == source, dead_letter.c.stage != "deliver")
-    unseen = (release.c.source == source) & (release.c.seen_in < run_id) & release.c.gone_at.is_(None)
-    missing = unseen & release.c.source_id.not_in(letters)
-    titles = select(release.c.title_id).where(missing, release.c.title_id.is_not(None))
-    conn.execute(update(title).where(title.c.title_id.in_(titles)).values(version=title.c.version + 1))
-    return conn.execute(update(release).where(missing).values(gone_at=iso(utc_now()))).rowcount
 
 
 def _text(value: Mapping[str, Any]) -> str:

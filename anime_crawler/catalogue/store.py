@@ -9,16 +9,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from anime_crawler.catalogue import dead_letters, runs, store_anime, store_metadata, store_releases
+from anime_crawler.catalogue import dead_letters, gone, runs, store_anime, store_metadata, store_releases
 from anime_crawler.catalogue.answers import store_answers
 from anime_crawler.catalogue.batch import Batch
 from anime_crawler.catalogue.details import note_asked
 from anime_crawler.catalogue.store_metadata import FORMS
 from anime_crawler.catalogue.titles import store_titles
-from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, Release
+from anime_crawler.items import Absent, Anime, Checkpoint, Item, Listed, Rejected, Release
 
 Storable = Item | Checkpoint | Rejected
-KINDS: tuple[type, ...] = (Anime, Release, *FORMS, Absent, Rejected, Checkpoint)
+KINDS: tuple[type, ...] = (Anime, Release, *FORMS, Absent, Listed, Rejected, Checkpoint)
 """What has a table."""
 
 
@@ -60,6 +60,8 @@ def store_items(
     store_releases.store_releases(batch, kinds[Release])
     store_anime.store_anime(batch, [item for item in kinds[Anime] if item.key not in batch.misnamed])
     store_metadata.store_metadata(batch, kinds)
+    gone.store_listed(batch, kinds[Listed])
+    gone.mark_absent(batch, kinds[Absent], {item.source for item in kinds[Anime]})
     _erase(batch)
     order = dict.fromkeys(batch.title_of(item) for item in items if isinstance(item, Anime | Release))
     batch.counts["title", "new"] += store_titles(conn, run_id, (t for t in order if t), batch.touched)
@@ -68,8 +70,14 @@ def store_items(
     dead_letters.put_rejected(conn, run_id, kinds[Rejected], batch.just_now)
     batch.counts.update((rejected.kind, "failed") for rejected in kinds[Rejected])
     for checkpoint in kinds[Checkpoint]:
+        gone.note_listed(batch, checkpoint.source, checkpoint.listed)
+        ends_full_walk = checkpoint.full_since is not None and (
+            runs.load_checkpoint(conn, checkpoint.source) != checkpoint.state  # else it has ended already
+        )
         is_stored = runs.store_checkpoint(conn, run_id, checkpoint)
         batch.counts["checkpoint", "refused"] = 0 if is_stored else batch.counts["checkpoint", "refused"] + 1
+        if is_stored and ends_full_walk and checkpoint.full_since is not None:
+            gone.mark_unlisted(batch, checkpoint.source, checkpoint.full_since)
         note_asked(conn, run_id, checkpoint)
     return +batch.counts
 

@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import Column, Select, Update, bindparam, select, update
 
 from anime_crawler.catalogue.batch import Batch, by_source
+from anime_crawler.catalogue.gone import note_listed
 from anime_crawler.catalogue.links import store_links
 from anime_crawler.catalogue.sql import Row, Upsert, as_json, fetch, iso, packed, packed_ids, rows_of, upsert_rows
 from anime_crawler.catalogue.tables import anime
@@ -27,6 +28,17 @@ class Known(NamedTuple):
     title_id: str | None
     updated_at: str | None
     fetched_at: str
+    seen_in: int
+    missed_in: int | None
+    gone_at: str | None
+
+    def is_news_that_it_is_there(self, batch: Batch) -> bool:
+        """Whether the row does not say yet that the source has it: it was gone, or a full walk is to note each."""
+        return self.gone_at is not None or self.missed_in is not None or self.is_unseen(batch)
+
+    def is_unseen(self, batch: Batch) -> bool:
+        """Whether a full walk is at work that has not noted it."""
+        return batch.listing_is_full and self.seen_in < batch.run_id
 
 
 def store_anime(batch: Batch, items: Sequence[Anime]) -> None:
@@ -52,15 +64,19 @@ def _store(batch: Batch, source: str, versions: dict[str, Anime]) -> None:
     rows: list[Row] = []
     stored_now: list[Anime] = []
     seen_newer: list[Row] = []
+    there: list[str] = []
     for item in _completed(batch, source, versions, known):
         old = known.get(item.source_id)
         updated_at, checksum = _updated_at(item), item.checksum()
         if old and (old.checksum == checksum or _is_old_news(batch, item, old)):
             batch.counts["anime", "unchanged"] += 1
+            if old.is_news_that_it_is_there(batch) and not batch.is_outdated(item, old.fetched_at):
+                there.append(item.source_id)
             if _is_older(old.updated_at, updated_at):
                 seen_newer.append((source, item.source_id, updated_at))
         else:
             batch.counts["anime", "changed" if old else "new"] += 1
+            batch.counts["anime", "back"] += bool(old and old.gone_at)
             title_id = batch.title_of(item)
             if batch.shapes_titles(source):
                 batch.touched.by_anime |= {t for t in (title_id, old and old.title_id) if t}
@@ -69,6 +85,7 @@ def _store(batch: Batch, source: str, versions: dict[str, Anime]) -> None:
     if rows:
         batch.conn.execute(_upsert(batch.dialect), {"rows": packed(rows)})
         store_links(batch.conn, source, stored_now, known)
+    note_listed(batch, source, there)
     if seen_newer:
         batch.conn.execute(_note_version(batch.dialect), {"rows": packed(seen_newer)})
 
@@ -123,13 +140,17 @@ def _row(batch: Batch, item: Anime, title_id: str | None, checksum: str, updated
         item.model_dump_json(),
         item.status,
         iso(item.next_episode_at) if item.next_episode_at else None,
+        batch.run_id,  # seen_in: a new row counts as seen
+        None,
+        None,
     )
 
 
 @cache
 def _known(dialect: str) -> Select[Any]:
-    columns = (anime.c.source_id, anime.c.checksum, anime.c.title_id, anime.c.source_updated_at, anime.c.fetched_at)
-    return _stored(dialect, *columns)
+    a = anime.c
+    version = (a.source_id, a.checksum, a.title_id, a.source_updated_at, a.fetched_at)
+    return _stored(dialect, *version, a.seen_in, a.missed_in, a.gone_at)
 
 
 @cache

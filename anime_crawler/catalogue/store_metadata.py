@@ -52,6 +52,11 @@ class Form:
     version: Callable[[Any], tuple[str, str]] = _whole
     """Checksum and JSON of what the row keeps."""
 
+    @property
+    def may_go(self) -> bool:
+        """Whether complete lists say that rows are gone."""
+        return "gone_at" in self.table.c
+
 
 def _episode_key(item: Episode) -> Row:
     season = NO_SEASON if item.season_number is None else item.season_number
@@ -87,17 +92,20 @@ def _store(batch: Batch, form: Form, items: Sequence[Item]) -> None:
         return
     newest = _newest(form, items)
     batch.counts[form.kind, "unchanged"] += len(items) - len(newest)
-    stored = dict(zip(newest, _rows(batch, form, newest, "checksum", "fetched_at"), strict=True))
+    names = ("checksum", "fetched_at", "gone_at") if form.may_go else ("checksum", "fetched_at")
+    stored = dict(zip(newest, _rows(batch, form, newest, *names), strict=True))
     newest = _completed(batch, form, newest, stored)
     newest = _with_what_stays(batch, form, newest, stored)
     rows: list[Row] = []
     for key, item in newest.items():
-        (old, fetched_at), (checksum, data) = stored[key], form.version(item)
-        if old == checksum or batch.is_outdated(item, fetched_at):
+        (old, fetched_at, *gone_at), (checksum, data) = stored[key], form.version(item)
+        is_back = any(gone_at)
+        if batch.is_outdated(item, fetched_at) or (old == checksum and not is_back):
             batch.counts[form.kind, "unchanged"] += 1
         else:
-            batch.counts[form.kind, "changed" if old else "new"] += 1
-            rows.append((*key, checksum, item.schema_version, iso(item.fetched_at), batch.run_id, data))
+            batch.counts[form.kind, "back" if is_back else "changed" if old else "new"] += 1
+            version = (checksum, item.schema_version, iso(item.fetched_at), batch.run_id, data)
+            rows.append((*key, *version, None) if form.may_go else (*key, *version))
     if rows:
         batch.conn.execute(_upsert(batch.dialect, form.table), {"rows": packed(rows)})
 
@@ -120,7 +128,7 @@ def _with_what_stays(
     """The items, with what is stored of that which the source seems to tell no longer.
 
     Args:
-        stored: [checksum, time of fetching] of their rows; nulls for one that is not there.
+        stored: [checksum, time of fetching, …] of their rows; nulls for one that is not there.
     """
     if form.kind not in FIELDS:
         return newest

@@ -209,6 +209,7 @@ def _row(batch: Batch, item: Release, title_id: str | None, checksum: str, episo
         item.model_dump_json(exclude={"players"}),
         episodes,
         episodes,  # covered: until the title's teams are ranked anew
+        None,
     )
 
 
@@ -247,4 +248,4 @@ def _count_covered(dialect: str) -> Update:
 @cache
 def _see(dialect: str) -> Update:
     ids = rows_of(dialect, "ids", [release.c.id])
-    return update(release).where(release.c.id.in_(select(ids.c.id))).values(seen_in=bindparam("run"))
+    return update(release).where(release.c.id.in_(select(ids.c.id))).values(seen_in=bindparam("run"), missed_in=None)

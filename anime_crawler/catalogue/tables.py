@@ -37,6 +37,15 @@ def _version() -> tuple[Column[Any], ...]:
     )
 
 
+def _gone_at(when: str) -> Column[Any]:
+    return Column("gone_at", Text, comment=when)
+
+
+def _missed_in() -> Column[Any]:
+    comment = "a complete full walk that did not list it, nor many others, so that it was not believed; null: none"
+    return Column("missed_in", Integer, comment=comment)
+
+
 run = Table(
     "run",
     metadata,
@@ -106,6 +115,9 @@ anime = Table(
     Column("data", Text, nullable=False, comment="JSON of the item"),
     Column("status", Text, comment="airing status, as in data"),
     Column("next_episode_at", Text, comment="as in data; UTC"),
+    Column("seen_in", Integer, nullable=False, server_default="0", comment="full run that last listed it, or its news"),
+    _missed_in(),
+    _gone_at("a full walk no longer listed it, or a lookup found that it is not there; null: there"),
     PrimaryKeyConstraint("source", "source_id"),
     sqlite_with_rowid=False,
 )
@@ -147,7 +159,7 @@ release = Table(
     Column("fetched_at", Text, nullable=False),
     Column("run_id", Integer, nullable=False, comment="run that last changed the row"),
     Column("seen_in", Integer, nullable=False, comment="full run that last listed it; written by full runs only"),
-    Column("gone_at", Text, comment="a full walk no longer listed it; null: there"),
+    _gone_at("a full walk no longer listed it; null: there"),
     Column("translation_id", Text, nullable=False),
     Column("translation_title", Text, nullable=False),
     Column("translation_kind", Text, nullable=False),
@@ -160,6 +172,7 @@ release = Table(
         server_default="0",
         comment="episodes when teams were last ranked",
     ),
+    _missed_in(),
 )
 Index("release_identity", release.c.source, release.c.source_id, unique=True)
 Index("release_title", release.c.title_id)
@@ -199,6 +212,7 @@ episode_info = Table(
     Column("season_number", Integer, nullable=False, comment="-1: the source counts no seasons"),
     Column("number", Integer, nullable=False),
     *_version(),
+    _gone_at("the complete list of its anime's episodes no longer has it; null: there"),
     PrimaryKeyConstraint("source", "anime_id", "season_number", "number"),
     sqlite_with_rowid=False,
 )
@@ -220,6 +234,7 @@ appearance = Table(
     Column("source_id", Text, nullable=False, comment="of the character"),
     Column("anime_id", Text, nullable=False, comment="empty: none was named"),
     *_version(),  # role and voices in this anime
+    _gone_at("the complete list of the anime's characters no longer has it; null: there"),
     PrimaryKeyConstraint("source", "source_id", "anime_id"),
     sqlite_with_rowid=False,
 )

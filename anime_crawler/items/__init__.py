@@ -2,7 +2,19 @@
 
 from anime_crawler.items.anime import ADULT_MATURITIES, AiringStatus, Anime, Kind, PartialDate, Relation, Season, Titles
 from anime_crawler.items.base import ABOUT_ANSWER, HttpsUrl, Item, NonBlank, utc_now
-from anime_crawler.items.control import UNSTORABLE, Absent, Checkpoint, Rejected, replaced, storable, without_tokens
+from anime_crawler.items.control import (
+    UNSTORABLE,
+    Absent,
+    Checkpoint,
+    Listed,
+    Rejected,
+    listed,
+    listing,
+    member_of,
+    replaced,
+    storable,
+    without_tokens,
+)
 from anime_crawler.items.metadata import Airing, Character, Episode, Snapshot, VoiceActor
 from anime_crawler.items.release import Player, Release, TranslationKind
 
@@ -20,6 +32,7 @@ __all__ = [
     "HttpsUrl",
     "Item",
     "Kind",
+    "Listed",
     "NonBlank",
     "PartialDate",
     "Player",
@@ -31,6 +44,9 @@ __all__ = [
     "Titles",
     "TranslationKind",
     "VoiceActor",
+    "listed",
+    "listing",
+    "member_of",
     "replaced",
     "storable",
     "utc_now",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from anime_crawler.items.base import Item, NonBlank
+from anime_crawler.items.base import Item, NonBlank, utc_now
+from anime_crawler.items.metadata import Character, Episode
 
 TOKEN = re.compile(r"(token=)[^&\"'\\\s]+")
 """A credential inside an address, as in Kodik's ``next_page``."""
@@ -53,8 +55,11 @@ class Checkpoint(BaseModel):
     state: dict[str, Any]
     """State after it, plain JSON, opaque to everyone but the spider. Never holds a token."""
     full_since: int | None = None
-    """Only on the last checkpoint of a walk that listed everything: the run in which that walk began. Releases of
-    the source that no run since then has seen are gone."""
+    """Only on the last checkpoint of a walk that listed everything: the run in which that walk began. Releases and
+    anime of the source that no run since then has seen are gone."""
+    listed: tuple[NonBlank, ...] = ()
+    """In a walk that lists everything: ids of the anime that its page listed, where the page itself gives no items.
+    They are there, whether or not their own pages can be read."""
     asked: tuple[NonBlank, ...] = ()
     """Ids of anime whose details the source was asked for, whatever it answered: `Run.wanted` leaves them out in this
     run, and until they are old."""
@@ -62,6 +67,52 @@ class Checkpoint(BaseModel):
 
 class Absent(Item):
     """The source was asked for this anime and does not know it."""
+
+
+class Listed(Item):
+    """Which episodes or characters the source lists of one anime, in a list that was read to its end: others are gone.
+
+    `source_id` is the anime's. Yielded after the items, and only when all of the list was understood.
+    """
+
+    kind: Literal["episode", "character"]
+    """What is listed."""
+    members: tuple[str, ...]
+    """Of an episode its season number and number (`member_of`), of a character its id."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return (self.source, self.kind, self.source_id)
+
+
+def member_of(item: Episode | Character) -> str:
+    """How a `Listed` names an episode or a character."""
+    return "/".join(item.key[2:]) if isinstance(item, Episode) else item.source_id
+
+
+def listed(
+    kind: Literal["episode", "character"], anime_id: str, items: Iterable[Item | Rejected], source: str
+) -> Iterator[Item | Rejected]:
+    """The items of a complete list of one anime's episodes or characters, then what it listed.
+
+    Where a record of the list was not understood, nobody knows what it listed: nothing is said then.
+    """
+    wanted: type[Episode | Character] = Episode if kind == "episode" else Character
+    members: list[str] | None = []
+    for item in items:
+        yield item
+        if isinstance(item, Rejected):
+            members = None
+        elif members is not None and isinstance(item, wanted):
+            members.append(member_of(item))
+    if members is not None:
+        yield listing(kind, anime_id, members, source)
+
+
+def listing(kind: Literal["episode", "character"], anime_id: str, members: Iterable[str], source: str) -> Listed:
+    """The item that says what a complete list of one anime listed."""
+    found = tuple(dict.fromkeys(members))
+    return Listed(source=source, source_id=anime_id, fetched_at=utc_now(), kind=kind, members=found)
 
 
 class Rejected(BaseModel):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scrapy.crawler import Crawler
 
-from anime_crawler.base_spiders import Settled, SourceCard
+from anime_crawler.base_spiders import Settled, SourceCard, SourceSpider
 from anime_crawler.catalogue.catalogue import CatalogueError
 from anime_crawler.catalogue.store import Storable, store_items
 from anime_crawler.failure import Failure, log_failure
-from anime_crawler.items import Absent, Checkpoint, Rejected
+from anime_crawler.items import Absent, Checkpoint, Listed, Rejected
 
 if TYPE_CHECKING:  # the job knows the pipelines, not they the job
     from anime_crawler.job import Job
@@ -28,30 +28,38 @@ BATCH_SIZE = 1_000
 class CataloguePipeline:
     """Gathers what is yielded while the last batch is being written, and stores it as the next one, in order."""
 
-    def __init__(self, job: Job, identity_source: str, source_priority: Sequence[str], card: SourceCard) -> None:
-        self._job = job
-        self._identity_source = identity_source
-        self._source_priority = source_priority
-        self._usual = {card.name: card.usual}
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._job: Job = crawler.job  # type: ignore[attr-defined]
+        self._identity_source: str = crawler.settings["IDENTITY_SOURCE"]
+        self._source_priority = crawler.settings.getlist("SOURCE_PRIORITY")
+        card: SourceCard = crawler.spidercls.card  # type: ignore[attr-defined]
+        self._source, self._usual = card.name, {card.name: card.usual}
         self._waiting: list[tuple[Storable, asyncio.Future[bool]]] = []
         self._writer: asyncio.Task[None] | None = None
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        settings = crawler.settings
-        job: Job = crawler.job  # type: ignore[attr-defined]
-        card: SourceCard = crawler.spidercls.card  # type: ignore[attr-defined]
-        return cls(job, settings["IDENTITY_SOURCE"], settings.getlist("SOURCE_PRIORITY"), card)
+        return cls(crawler)
 
     async def process_item(self, item: Any) -> Any:
         if not await self._stored(item):
             # Quietly: the job has said once why, and acks nothing of it.
             raise Settled("not stored: the catalogue failed, or other workers took over")
-        if isinstance(item, Checkpoint | Absent | Rejected):
+        if isinstance(item, Checkpoint | Absent | Listed | Rejected):
             if isinstance(item, Rejected):
                 log_failure(logger, _failure(item))
+            if isinstance(item, Absent):
+                self._tell_absent(item)
             raise Settled("stored; not data")
         return item
+
+    def _tell_absent(self, item: Absent) -> None:
+        """Say of an id that was asked for by name that the source does not know it."""
+        spider = self._crawler.spider
+        if isinstance(spider, SourceSpider) and "ids" in spider.args:
+            message = f"{spider.card.title} has no anime with the id {item.source_id}, or not any more"
+            spider.run.missing("id_not_found", message)
 
     async def _stored(self, item: Storable) -> bool:
         stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -105,6 +113,8 @@ class CataloguePipeline:
             self._job.note_checkpoints(source, counts["checkpoint", "refused"])
         for (kind, outcome), count in counts.items():
             self._job.report.count(kind, outcome, count)
+            if outcome == "not_believed":
+                self._job.not_believed(self._source, kind, count)
         return True
 
 

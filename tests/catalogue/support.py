@@ -8,15 +8,17 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, delete, select
 
 from anime_crawler.catalogue.engine import open_engine
 from anime_crawler.catalogue.store import store_items
+from anime_crawler.catalogue.tables import checkpoint
 from anime_crawler.items import (
     Absent,
     Airing,
     Anime,
     Character,
+    Checkpoint,
     Episode,
     Player,
     Rejected,
@@ -105,6 +107,13 @@ class Tables:
         """Store one batch, committed."""
         with self.conn.begin():
             return store_items(self.conn, run, items, **{**SOURCES, **options})
+
+    def full_walk(self, source: str, since: int, run: int | None = None, listed: Any = ()) -> Counter[tuple[str, str]]:
+        """Store the last checkpoint of a complete full walk that began in run `since`."""
+        with self.conn.begin():
+            self.conn.execute(delete(checkpoint).where(checkpoint.c.spider == source))
+        state = {"source": source, "previous": None, "state": {"complete": True}}
+        return self.store(Checkpoint(**state, full_since=since, listed=tuple(listed)), run=run or since)
 
     def run(self, fn: Any, *args: Any, **options: Any) -> Any:
         """Run a function of the catalogue in a transaction of its own."""

@@ -85,7 +85,7 @@ def test_an_older_catalogue_is_brought_up_to_date_and_keeps_what_it_has(url):
         assert new["episode"] == [("ж", 1, 1, "ж", "ж")]
         columns = {name: len(rows[0]) for name, rows in old.items()}
         assert old == {name: [row[:n] for row in new[name]] for name, n in columns.items()}
-        assert new["anime"][0][columns["anime"] :] == ("ongoing", None)
+        assert new["anime"][0][columns["anime"] :] == ("ongoing", None, 0, None, None)
         assert {name: rows for name, rows in new.items() if name not in {*old, *rebuilt} and rows} == {
             "external_id": [("ж", "ж", "mal", "20")]
         }

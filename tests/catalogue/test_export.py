@@ -145,6 +145,7 @@ def test_a_character_has_a_row_for_each_anime_it_is_in(tables):
         "anime_id": "1",
         "role": "Main",
         "voice_actors": [{"name": "竹内順子", "language": "Japanese"}],
+        "gone_at": None,
     }
     assert (second["title_id"], second["anime_id"], second["role"]) == (None, "2", "Supporting")
     assert (third["source_id"], third["anime_id"], third["picture"]) == (

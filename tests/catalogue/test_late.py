@@ -20,7 +20,7 @@ def at(item, ago=timedelta(0), **fields):
 
 
 def live(tables):
-    return [number for number, gone in tables.rows(t.player, "number", "gone_at") if gone is None]
+    return [number for number, gone in tables.rows(t.player, "source_number", "gone_at") if gone is None]
 
 
 @pytest.mark.parametrize("versions", [(None, None), (timedelta(0), timedelta(hours=1))], ids=["untold", "told"])

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anime_crawler.catalogue import runs
 from anime_crawler.catalogue import tables as t
 from anime_crawler.items import Checkpoint, Item, utc_now
 from tests.catalogue.support import NOW, opened, player, rejected, release
@@ -180,7 +179,7 @@ def test_a_full_walk_continued_by_a_later_run_keeps_what_the_first_saw(tables):
     tables.store(release("a"), release("b"), release("c"), run=1)
     tables.store(release("a"), run=2, listing_is_full=True)
     tables.store(release("b"), run=3, listing_is_full=True)
-    assert tables.run(runs.mark_gone_after_full_walk, "kodik", 2) == 1
+    assert tables.full_walk("kodik", 2)["release", "gone"] == 1
     assert [id_ for id_, at in tables.rows(t.release, "source_id", "gone_at") if at] == ["c"]
 
 

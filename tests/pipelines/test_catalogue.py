@@ -34,6 +34,13 @@ class Job:
     async def may_store(self):
         return self.is_ours
 
+    def note_checkpoints(self, source, refused):
+        pass
+
+    def fail_catalogue(self, error):
+        self.failed = True
+        self.fatal(str(error), error.exit_code)
+
     def fatal(self, message, exit_code):
         self.ended.append((message, exit_code, self.failed))
 
@@ -44,7 +51,7 @@ def run(url, work):
     async def main():
         catalogue = await Catalogue.open(url)
         job = Job(catalogue)
-        crawler = SimpleNamespace(job=job, settings=Settings(PRIORITIES), spidercls=KodikSpider)
+        crawler = SimpleNamespace(job=job, settings=Settings(PRIORITIES), spidercls=KodikSpider, spider=None)
         try:
             return await work(CataloguePipeline.from_crawler(crawler), job)
         finally:

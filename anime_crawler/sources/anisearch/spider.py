@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -238,10 +238,12 @@ class AniSearchSpider(WalkingSpider):
         kwargs = {"walk": walk.model_dump(mode="json"), "stored": stored, **more}
         return Request(f"{self.base_url}{path}", callback=callback, errback=self.walk_failed, cb_kwargs=kwargs)
 
-    def go_on(self, walk: Walk, stored: dict[str, Any] | None) -> Iterator[Checkpoint | Request]:
+    def go_on(
+        self, walk: Walk, stored: dict[str, Any] | None, listed: Sequence[str] = ()
+    ) -> Iterator[Checkpoint | Request]:
         """How far we have come, then the next request; what was asked for by name has no checkpoint."""
         if walk.mode != "asked":
-            yield from super().go_on(walk, stored)
+            yield from super().go_on(walk, stored, listed)
         elif not walk.complete:
             yield self.walk_request(walk, None)
 
@@ -258,7 +260,8 @@ class AniSearchSpider(WalkingSpider):
             raise WalkError("wrong_shape", "the first page of AniSearch's index lists nothing")
         keys = [(int(row.id),) for row in index.rows]
         pages = index.last_page if walk.full else None
-        return IndexPage(list(index.rows), [row.id for row in index.rows], index.has_next, keys, pages=pages)
+        ids = [row.id for row in index.rows]
+        return IndexPage(list(index.rows), ids, index.has_next, keys, listed=ids, pages=pages)
 
     def page_items(self, response: Response, walk: Walk, rows: list[Any]) -> Iterator[Item | Rejected | Request]:
         """None: the walk keeps what is to be read."""

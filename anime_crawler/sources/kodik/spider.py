@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -317,9 +317,11 @@ class KodikSpider(WalkingSpider):
         """How many of all in a full walk."""
         self.run.progress(walk.seen, walk.total if walk.full else None)
 
-    def go_on(self, walk: Walk, stored: dict[str, Any] | None) -> Iterator[Checkpoint | Request]:
+    def go_on(
+        self, walk: Walk, stored: dict[str, Any] | None, listed: Sequence[str] = ()
+    ) -> Iterator[Checkpoint | Request]:
         """The checkpoint, and the next page where this run may ask for one more."""
-        for following in super().go_on(walk, stored):
+        for following in super().go_on(walk, stored, listed):
             if isinstance(following, Checkpoint) or self.max_pages is None or self._page < self.max_pages:
                 yield following
 
