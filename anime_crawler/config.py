@@ -224,6 +224,12 @@ class ProjectConfig(BaseSettings):
         "title's Latin letters, so Russian first costs readable addresses and time.",
         examples=["romaji,en,ru"],
     )
+    title_second_language: Annotated[Literal["ru", "native"] | None, BeforeValidator(_blank_is_unset)] = Field(
+        None,
+        description="`ru` or `native`: titles of the form `Naruto / Наруто`, so that the site's search, which looks at "
+        "the title alone, finds both. Addresses stay those of the first title. Unset: the first title alone.",
+        examples=["ru"],
+    )
     translation_priority: Annotated[list[str], BeforeValidator(_names)] = Field(
         ["voice", "subtitles"],
         description="Translations to show first, best first: ids, names, or the kinds `voice` and `subtitles`.",

@@ -161,6 +161,8 @@ class Lane:
     async def _start(self, state: TitleState) -> None:
         work = TitleWork(state, posts_for(state, self._config, self._source_priority))
         self._queue.titles[state.title_id] = work
+        for genre in work.posts.unknown_genres:
+            self._books.report.count("unknown genres", genre)
         await self._books.set_aside(state.title_id, work.posts.refused)
         if work.posts.anime and not await self._deliver_anime(work, work.posts.anime):
             if not work.parked:

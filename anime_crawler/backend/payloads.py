@@ -1,11 +1,14 @@
 """From what the catalogue knows of a title to what the backend is to be sent. Pure: no network, no database.
 
 Title: the first of TITLE_LANGUAGES that any source knows; else any known title, in the order romaji, en, ru, native,
-then alternative titles. All other fields: the first source of SOURCE_PRIORITY that knows the field.
+then alternative titles. All other fields: the first source of SOURCE_PRIORITY that knows the field. Genres, and what
+we call episodes outside the base season, are in the first of TITLE_LANGUAGES that is English or Russian.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -13,7 +16,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from anime_crawler.backend.genres import Language, genre_in
 from anime_crawler.backend.validation import (
+    TITLE_MAX,
     AnimePayload,
     EpisodePayload,
     PlayerLink,
@@ -37,11 +42,14 @@ COVERED_APART, PREFERENCE_APART, MOST_PREFERENCES = 10_000, 100_000_000, 20
 numbers for each preference, and as many preferences as a priority, an int32, has room for."""
 INT32_MAX = 2_147_483_647
 
-OUTSIDE = {
+OUTSIDE: dict[Language, tuple[str, str]] = {
     "en": ("Special {number}", "Season {season}, episode {number}"),
     "ru": ("Спецвыпуск {number}", "Сезон {season}, серия {number}"),
 }
 """Language -> what a special, and an episode of another season, is called."""
+
+LATIN = re.compile(r"[a-z0-9_]")
+"""What of a word, in lower case and decomposed, gets into the backend's address."""
 
 FALLBACK_LANGUAGES = ("romaji", "en", "ru", "native")
 
@@ -96,6 +104,8 @@ class TitlePosts:
     """Demotions first."""
     refused: Sequence[Refused]
     """Newly refused by our own validation; records refused before, with the same content, are left out."""
+    unknown_genres: Sequence[str] = ()
+    """Genres that no table of ours has, sent as they are; told only with a changed anime."""
     obsolete: Sequence[tuple[str, str, str]] = ()
     """(kind, key, checksum) of dead letters whose record has other content now, or is not wanted any more."""
 
@@ -130,7 +140,9 @@ def posts_for(state: TitleState, config: Config, source_priority: Sequence[str])
     episodes = builder.episodes()
     players = builder.players({entry.number for entry in episodes} | set(state.delivered_episodes))
     wanted = anime if anime.checksum != state.delivered_anime else None
-    return TitlePosts(wanted, episodes, players, builder.refused, builder.obsolete())
+    genres = genres_of(builder.records, config.title_languages) if wanted else []
+    unknown = [name for name, is_known in genres if not is_known]
+    return TitlePosts(wanted, episodes, players, builder.refused, unknown, builder.obsolete())
 
 
 class _Builder:
@@ -145,7 +157,8 @@ class _Builder:
 
     def anime(self) -> AnimePost | None:
         """The title's anime, delivered or not; ``None`` when it is refused, now or by the backend before."""
-        data = anime_fields(self.state.title_id, self.records, self.config.title_languages)
+        languages, second = self.config.title_languages, self.config.title_second_language
+        data = anime_fields(self.state.title_id, self.records, languages, second)
         try:
             body = AnimePayload.model_validate(data).body()
         except ValidationError as error:
@@ -234,24 +247,52 @@ class _Builder:
             self.refused.append(Refused(kind, key, explain(error), raw, checksum))
 
 
-def anime_fields(title_id: str, records: Sequence[dict[str, Any]], languages: Sequence[str]) -> dict[str, Any]:
+def anime_fields(
+    title_id: str, records: Sequence[dict[str, Any]], languages: Sequence[str], second: str | None = None
+) -> dict[str, Any]:
     """The fields of the anime payload, not yet checked.
 
     Args:
         records: contents of anime items, the most trusted first; may be empty.
         languages: which title to prefer, in this order.
+        second: language of the title that stands behind the main one; ``None``: none does.
     """
     title = next(_titles(records, (*languages, *FALLBACK_LANGUAGES)), None)
+    other = next(_clean(record["titles"].get(second) for record in records), None) if second else None
     return {
         "source_id": title_id,
-        "title": title,
+        "title": with_second_title(title, other),
         "alternative_titles": _others(title, _titles(records, ("ru", *languages, *FALLBACK_LANGUAGES))),
         "description": clean_text(_first(records, "description")),
         "year": _first(records, "year"),
         "status": STATUS.get(_first(records, "status") or ""),
         "poster": _first(records, "poster"),
-        "genres": _others(None, _clean(_first(records, "genres") or ())),
+        "genres": _others(None, (name for name, _ in genres_of(records, languages) if name)),
     }
+
+
+def with_second_title(title: str | None, second: str | None) -> str | None:
+    """``Naruto / Наруто``, for a search that looks at the title alone.
+
+    The backend makes the address from the title's Latin letters and digits, so the second title's words that have any
+    are left out: the address stays that of the first.
+    """
+    if not title or not second:
+        return title
+    words = " ".join(word for word in second.split() if not LATIN.search(unicodedata.normalize("NFKD", word.lower())))
+    joined = f"{title} / {words}"
+    has_letters = any(map(str.isalpha, words))
+    return joined if has_letters and words.casefold() != title.casefold() and len(joined) <= TITLE_MAX else title
+
+
+def genres_of(records: Sequence[dict[str, Any]], languages: Sequence[str]) -> list[tuple[str, bool]]:
+    """(name, whether we know it) of the genres of the first source that has any, in the language of our own words."""
+    language = language_of_words(languages)
+    found = []
+    for word in _clean(_first(records, "genres") or ()):
+        name = genre_in(language, word)
+        found.append((word if name is None else name, name is not None))
+    return found
 
 
 def title_outside(known: KnownEpisode, base: int, languages: Sequence[str]) -> str | None:
@@ -323,9 +364,9 @@ def _rank(translation: tuple[str, str, str], preferences: Sequence[str]) -> int:
     return 0
 
 
-def language_of_words(languages: Sequence[str]) -> str:
+def language_of_words(languages: Sequence[str]) -> Language:
     """The first of the wanted languages that our own words are in; English where there is none."""
-    return next((language for language in languages if language in OUTSIDE), "en")
+    return "ru" if next((language for language in languages if language in OUTSIDE), "en") == "ru" else "en"
 
 
 def _first(records: Iterable[dict[str, Any]], field: str) -> Any:

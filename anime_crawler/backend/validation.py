@@ -23,7 +23,8 @@ _CONTROL = r"[^\x00-\x1f\x7f-\x9f]"
 
 Digits = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}$")]
 Line = Annotated[str, StringConstraints(pattern=rf"^{_CONTROL}*$", strip_whitespace=True, min_length=1)]
-Title = Annotated[Line, StringConstraints(max_length=500)]
+TITLE_MAX = 500
+Title = Annotated[Line, StringConstraints(max_length=TITLE_MAX)]
 """The backend's index takes some 2,690 bytes; 500 characters of four bytes stay below."""
 Int32 = Annotated[int, Field(strict=True, ge=-(2**31), le=2**31 - 1)]
 EpisodeNumber = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]

@@ -42,7 +42,7 @@ class Command(ScrapyCommand):
         parser.add_argument(
             "--recheck",
             action="store_true",
-            help="look at every title again, after TITLE_LANGUAGES or TRANSLATION_PRIORITY has changed",
+            help="look at every title again, after a setting of titles or translations has changed",
         )
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime_crawler.backend.payloads import DEMOTED, anime_fields, player_priorities, posts_for
+from anime_crawler.backend.payloads import DEMOTED, anime_fields, player_priorities, posts_for, with_second_title
 from anime_crawler.backend.reference.schemas import AnimeImport, EpisodesImport, VideoImport
+from anime_crawler.backend.reference.slug import slugify
 from anime_crawler.backend.validation import episodes_body
 from anime_crawler.catalogue.numbering import KnownEpisode
 from anime_crawler.catalogue.outbox import LivePlayer, SentPlayer, TitleState
@@ -127,6 +128,56 @@ def test_an_alternative_title_serves_when_there_is_no_main_title():
 def test_a_russian_title_is_not_repeated_among_the_others():
     """The chosen title is no alternative to itself."""
     assert fields({"titles": {"ru": "Р", "en": "E"}}, languages=["ru"])["alternative_titles"] == ["E"]
+
+
+@pytest.mark.parametrize(
+    ("titles", "second", "title"),
+    [
+        ({"romaji": "Naruto", "ru": "Наруто"}, "ru", "Naruto / Наруто"),
+        ({"romaji": "Naruto", "ru": "Наруто"}, None, "Naruto"),
+        ({"romaji": "Naruto", "native": "ナルト"}, "native", "Naruto / ナルト"),
+        ({"romaji": "Naruto", "ru": "Наруто: Ураганные хроники 2"}, "ru", "Naruto / Наруто: Ураганные хроники"),
+        ({"romaji": "Steins;Gate 0", "ru": "Врата;Штейна 0 [ТВ-1]"}, "ru", "Steins;Gate 0 / Врата;Штейна"),
+        ({"romaji": "One Piece", "ru": "Ван-Пис"}, "ru", "One Piece / Ван-Пис"),
+        ({"romaji": "B-PROJECT", "ru": "B-PROJECT"}, "ru", "B-PROJECT"),
+        ({"romaji": "86", "ru": "86 2"}, "ru", "86"),
+        ({"ru": "Наруто"}, "ru", "Наруто"),
+        ({"romaji": "x" * 490, "ru": "Наруто " * 5}, "ru", "x" * 490),
+        ({"romaji": "Naruto"}, "ru", "Naruto"),
+    ],
+)
+def test_a_second_title_stands_behind_the_first(titles, second, title):
+    """For a search that looks at titles alone; words that would move the address, and what says nothing, stay away."""
+    found = anime_fields("1", [{"titles": titles}], LANGUAGES, second)
+    assert found["title"] == title
+    assert slugify(title) == slugify(anime_fields("1", [{"titles": titles}], LANGUAGES)["title"])
+
+
+@given(st.text(min_size=1, max_size=30), st.text(max_size=30) | st.sampled_from(["№ 1", "½ кота", "Ⅱ сезон", "a_б"]))
+def test_no_second_title_moves_an_address(title, second):
+    """By the backend's own rule."""
+    assert slugify(with_second_title(title, second)) == slugify(title)
+
+
+@pytest.mark.parametrize(
+    ("languages", "genres"),
+    [(["romaji", "en"], ["Action", "Drama", "Mystery", "Pirates"]), (["ru"], ["Экшен", "Драма", "Тайна", "Pirates"])],
+)
+def test_genres_are_in_one_language_and_unknown_ones_are_told(languages, genres):
+    """Kinopoisk's small letters, Shikimori's two languages; a word that nobody knows is sent as it is, and counted."""
+    record = {
+        "source": "kodik",
+        "titles": {"romaji": "x"},
+        "genres": ["аниме", "боевик", "Экшен", "Drama", "детектив", "Pirates"],
+    }
+    posts = posts_for(
+        state(anime={"kodik": [record]}), config_for("http://127.0.0.1:9", TITLE_LANGUAGES=languages), SOURCE_PRIORITY
+    )
+    assert json.loads(posts.anime.body)["genres"] == genres
+    assert posts.unknown_genres == ["Pirates"]
+    delivered = state(anime={"kodik": [record]}, delivered_anime=posts.anime.checksum)
+    again = posts_for(delivered, config_for("http://127.0.0.1:9", TITLE_LANGUAGES=languages), SOURCE_PRIORITY)
+    assert (again.anime, again.unknown_genres) == (None, [])
 
 
 def test_a_title_without_a_name_is_refused_and_none_of_its_children_are_sent():
