@@ -311,36 +311,23 @@ def title_outside(known: KnownEpisode, base: int, languages: Sequence[str]) -> s
 def player_priorities(players: Iterable[LivePlayer], preferences: Sequence[str]) -> dict[tuple[int, str], int]:
     """(number, url) -> priority; higher is shown first. A link of several releases has the highest of theirs.
 
-    The releases of a title stand in one strict order: preferences, then the team that covers most episodes, then the
-    lower id of team and release. A release's priority follows from its own team, so that another team that comes
-    or goes sends nothing of this one again; only where two would be equal, the later one gets one less.
+    The releases of a title stand in one strict order: preferences, then the one that covers most episodes, then the
+    lower id of the team. A priority follows from its own release, so that another one that comes or goes sends nothing
+    of this one again; only where two would be equal, that with the later id gets one less.
     """
     players = list(players)
     releases = {(p.translation_id, p.release_id): p for p in players}
-    fullest: dict[str, int] = {}
-    for release in releases.values():
-        fullest[release.translation_id] = max(fullest.get(release.translation_id, 0), release.covered)
     ranks = {key: _rank(release[2:5], preferences) for key, release in releases.items()}
-    most_covered = PREFERENCE_APART // COVERED_APART - 1
-    order = sorted(
-        releases.items(),
-        key=lambda item: (
-            -ranks[item[0]],
-            -fullest[item[1].translation_id],
-            _in_order(item[1].translation_id),
-            -item[1].covered,
-            _in_order(item[1].release_id),
-        ),
-    )
+
+    def place(key: tuple[str, str]) -> tuple[int, int, tuple[int, str], tuple[int, str]]:
+        return -ranks[key], -releases[key].covered, _in_order(key[0]), _in_order(key[1])
+
     priorities: dict[tuple[str, str], int] = {}
     last = INT32_MAX
-    for key, release in order:
-        covered = min(fullest[release.translation_id], most_covered)
-        number, _ = _in_order(release.translation_id)
-        own = (
-            PREFERENCE_APART * min(ranks[key], MOST_PREFERENCES) + COVERED_APART * covered + COVERED_APART - 1 - number
-        )
-        last = priorities[key] = min(own, last - 1)
+    for key in sorted(releases, key=place):
+        preferred = PREFERENCE_APART * min(ranks[key], MOST_PREFERENCES)
+        covered = COVERED_APART * min(releases[key].covered, PREFERENCE_APART // COVERED_APART - 1)
+        last = priorities[key] = min(preferred + covered + COVERED_APART - 1 - _in_order(key[0])[0], last - 1)
     wanted: dict[tuple[int, str], int] = {}
     for p in players:
         priority = priorities[p.translation_id, p.release_id]

@@ -301,15 +301,15 @@ def test_of_teams_of_one_kind_the_one_that_covers_most_episodes_comes_first():
     assert teams_in_order(players) == ["12", "610", "7", "9"]
 
 
-def test_two_releases_of_one_team_stand_together():
-    """The fuller one first, then the lower id; a team counts as what its fullest release covers."""
+def test_two_releases_of_one_team_are_two():
+    """The fuller one first; of equal ones the lower id."""
     players = [
         LivePlayer(1, f"https://x.com/{release}", team, team, "voice", release, covered)
-        for team, release, covered in [("5", "a", 9), ("3", "b", 2), ("3", "c", 12), ("3", "d", 2)]
+        for team, release, covered in [("5", "a", 9), ("3", "d", 2), ("3", "c", 12), ("3", "b", 2)]
     ]
     priorities = player_priorities(players, ["voice"])
     assert sorted(priorities, key=lambda key: -priorities[key]) == [
-        (1, f"https://x.com/{r}") for r in ("c", "b", "d", "a")
+        (1, f"https://x.com/{r}") for r in ("c", "a", "b", "d")
     ]
 
 
