@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -90,29 +90,24 @@ def member_of(item: Episode | Character) -> str:
     return "/".join(item.key[2:]) if isinstance(item, Episode) else item.source_id
 
 
-def listed(
-    kind: Literal["episode", "character"], anime_id: str, items: Iterable[Item | Rejected], source: str
-) -> Iterator[Item | Rejected]:
-    """The items of a complete list of one anime's episodes or characters, then what it listed.
+def members_of(items: Iterable[Item | Rejected], before: Sequence[str] | None = ()) -> list[str] | None:
+    """The members of a list whose pages gave `before` and now these items; ``None``: it was not understood wholly.
 
-    Where a record of the list was not understood, nobody knows what it listed: nothing is said then.
+    Where a record was not understood, nobody knows which episode or character it was, so that none may be called gone.
     """
-    wanted: type[Episode | Character] = Episode if kind == "episode" else Character
-    members: list[str] | None = []
-    for item in items:
-        yield item
-        if isinstance(item, Rejected):
-            members = None
-        elif members is not None and isinstance(item, wanted):
-            members.append(member_of(item))
+    found = list(items)
+    if before is None or any(isinstance(item, Rejected) for item in found):
+        return None
+    return [*before, *(member_of(item) for item in found if isinstance(item, Episode | Character))]
+
+
+def listing(
+    kind: Literal["episode", "character"], anime_id: str, members: Iterable[str] | None, source: str
+) -> Iterator[Listed]:
+    """What a complete list of one anime listed; nothing where `members_of` does not know."""
     if members is not None:
-        yield listing(kind, anime_id, members, source)
-
-
-def listing(kind: Literal["episode", "character"], anime_id: str, members: Iterable[str], source: str) -> Listed:
-    """The item that says what a complete list of one anime listed."""
-    found = tuple(dict.fromkeys(members))
-    return Listed(source=source, source_id=anime_id, fetched_at=utc_now(), kind=kind, members=found)
+        found = tuple(dict.fromkeys(members))
+        yield Listed(source=source, source_id=anime_id, fetched_at=utc_now(), kind=kind, members=found)
 
 
 class Rejected(BaseModel):

@@ -11,13 +11,18 @@ from anime_crawler.catalogue.export import rows as exported
 from anime_crawler.catalogue.gone import ALWAYS_BELIEVED
 from anime_crawler.catalogue.outbox import load_titles
 from anime_crawler.catalogue.status import read_status
-from anime_crawler.items import Absent, listed, listing, utc_now
+from anime_crawler.items import Absent, listing, members_of, utc_now
 from tests.catalogue.support import NOW, absent, anime, character, episode, rejected, release
 
 
 def gone(tables, table=t.anime, key="source_id"):
     """Keys of the rows that are gone."""
     return [own for own, at in tables.rows(table, key, "gone_at") if at]
+
+
+def complete(kind, items):
+    """The items of a complete list of anime 20, and what it listed."""
+    return [*items, *listing(kind, "20", members_of(items), "jikan")]
 
 
 def entries(*numbers, **fields):
@@ -115,20 +120,20 @@ def test_titles_keep_what_they_have_of_an_anime_that_is_gone(tables):
 def test_an_episode_that_a_complete_list_no_longer_has_is_gone(tables, season):
     """And returns with a list that has it; a list of fewer than half is not believed, nor one not understood."""
     episodes = [episode(n, season_number=season) for n in range(1, 5)]
-    tables.store(*listed("episode", "20", episodes, "jikan"))
-    tables.store(*listed("episode", "20", episodes[:3], "jikan"), run=2)
+    tables.store(*complete("episode", episodes))
+    tables.store(*complete("episode", episodes[:3]), run=2)
     assert gone(tables, t.episode_info, "number") == [4]
-    assert tables.store(*listed("episode", "20", episodes, "jikan"), run=3)["episode", "back"] == 1
-    assert tables.store(*listed("episode", "20", episodes[:1], "jikan"), run=4)["episode", "not_believed"] == 3
-    tables.store(*listed("episode", "20", [*episodes[:3], rejected(kind="episode", source="jikan")], "jikan"), run=5)
+    assert tables.store(*complete("episode", episodes), run=3)["episode", "back"] == 1
+    assert tables.store(*complete("episode", episodes[:1]), run=4)["episode", "not_believed"] == 3
+    tables.store(*complete("episode", [*episodes[:3], rejected(kind="episode", source="jikan")]), run=5)
     assert gone(tables, t.episode_info, "number") == []
 
 
 def test_a_character_leaves_one_anime_and_stays_in_others(tables):
     """Only the list of that anime is known."""
     cast = [character(str(n), "20") for n in range(1, 4)]
-    tables.store(*cast, character("1", "1735"), listing("character", "20", ["1", "2", "3"], "jikan"))
-    tables.store(listing("character", "20", ["2", "3"], "jikan"), run=2)
+    tables.store(*cast, character("1", "1735"), *listing("character", "20", ["1", "2", "3"], "jikan"))
+    tables.store(*listing("character", "20", ["2", "3"], "jikan"), run=2)
     assert [row[1:] for row in tables.rows(t.appearance, "gone_at", "source_id", "anime_id") if row[0]] == [("1", "20")]
     assert tables.store(*cast, run=3)["appearance", "back"] == 1
 
@@ -136,7 +141,7 @@ def test_a_character_leaves_one_anime_and_stays_in_others(tables):
 def test_exports_have_the_time_and_status_the_counts(tables):
     """Of anime, episodes and characters."""
     tables.store(*entries(20, 21), episode(1, "20"), episode(2, "20"), character("1", "20"), character("2", "20"))
-    tables.store(listing("episode", "20", ["None/1"], "jikan"), listing("character", "20", ["1"], "jikan"), run=2)
+    tables.store(*listing("episode", "20", ["None/1"], "jikan"), *listing("character", "20", ["1"], "jikan"), run=2)
     tables.full_walk("jikan", 2, listed=["20"])
     for kind, key in (("anime", "21"), ("episode_info", "2"), ("characters", "2")):
         found = {row["source_id"]: row["gone_at"] for row in tables.run(lambda conn, k=kind: list(exported(conn, k)))}

@@ -15,7 +15,7 @@ from scrapy import Request
 from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import ArgumentError
-from anime_crawler.items import Absent, Anime, Character, Episode, utc_now
+from anime_crawler.items import Absent, Anime, Character, Episode, Listed, utc_now
 from anime_crawler.sources.anisearch.spider import AniSearchSpider
 from tests.sources.driving import RecordingRun, drive
 from tests.sources.fake_anisearch import CHALLENGE, FRAME, FakeAniSearch
@@ -171,7 +171,7 @@ def test_characters_and_episodes_are_read_with_their_anime():
     assert run.state is not None
     assert run.state["todo"] == [1, 2]  # its episodes are still missing
     crawl(run, site, characters="1", episodes="1")
-    assert {type(item) for item in run.items} == {Anime, Character, Episode}
+    assert {type(item) for item in run.items} == {Anime, Character, Episode, Listed}
     assert site.paths[-3:] == ["/anime/2", "/anime/2/characters", "/anime/2/episodes"]
     assert {item.role for item in run.items if isinstance(item, Character)} == {"main"}
 

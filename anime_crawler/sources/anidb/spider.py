@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from gzip import compress
 from itertools import islice
@@ -37,7 +37,19 @@ from anime_crawler.base_spiders import (
     set_aside,
     titles_of,
 )
-from anime_crawler.items import Absent, Anime, Character, Checkpoint, Episode, Item, Rejected, utc_now
+from anime_crawler.items import (
+    Absent,
+    Anime,
+    Character,
+    Checkpoint,
+    Episode,
+    Item,
+    Listed,
+    Rejected,
+    listing,
+    members_of,
+    utc_now,
+)
 from anime_crawler.sources.anidb import CARD
 from anime_crawler.sources.anidb.parse import items_from_anime, items_from_dump
 from anime_crawler.sources.anidb.schema import (
@@ -273,9 +285,12 @@ class AnidbSpider(SourceSpider):
         root = _root(response)
         self.report_drift(drift(root))
         if root.get("id") == aids[0]:
-            for item in items_from_anime(root, utc_now()):
+            items = list(items_from_anime(root, utc_now()))
+            for item in items:
                 if isinstance(item, self._kinds):
                     yield item
+            for listed in _listed(aids[0], items, self._kinds):
+                yield listed
         else:
             yield self._unanswered(aids[0], f"id: an answer for {str(root.get('id'))[:20]!r}, which nobody asked for")
         async for yielded in self._go_on(aids, done, maker):
@@ -363,6 +378,15 @@ def _judge_unreadable(response: Response, error: ResponseError) -> Verdict:
         return _judge_status(response)
     is_probe = urlsplit(response.url).path.endswith(CARD.probe.path) and response.body
     return ACCEPT if is_probe else _wrong_shape(str(error))
+
+
+def _listed(aid: str, items: Sequence[Item | Rejected], kinds: Collection[type[Any]]) -> Iterator[Listed]:
+    """Which episodes and characters, as far as asked for, the answer for an anime lists: it has all of them."""
+    if Episode in kinds:
+        yield from listing("episode", aid, members_of(i for i in items if isinstance(i, Episode | Rejected)), CARD.name)
+    if Character in kinds:
+        cast = (item for item in items if isinstance(item, Character | Rejected))
+        yield from listing("character", aid, members_of(cast), CARD.name)
 
 
 def _wrong_shape(message: str) -> Verdict:

@@ -43,7 +43,7 @@ from anime_crawler.base_spiders import (
     verdict_by_status,
     wrong_address,
 )
-from anime_crawler.items import Absent, Anime, Item, Rejected, utc_now
+from anime_crawler.items import Absent, Anime, Item, Rejected, listing, members_of, utc_now
 from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.anilist import CARD
 from anime_crawler.sources.anilist.parse import items_from_airings, items_from_media
@@ -318,24 +318,30 @@ class AnilistSpider(WalkingSpider):
         for item in items:
             yield item
             if self.wants_characters and isinstance(item, Anime):
-                yield self._characters_request(item.source_id, 1)
+                yield self._characters_request(item.source_id, 1, [])
 
-    def _characters_request(self, anime_id: str, page: int) -> Request:
+    def _characters_request(self, anime_id: str, page: int, members: list[str] | None) -> Request:
         return self._graphql(
             CHARACTERS,
             {"id": int(anime_id), "page": page},
             callback=self.parse_characters,
             errback=self.characters_failed,
-            cb_kwargs={"anime_id": anime_id, "page": page},
+            cb_kwargs={"anime_id": anime_id, "page": page, "members": members},
         )
 
-    def parse_characters(self, response: Response, anime_id: str, page: int) -> Iterator[Item | Rejected | Request]:
+    def parse_characters(
+        self, response: Response, anime_id: str, page: int, members: list[str] | None = None
+    ) -> Iterator[Item | Rejected | Request]:
         """25 of a title's characters."""
         self._report_unresolved(response)
         record = data_from_document(json_body(response)).media
-        yield from items_from_media([record], utc_now(), unresolved(json_body(response)))
-        if has_more_characters(record) and page < MOST_CHARACTERS:
-            yield self._characters_request(anime_id, page + 1)
+        items = list(items_from_media([record], utc_now(), unresolved(json_body(response))))
+        yield from items
+        members = None if unresolved(json_body(response)) else members_of(items, members)
+        if not has_more_characters(record):
+            yield from listing("character", anime_id, members, CARD.name)
+        elif page < MOST_CHARACTERS:
+            yield self._characters_request(anime_id, page + 1, members)
 
     def characters_failed(self, failure: Failure) -> Iterator[Absent | Rejected]:
         """Errback of characters: a title may be gone since it was listed."""

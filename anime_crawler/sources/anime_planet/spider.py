@@ -41,7 +41,7 @@ from anime_crawler.base_spiders import (
     wrong_address,
 )
 from anime_crawler.base_spiders import Page as ListPage
-from anime_crawler.items import Absent, AiringStatus, Anime, Character, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.items import Absent, AiringStatus, Anime, Character, Checkpoint, Item, Rejected, listing, utc_now
 from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.anime_planet import CARD
 from anime_crawler.sources.anime_planet.parse import (
@@ -262,7 +262,8 @@ class AnimePlanetSpider(WalkingSpider):
             raise WalkError("short_list", message)
         self._total = last_page(page) * PAGE_SIZE if walk.full else None
         keys = [(int(card.number),) if card.number and card.number.isdecimal() else None for card in cards]
-        return ListPage(list(cards), [*map(_key, cards)], has_next_page(page), keys)
+        slugs = [card.slug for card in cards if card.slug]
+        return ListPage(list(cards), [*map(_key, cards)], has_next_page(page), keys, listed=slugs)
 
     def news_of(self, walk: Walk, page: ListPage) -> list[Any]:
         """All cards of the newest, else those that this walk has not seen."""
@@ -345,12 +346,14 @@ class AnimePlanetSpider(WalkingSpider):
         if self.wants_characters:
             yield self._request(f"/anime/{quote(own, safe='%')}/characters", self.parse_characters, {"anime_id": own})
 
-    def parse_characters(self, response: Response, anime_id: str) -> Iterator[Request]:
+    def parse_characters(self, response: Response, anime_id: str) -> Iterator[Request | Item]:
         """The list of an anime's characters; roles and voices are on the page of each."""
-        for cast in cast_from_page(page_of(response)) if response.status == 200 else []:
-            yield self._request(
-                f"/characters/{quote(cast.slug, safe='%')}", self.parse_character, {"anime_id": anime_id}
-            )
+        if response.status != 200:
+            return
+        slugs = [cast.slug for cast in cast_from_page(page_of(response))]
+        for slug in slugs:
+            yield self._request(f"/characters/{quote(slug, safe='%')}", self.parse_character, {"anime_id": anime_id})
+        yield from listing("character", anime_id, slugs, CARD.name)
 
     def parse_character(self, response: Response, anime_id: str) -> Iterator[Item | Rejected]:
         """One character; of one that is gone there is nothing to say."""

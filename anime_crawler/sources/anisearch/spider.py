@@ -41,7 +41,7 @@ from anime_crawler.base_spiders import (
     verdict_by_status,
     wrong_address,
 )
-from anime_crawler.items import Absent, AiringStatus, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.items import Absent, AiringStatus, Anime, Checkpoint, Item, Rejected, listing, members_of, utc_now
 from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.anisearch import CARD
 from anime_crawler.sources.anisearch.parse import SOURCE, anime_from_detail, items_from_root, made
@@ -317,7 +317,11 @@ class AniSearchSpider(WalkingSpider):
         self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None, anime: str, parts: list[str]
     ) -> Iterator[Item | Rejected | Checkpoint | Request]:
         """The characters or the episodes of an anime."""
-        yield from items_from_root(root_of(response.body), utc_now())
+        items = list(items_from_root(root_of(response.body), utc_now()))
+        yield from items
+        if own := ID.search(anime):
+            is_cast = response.url.endswith("/characters")
+            yield from listing("character" if is_cast else "episode", own[2], members_of(items), SOURCE)
         yield from self._parts(anime, parts, Walk.model_validate(walk), stored)
 
     # What does not come.

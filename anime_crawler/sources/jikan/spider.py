@@ -40,7 +40,7 @@ from anime_crawler.base_spiders import (
     unreadable,
     verdict_by_status,
 )
-from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, listing, members_of, utc_now
 from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.jikan import CARD, parse, schema
 
@@ -200,9 +200,9 @@ class JikanSpider(WalkingSpider):
     def _extra_request(self, mal_id: int, extra: str) -> Request:
         if extra == "characters":
             return self._request_of(mal_id, extra, self.parse_characters)
-        return self._request_of(mal_id, "episodes?page=1", self.parse_episodes, number=1, last=-1)
+        return self._request_of(mal_id, "episodes?page=1", self.parse_episodes, number=1, last=-1, members=[])
 
-    def _request_of(self, mal_id: int, path: str, callback: Any, **kwargs: int) -> Request:
+    def _request_of(self, mal_id: int, path: str, callback: Any, **kwargs: Any) -> Request:
         """A request about one title; the frontier drops it when this run has made it already."""
         url, kwargs = f"{self.base_url}/anime/{mal_id}/{path}", {"mal_id": mal_id, **kwargs}
         # before the next page of a list, so that what is pending stays short
@@ -288,25 +288,33 @@ class JikanSpider(WalkingSpider):
             yield item
         yield from (self._extra_request(mal_id, extra) for mal_id in found for extra in self.extras)
 
-    def parse_episodes(self, response: Response, mal_id: int, number: int, last: int) -> Found:
+    def parse_episodes(
+        self, response: Response, mal_id: int, number: int, last: int, members: list[str] | None = None
+    ) -> Found:
         """A page of episodes above number `last`, then the next; what the page says of a next one is not true."""
         self.report_drift(schema.drift(json_body(response)))
         rows = schema.page_from_document(json_body(response)).data
         new = [row for row in rows if max(schema.numbers_of([row]), default=last + 1) > last]
-        yield from parse.items_from_episodes(new, str(mal_id), utc_now())
+        items = list(parse.items_from_episodes(new, str(mal_id), utc_now()))
+        yield from items
+        members = members_of(items, members)
         highest = max(schema.numbers_of(new), default=last)
         is_full = len(rows) >= 100  # Jikan's size of these pages
         if number >= MOST_PAGES["episodes"] and is_full and highest > last:
             self.stop(response, "endless_list", f"the episodes of title {mal_id} have no end")
         elif is_full and highest > last:
-            path, kwargs = f"episodes?page={number + 1}", {"number": number + 1, "last": highest}
+            path, kwargs = f"episodes?page={number + 1}", {"number": number + 1, "last": highest, "members": members}
             yield self._request_of(mal_id, path, self.parse_episodes, **kwargs)
+        elif not is_full:
+            yield from listing("episode", str(mal_id), members, CARD.name)
 
     def parse_characters(self, response: Response, mal_id: int) -> Found:
         """The characters of a title."""
         self.report_drift(schema.drift(json_body(response)))
         rows = schema.page_from_document(json_body(response)).data
-        yield from parse.items_from_characters(rows, str(mal_id), utc_now())
+        items = list(parse.items_from_characters(rows, str(mal_id), utc_now()))
+        yield from items
+        yield from listing("character", str(mal_id), members_of(items), CARD.name)
 
     def list_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
         """Errback of lists, which the run cannot do without."""

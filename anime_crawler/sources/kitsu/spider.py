@@ -38,7 +38,7 @@ from anime_crawler.base_spiders import (
     verdict_by_status,
     wrong_address,
 )
-from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, utc_now
+from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected, listing, members_of, utc_now
 from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.kitsu import CARD, schema
 from anime_crawler.sources.kitsu.parse import items_from_document
@@ -233,9 +233,12 @@ class KitsuSpider(WalkingSpider):
         query = {"filter[text]": title, **_page((page - 1) * PAGE_SIZE), **FIELDS}
         return self._get("/anime", query, self.parse_search, self.failed, cb_kwargs={"title": title, "page": page})
 
-    def _detail_request(self, anime_id: str, what: str, page: int = 1, first: int | None = None) -> Request:
+    def _detail_request(
+        self, anime_id: str, what: str, page: int = 1, first: int | None = None, members: list[str] | None = None
+    ) -> Request:
         query = {**DETAILS[what], **_page((page - 1) * PAGE_SIZE)}
-        kwargs = {"anime_id": anime_id, "what": what, "page": page, "first": first}
+        members = [] if page == 1 else members
+        kwargs = {"anime_id": anime_id, "what": what, "page": page, "first": first, "members": members}
         callbacks = (self.parse_detail_page, self.detail_page_failed)
         return self._get(f"/anime/{anime_id}/{what}", query, *callbacks, cb_kwargs=kwargs)
 
@@ -323,7 +326,13 @@ class KitsuSpider(WalkingSpider):
     # Episodes and characters
 
     def parse_detail_page(
-        self, response: Response, anime_id: str, what: str, page: int, first: int | None
+        self,
+        response: Response,
+        anime_id: str,
+        what: str,
+        page: int,
+        first: int | None,
+        members: list[str] | None = None,
     ) -> Iterator[Item | Rejected | Request]:
         """Episodes or characters of one anime, and the next page of them."""
         document = self._document(response)
@@ -332,9 +341,13 @@ class KitsuSpider(WalkingSpider):
         if has_next and ((first and begins == first) or page >= MOST_PAGES):
             self.stop(response, "endless_list", f"the {what} of title {anime_id} have no end")
             return
-        yield from items_from_document(document, response.url, utc_now())
+        items = list(items_from_document(document, response.url, utc_now()))
+        yield from items
+        members = members_of(items, members)
         if has_next:
-            yield self._detail_request(anime_id, what, page + 1, begins)
+            yield self._detail_request(anime_id, what, page + 1, begins, members)
+        else:
+            yield from listing("episode" if what == "episodes" else "character", anime_id, members, CARD.name)
 
     def detail_page_failed(self, failure: Failure) -> Iterator[Absent | Rejected]:
         """Errback of episodes and characters: the title may have been taken out since it was listed."""
