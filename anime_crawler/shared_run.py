@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from scrapy.settings import BaseSettings
 
+from anime_crawler.catalogue.backends import address_of
 from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.config import Config
 from anime_crawler.frontier.crew import Crew
@@ -105,9 +106,10 @@ def about(job: Job) -> dict[str, Any]:
 @asynccontextmanager
 async def turn_to_deliver(config: Config, job: Job) -> AsyncIterator[bool]:
     """Wait until this worker may deliver: on SQLite one does at a time. False: the run ends first."""
+    lock = delivery_lock(config.database_url, address_of(config.backend_base_url or ""))
     while not job.stopping:
         try:
-            async with job.catalogue.holding(delivery_lock(config.database_url)):
+            async with job.catalogue.holding(lock):
                 yield True
                 return
         except LockHeld:

@@ -76,6 +76,13 @@ class Books:
         """Forget receipts of the title that turned out to be wrong."""
         await self._write(title_id, lambda conn: [action(conn) for action in actions])
 
+    def lost(self, what: str) -> None:
+        """Tell a person that the backend does not have what it had accepted in an earlier run."""
+        if not self.report.counters["backend"].get("lost"):
+            why = f"the backend has lost {what}, and perhaps more: it was emptied or replaced by another"
+            self.report.problem("backend", "lost", f"{why}. `scrapy deliver --refill` sends everything again")
+        self.report.count("backend", "lost")
+
     async def _write(self, title_id: str, fn: Callable[[Connection], object]) -> None:
         # Lost in a power cut, it is found out again: the same POST is repeated and changes nothing
         await self.catalogue.write(self._ours.guarded(fn, [title_id]), durable=False)

@@ -65,6 +65,8 @@ class EpisodeDelivery:
         if reply.outcome in NEEDS_PARENT and work.title_id not in self._parent_tried:
             self._parent_tried.add(work.title_id)
             lost = reply.outcome is Outcome.PARENT_MISSING
+            if lost and work.state.delivered_anime is not None:
+                self._books.lost(f"anime {work.title_id}")
             work.forget.append(partial(outbox.forget_anime, title_id=work.title_id, with_children=lost))
         elif reply.outcome in FINAL | NEEDS_PARENT:
             await self._give_up(work, reply)

@@ -28,6 +28,7 @@ from anime_crawler.backend.suspects import Suspects
 from anime_crawler.backend.work import EPISODES_PER_POST, WorkQueue
 from anime_crawler.backend.workers import Worker, Workshop, settle
 from anime_crawler.catalogue import outbox
+from anime_crawler.catalogue.backends import address_of, use_backend
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
@@ -71,6 +72,8 @@ class DeliveryResult:
     """Why it ended early; ``None``: it did not."""
     setting: str | None = None
     """The setting that mends it."""
+    has_lost: bool = False
+    """Whether the backend lacked something that it had accepted in an earlier run."""
 
     def __str__(self) -> str:
         sent = f"{self.anime} anime, {self.episodes} episode lists, {self.players} players delivered"
@@ -118,11 +121,19 @@ class Importer:
         Raises:
             CatalogueError: a receipt could not be written; nothing was sent after that.
         """
+        await self._use_backend()
         while True:
             stopped = await self._run_once(more_may_come, ready_only, stopping)
             if not isinstance(stopped, ClaimsLostError):
                 return await self._result(stopped)
             logger.warning("the delivery begins anew: this process was %s", stopped.reason)
+
+    async def _use_backend(self) -> None:
+        """Let the catalogue hold the receipts of the backend that is configured."""
+        address = address_of(self._config.backend_base_url or "")
+        before = await self._catalogue.write(partial(use_backend, address=address))
+        if before is not None:
+            logger.warning("BACKEND_BASE_URL names %s, no longer %s: another backend, which gets all", address, before)
 
     async def _run_once(
         self, more_may_come: Callable[[], bool], ready_only: Callable[[], bool], stopping: Callable[[], bool]
@@ -153,6 +164,7 @@ class Importer:
 
     async def plan(self) -> PlannedPosts:
         """What `run` would send now if every POST succeeded."""
+        await self._use_backend()
         anime = episodes = players = refused = after_seq = 0
         while batch := await self._catalogue.read(
             lambda conn: outbox.titles_to_deliver(conn, TITLES_PER_QUERY, after_seq, ready_only=False)  # noqa: B023
@@ -221,6 +233,7 @@ class Importer:
             pending=pending,
             reason=stopped.reason if stopped else None,
             setting=stopped.setting if stopped else None,
+            has_lost=counts.get("lost", 0) > 0,
         )
 
 

@@ -87,6 +87,8 @@ class PlayerFailures:
         if reply.outcome in NEEDS_PARENT and key not in self._parent_tried:
             self._parent_tried.add(key)
             lost = reply.outcome is Outcome.PARENT_MISSING
+            if lost and post.number in work.state.delivered_episodes:
+                self._books.lost(f"episode {post.number} of anime {work.title_id}")
             work.forget.append(
                 partial(outbox.forget_episode, title_id=work.title_id, number=post.number, with_children=lost)
             )

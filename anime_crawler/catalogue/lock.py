@@ -37,10 +37,12 @@ class Lock(NamedTuple):
     """What the processes that may hold it together have in common; no blanks. ``None``: it is ours alone."""
 
 
-def delivery_lock(url: str) -> Lock:
-    """The lock of importers: on PostgreSQL they share it, because they claim titles; on SQLite one has it."""
+def delivery_lock(url: str, backend_address: str) -> Lock:
+    """The lock of importers: on PostgreSQL those of one backend share it, because they claim titles; on SQLite one has
+    it."""
     is_file = database(url).get_backend_name() == "sqlite"
-    return Lock("deliver", None if is_file else "importers")
+    digest = blake2b(backend_address.encode(), digest_size=4).hexdigest()
+    return Lock("deliver", None if is_file else f"importers-{digest}")
 
 
 @contextmanager

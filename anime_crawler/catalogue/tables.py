@@ -6,7 +6,7 @@ Times are ISO 8601 UTC text, JSON is text: the same bytes in both databases.
       │  └──< anime ──< external_id       one row per source that describes the title; its ids elsewhere
       │         ├──< episode_info, airing, snapshot   what metadata sources say, by the source's own anime id
       │         └──< appearance >── character
-      ├──< delivered_anime/_episode/_player   what the backend is known to hold
+      ├──< delivered_anime/_episode/_player   what the current `backend` is known to hold
       └── version > delivered_version     there may be something to deliver
 
     told, doubt                          what answers tell field by field, and what they came without
@@ -16,7 +16,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
 
 metadata = MetaData()
 
@@ -297,6 +309,31 @@ delivered_player = Table(
     Column("sent_at", Text, nullable=False),
     Column("trace_id", Text, nullable=False),
     PrimaryKeyConstraint("title_id", "number", "url"),
+    sqlite_with_rowid=False,
+)
+
+backend = Table(
+    "backend",
+    metadata,
+    Column("address", Text, primary_key=True, comment="scheme, host, port, path; no credentials"),
+    Column("is_current", Boolean, nullable=False, comment="the delivered_* tables hold the receipts of this one"),
+)
+
+receipt_elsewhere = Table(
+    "receipt_elsewhere",
+    metadata,
+    Column("backend", Text, nullable=False, comment="address of a backend that is not the current one"),
+    Column("kind", Text, nullable=False, comment="anime | episode | player: the columns are those of delivered_*"),
+    Column("title_id", Text, nullable=False),
+    Column("number", Integer, nullable=False, comment="0 for an anime"),
+    Column("url", Text, nullable=False, comment="empty but for a player"),
+    Column("checksum", Text),
+    Column("delivered_at", Text),
+    Column("priority", Integer),
+    Column("state", Text),
+    Column("sent_at", Text),
+    Column("trace_id", Text, nullable=False),
+    PrimaryKeyConstraint("backend", "kind", "title_id", "number", "url"),
     sqlite_with_rowid=False,
 )
 

@@ -243,7 +243,7 @@ class MainJob:
         letters = await job.catalogue.read(dead_letters.count_open)
         if self.errors.count:
             job.noticed_errors(self.errors.count)
-        code = int(job.exit_code(letters, is_broken or bool(result and result.pending)))
+        code = int(job.exit_code(letters, is_broken or bool(result and (result.pending or result.has_lost))))
         report = {"run": job.run_id, "exit_code": code, "dead_letters": letters, **worker, **job.report.as_dict()}
         await job.catalogue.write(lambda conn: self._record_end(conn, job, code, report, is_last))
         try:

@@ -12,7 +12,7 @@ from scrapy.settings import BaseSettings
 from scrapy.utils.log import configure_logging
 
 from anime_crawler.backend.importer import DeliveryResult, Importer
-from anime_crawler.catalogue import dead_letters, runs
+from anime_crawler.catalogue import backends, dead_letters, runs
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.catalogue.titles import raise_all_versions
@@ -35,14 +35,21 @@ class Command(ScrapyCommand):
         return "Send what is stored and not yet delivered (after the backend was down, after a fix)"
 
     def syntax(self) -> str:
-        return "[--recheck]"
+        return "[--recheck | --refill]"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
-        parser.add_argument(
+        again = parser.add_mutually_exclusive_group()
+        again.add_argument(
             "--recheck",
             action="store_true",
-            help="look at every title again, after a setting of titles or translations has changed",
+            help="look at every title again, and at what was refused, after a setting of titles or translations has "
+            "changed",
+        )
+        again.add_argument(
+            "--refill",
+            action="store_true",
+            help="send everything again, to a backend that was emptied or replaced by another at its address",
         )
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
@@ -55,7 +62,7 @@ class Command(ScrapyCommand):
                 )
             secrets.install(config)
             configure_logging(self.settings)
-            self.exitcode = uvloop.run(deliver(config, self.settings, opts.recheck))
+            self.exitcode = uvloop.run(deliver(config, self.settings, recheck=opts.recheck, refill=opts.refill))
         except (BudgetError, CatalogueError) as error:
             self.exitcode = complain(error, error.exit_code)
         except ConfigError as error:
@@ -64,15 +71,22 @@ class Command(ScrapyCommand):
             self.exitcode = complain(error, Exit.LOCKED)
 
 
-async def deliver(config: Config, settings: BaseSettings, recheck: bool) -> int:
-    """Exit code of one delivery of everything pending; with `recheck`, of every title compared again."""
+async def deliver(config: Config, settings: BaseSettings, *, recheck: bool = False, refill: bool = False) -> int:
+    """Exit code of one delivery of everything pending; with `recheck`, of every title compared again; with `refill`, of
+    everything, as to an empty backend."""
     dry_run = settings.getbool("DRY_RUN")
-    catalogue = await Catalogue.open(config.database_url, dry_run=dry_run, locks=[delivery_lock(config.database_url)])
+    address = backends.address_of(config.backend_base_url or "")
+    lock = delivery_lock(config.database_url, address)
+    catalogue = await Catalogue.open(config.database_url, dry_run=dry_run, locks=[lock])
     try:
         report = RunReport()
         run_id = await catalogue.write(runs.begin_delivery)
         if recheck:
+            await catalogue.write(backends.try_refused_again)
             await catalogue.write(raise_all_versions)
+        if refill:
+            await catalogue.write(lambda conn: backends.use_backend(conn, address))
+            await catalogue.write(backends.refill)
         budgets = open_budgets(config, BUDGETS)
         importer = Importer(catalogue, config, run_id, report, settings.getlist("SOURCE_PRIORITY"), budgets)
         if dry_run:
@@ -99,6 +113,6 @@ def exit_code(result: DeliveryResult, interrupted: bool, dead_letters: int) -> i
     """What the delivery ended as."""
     if interrupted:
         return int(Exit.INTERRUPTED)
-    if result.pending:
+    if result.pending or result.has_lost:
         return int(Exit.BACKEND)
     return int(Exit.SET_ASIDE if dead_letters else Exit.DONE)
