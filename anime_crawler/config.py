@@ -10,12 +10,12 @@ import os
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, create_model
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from anime_crawler.base_spiders.card import SourceCard
@@ -43,12 +43,32 @@ ENV_FILE = ".env"
 Origin = Literal["command line", "environment", ".env", "default"]
 
 
+ESCAPED = "in user name and password write %40 for @, %3A for :, %2F for /, %3F for ?, %23 for # and %25 for %"
+PLAIN_OPTIONS = frozenset({"host", "port", "sslmode", "connect_timeout", "target_session_attrs", "application_name"})
+"""Options of a database's address, after its ``?``, that people may see; any other may be a credential."""
+
+
 class ConfigError(Exception):
-    """A setting is missing or wrong. Exit code 2; the message names it, what was read, and an example."""
+    """A setting is missing or wrong. Exit code 2; the message names it, what is wrong, and an example.
+
+    What was read stands in it too, unless the value may hold a credential.
+    """
+
+
+def _parts(value: str) -> SplitResult:
+    """The address taken apart. The library's own complaints repeat what may be a password."""
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018  raises
+    except ValueError:
+        raise ValueError(
+            f"has a host that is none, or as port no number (Port out of range 0-65535); {ESCAPED}"
+        ) from None
+    return parts
 
 
 def _http_url(value: str) -> str:
-    parts = urlsplit(value)
+    parts = _parts(value)
     if not value:
         raise ValueError("is empty; leave the setting out to have its default")
     if re.search(r"[\s\x00-\x1f]", value):
@@ -57,20 +77,23 @@ def _http_url(value: str) -> str:
         raise ValueError("does not begin with http:// or https://")
     if not parts.hostname:
         raise ValueError("names no host")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("has a user name, a password, a query or a fragment in it")
-    parts.port  # noqa: B018  raises ValueError with a message of its own
+    if "@" in parts.netloc + parts.path or parts.query or parts.fragment:
+        raise ValueError("has a user name, a password, a query or a fragment in it; leave all of them out")
     return value.rstrip("/")
 
 
 def _database_url(value: str) -> str:
     try:
         url = make_url(value)
-    except ArgumentError:
-        raise ValueError("is not a database address") from None
+    except (ArgumentError, ValueError):
+        raise ValueError(f"is not a database address; {ESCAPED}") from None
     backend = "postgresql" if url.drivername == "postgres" else url.get_backend_name()
     if backend not in ("sqlite", "postgresql"):
-        raise ValueError(f"is of kind {backend!r}; sqlite or postgresql is wanted")
+        raise ValueError("is of another kind; sqlite or postgresql is wanted")
+    if backend == "sqlite" and (url.host or url.username or url.password):
+        raise ValueError("has two slashes before the file: three are wanted, or four for a path from the root")
+    if backend == "postgresql" and (re.search("[^-\\w.:%]", url.host or "") or re.search("[@#]", url.database or "")):
+        raise ValueError(f"has more than one @, or a #, in it, or a host that is none; {ESCAPED}")
     if not url.database or url.database == ":memory:":
         raise ValueError("names no database: a catalogue must outlive the process")
     if backend == "sqlite":
@@ -80,12 +103,11 @@ def _database_url(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
-    parts = urlsplit(value)
+    parts = _parts(value)
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
-        raise ValueError("does not begin with redis:// or rediss:// and a host")
+        raise ValueError(f"does not begin with redis:// or rediss:// and a host; {ESCAPED}")
     if parts.query or parts.fragment or not re.fullmatch(r"/?\d*", parts.path):
-        raise ValueError("has more after the host than the number of a database")
-    parts.port  # noqa: B018  raises ValueError with a message of its own
+        raise ValueError(f"has more after the host than the number of a database; {ESCAPED}")
     return value
 
 
@@ -296,7 +318,9 @@ class ProjectConfig(BaseSettings):
             return f"{len(value.get_secret_value())} characters, not shown"
         if isinstance(value, float):
             return f"{value:g}"
-        return _masked(",".join(value) if isinstance(value, list) else str(value))
+        if name.lower() == "database_url":
+            return database_shown(make_url(value))
+        return _masked(str(value)) if is_secret(name) else ",".join(value) if isinstance(value, list) else str(value)
 
 
 def _source_fields(card: SourceCard) -> dict[str, Any]:
@@ -346,9 +370,15 @@ else:
 
 
 def is_secret(name: str) -> bool:
-    """Whether the setting's value must never be shown."""
+    """Whether the setting's value is a credential, or an address, in which one may be: no message repeats it."""
     credentials = {secret.setting for card in cards().values() for secret in card.secrets}
-    return name.upper() in credentials | {"INTERNAL_TOKEN"}
+    return name.upper() in credentials | {"INTERNAL_TOKEN"} or name.upper().endswith("_URL")
+
+
+def database_shown(url: URL) -> str:
+    """The address without its password and without what its options may hold."""
+    options = {name: value if name in PLAIN_OPTIONS else "hidden" for name, value in url.query.items()}
+    return url.set(query=options).render_as_string(hide_password=True)
 
 
 def _origins(model: type[ProjectConfig], overrides: Mapping[str, Any]) -> dict[str, Origin]:
@@ -364,18 +394,14 @@ def _origins(model: type[ProjectConfig], overrides: Mapping[str, Any]) -> dict[s
     return origins
 
 
-def _masked(text: str) -> str:
-    """The text without the password of an address in it."""
-    return re.sub(r"(://[^:/@\s]*):.*@|(\bpassword=)[^&\s'\"]+", _mask, text)
-
-
-def _mask(found: re.Match[str]) -> str:
-    return f"{found[1]}:***@" if found[1] is not None else f"{found[2]}***"
+def _masked(address: str) -> str:
+    """A checked address without the password in it."""
+    return re.sub(r"(://[^:/@\s]*):.*@", r"\1:***@", address)
 
 
 def _explain(model: type[ProjectConfig], error: Any) -> str:
     name = str(error["loc"][0])
     example = model.model_fields[name].examples or [""]
-    read = "a secret value, not shown" if is_secret(name) else _masked(repr(error["input"]))
+    read = "a secret value, not shown" if is_secret(name) else repr(error["input"])
     problem = error["msg"].removeprefix("Value error, ")
     return f"{name.upper()}: {problem}; read {read}; example: {name.upper()}={example[0]}"

@@ -6,7 +6,8 @@ from itertools import product
 
 import pytest
 
-from anime_crawler.config import Config, ConfigError
+from anime_crawler.config import Config, ConfigError, is_secret
+from anime_crawler.politeness.secrets import MaskingFactory, secrets_of
 
 SECRET = "s3cr3t-canary-value"
 
@@ -80,7 +81,8 @@ def test_a_wrong_value_is_refused_by_name_with_what_was_read_and_an_example(name
     message = str(caught.value)
     assert message.startswith(f"{name}: ")
     assert problem in message
-    assert f"read {value!r}" in message
+    read = "a secret value, not shown" if is_secret(name) else repr(value)
+    assert f"read {read}; example" in message
     assert f"example: {name}=" in message
 
 
@@ -116,6 +118,67 @@ def test_the_password_of_a_redis_is_not_shown(monkeypatch):
         with pytest.raises(ConfigError) as caught:
             Config.load({"REDIS_CACHE_URL": wrong})
         assert "s3cret" not in str(caught.value)
+
+
+SPELLINGS = (
+    "{scheme}://user:geheim@wort@host/1",
+    "{scheme}://user:ge/geheim@host/1",
+    "{scheme}://user:geheim",
+    "{scheme}://:geheim@host:port/1",
+    "{scheme}://user:geheim/wort@host:6379/1",
+    "{scheme}://user:1/geheim@host",
+    "{scheme}://host/1?passwd=geheim",
+    "{scheme}://host/1?token=geheim",
+    "{scheme}://host/1#geheim",
+    "{scheme}://[geheim/1",
+    "{scheme}://user:geheim\u2100@host/1",
+    ":geheim@host",
+    "geheim",
+    "geheim://host/1",
+    " {scheme}://user:geheim@host/1",
+)
+SCHEMES = {"DATABASE_URL": ("postgresql", "postgres", "sqlite", "mysql"), "REDIS_URL": ("redis", "http")}
+
+
+@pytest.mark.parametrize("name", [name.upper() for name in Config.model_fields if name.endswith(("_url", "_token"))])
+def test_no_spelling_of_a_credential_is_repeated(name):
+    """Whatever is wrong with the address, no message has the password, nor what is shown of one that is taken."""
+    for scheme in SCHEMES.get(name, SCHEMES["REDIS_URL"] if name == "REDIS_CACHE_URL" else ("http", "ftp")):
+        for spelling in SPELLINGS:
+            try:
+                config = Config.load({"INTERNAL_TOKEN": SECRET, name: spelling.format(scheme=scheme)})
+            except ConfigError as error:
+                assert "geheim" not in str(error), spelling
+                assert str(error).startswith(f"{name}: "), spelling
+            else:
+                assert "geheim" not in config.shown(name) + repr(config), spelling
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("DATABASE_URL", "postgresql://me:p@ss@localhost/anime", "more than one @, or a #, in it"),
+        ("DATABASE_URL", "sqlite://anime.db", "has two slashes before the file: three are wanted"),
+        ("DATABASE_URL", "sqlite://var/anime.db", "has two slashes before the file: three are wanted"),
+        ("DATABASE_URL", "postgresql://me:pw@localhost:port/anime", "is not a database address; in user name"),
+        ("REDIS_URL", "redis://me:p/w@localhost/1", "Port out of range 0-65535); in user name and password write %40"),
+        ("REDIS_URL", "redis://me:1/w@localhost/1", "number of a database; in user name and password write %40"),
+        ("KODIK_BASE_URL", "https://me:pw@kodik.test", "leave all of them out"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_said_with_how_to_write_it(name, value, rule):
+    """The rule that failed instead of the value."""
+    with pytest.raises(ConfigError) as caught:
+        Config.load({name: value})
+    assert rule in str(caught.value)
+
+
+def test_options_of_a_database_are_not_shown(monkeypatch):
+    """One of them may be a credential; where the server is, people may see."""
+    config = Config.load({"DATABASE_URL": "postgresql://me@/anime?host=/run/pg&password=geheim&passwd=geheim2"})
+    shown = config.shown("DATABASE_URL")
+    assert ("geheim" in shown, "host=%2Frun%2Fpg" in shown, "password=hidden" in shown) == (False, True, True)
+    assert MaskingFactory(secrets_of(config)).mask("of geheim2 or geheim") == "of *** or ***"
 
 
 def test_several_wrong_values_are_told_at_once(monkeypatch):

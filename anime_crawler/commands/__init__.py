@@ -10,6 +10,9 @@ from scrapy.spiderloader import SpiderLoader
 from anime_crawler.base_spiders import SourceSpider
 from anime_crawler.config import Config
 
+_config: Config | None = None
+"""The settings of this command, once they are read."""
+
 
 def config_from(settings: BaseSettings) -> Config:
     """The checked settings; ``-s NAME=value`` on the command line wins over environment and ``.env``.
@@ -17,8 +20,10 @@ def config_from(settings: BaseSettings) -> Config:
     Raises:
         ConfigError: naming the setting, what was read, and an example.
     """
+    global _config
     names = (name.upper() for name in Config.model_fields)
-    return Config.load({name: settings[name] for name in names if name in settings})
+    _config = Config.load({name: settings[name] for name in names if name in settings})
+    return _config
 
 
 def source_spiders(settings: BaseSettings) -> dict[str, type[SourceSpider]]:
@@ -29,6 +34,14 @@ def source_spiders(settings: BaseSettings) -> dict[str, type[SourceSpider]]:
 
 
 def complain(error: Exception, code: int) -> int:
-    """Say what is wrong in one message on stderr, without a traceback, and give back the exit code."""
-    sys.stderr.write(f"scrapy: {error}\n")
+    """Say what is wrong in one message on stderr, without a traceback, and give back the exit code.
+
+    What a library says of an error may repeat a password of the settings; here it does not.
+    """
+    message = str(error)
+    if _config:
+        from anime_crawler.politeness.secrets import MaskingFactory, secrets_of  # here: most commands do not complain
+
+        message = MaskingFactory(secrets_of(_config)).mask(message)
+    sys.stderr.write(f"scrapy: {message}\n")
     return int(code)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from scrapy.http import Response
 from sqlalchemy.engine import make_url
 
-from anime_crawler.config import Config
+from anime_crawler.config import PLAIN_OPTIONS, Config
 from anime_crawler.politeness.proxy import passwords
 
 MASK = "***"
@@ -29,7 +29,10 @@ def secrets_of(config: Config) -> set[str]:
     """Every secret value of the settings; a password in an address too."""
     values = {value.get_secret_value() for _, value in config if isinstance(value, SecretStr)}
     of_redis = [unquote(urlsplit(url).password or "") for url in (config.redis_cache_url, config.redis_url or "")]
-    return (values | passwords() | {make_url(config.database_url).password or "", *of_redis}) - {""}
+    database = make_url(config.database_url)
+    options = [text for name, text in database.normalized_query.items() if name not in PLAIN_OPTIONS]
+    of_database = [database.password or "", *(value for values in options for value in values)]
+    return (values | passwords() | {*of_database, *of_redis}) - {""}
 
 
 def forms_of(secret: str) -> set[str]:
