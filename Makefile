@@ -32,11 +32,13 @@ venv-module:
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q $$package || \
 	{ echo "Python's venv module is missing: run 'apt-get install $$package' as root, then again" >&2; exit 1; }
 
-# Before anything else, also before .venv is there: what is crawled. The module below decides; this only tells it early.
+# Before anything else: what is crawled. The module below decides, for only it reads .env as all commands do; before
+# .venv is there, this says it where there is nothing to read.
 .PHONY: announce
 announce:
-	@test -n "$$KODIK_API_TOKEN" || grep -qs '^ *KODIK_API_TOKEN=.' .env || \
-	echo "No KODIK_API_TOKEN is set: crawling the built-in sandbox instead of Kodik."
+	@if test -f .venv/ready; then $(BIN)/python -m anime_crawler.sandbox.crawl --announce 2>/dev/null || :; \
+	elif test -z "$$KODIK_API_TOKEN" && ! test -e .env; then \
+	echo "No KODIK_API_TOKEN is set: crawling the built-in sandbox instead of Kodik."; fi
 
 .NOTPARALLEL:
 crawl: announce setup ## run the main job (without a Kodik token: against the built-in sandbox)

@@ -27,8 +27,8 @@ MAY_IMPORT = {
     "normalize": {"normalize"},
     "base_spiders": {"base_spiders", "items"},
     "sources": {"sources", "base_spiders", "items", "normalize"},
-    "politeness": {"politeness", "base_spiders", "items", "config", "failure", "wal"},
-    "frontier": {"frontier", "base_spiders", "items"},
+    "politeness": {"politeness", "redis_words", "base_spiders", "items", "config", "failure", "wal"},
+    "frontier": {"frontier", "redis_words", "base_spiders", "items"},
     "catalogue": {"catalogue", "items", "config", "wal"},
     "pipelines": {"pipelines", "items", "normalize", "catalogue", "base_spiders", "extensions", "failure"},
     "backend": {"backend", "catalogue", "config", "items", "politeness", "extensions", "failure", "wal"},
@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "failure": set(),
     "wal": set(),
     "output": set(),
+    "redis_words": set(),
 }
 MAY_IMPORT_A_SOURCE = {"settings"}
 MAY_IMPORT_THE_SANDBOX = {"commands", "sandbox"}

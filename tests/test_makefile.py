@@ -27,6 +27,33 @@ def test_every_target_can_be_planned(target):
     assert plan(target)
 
 
+TOKEN = "KODIK_API_TOKEN=0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("dotenv", "says"),
+    [
+        (None, True),
+        (f"export {TOKEN}\n", False),
+        (f"\ufeff{TOKEN}\r\n", False),
+        (f" {TOKEN.replace('=', ' = ')}\n", False),
+        (f"# {TOKEN}\nKODIK_API_TOKEN=\n", True),
+    ],
+    ids=["no file", "export", "byte order mark", "blanks", "comment"],
+)
+def test_what_is_crawled_is_announced_as_the_settings_are_read(tmp_path, dotenv, says):
+    """By the same reader of ``.env`` as in all commands."""
+    (tmp_path / "Makefile").write_text(MAKEFILE)
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    if dotenv is not None:
+        (tmp_path / ".env").write_text(dotenv, encoding="utf-8")
+    environment = clean_environment({"PYTHONPATH": str(ROOT)})
+    command = ["make", "-s", "announce"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("No KODIK_API_TOKEN is set: crawling the built-in sandbox") is says
+    assert (done.stdout == "") is not says
+
+
 def test_help_names_every_target():
     """`make` alone shows them all."""
     shown = subprocess.run(

@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from anime_crawler.catalogue.errors import CatalogueAwayError, CatalogueError
 from anime_crawler.catalogue.migrations import migrate
+from anime_crawler.config import database_shown
 from anime_crawler.wal import use_wal
 
 BUSY_TIMEOUT_S = 30
@@ -64,13 +65,15 @@ def database(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise CatalogueError(_say_forms("not a database address")) from None
     backend = parsed.get_backend_name()
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
         raise CatalogueError(_say_forms(f"{backend} is not supported"))
+    if parsed.host or parsed.username:
+        raise CatalogueError(_say_forms("a SQLite file comes after three slashes"))
     if not parsed.database or parsed.database == ":memory:":
         raise CatalogueError(_say_forms("a SQLite catalogue needs a file"))
     return parsed.set(drivername="sqlite", database=str(Path(parsed.database).expanduser().absolute()))
@@ -102,13 +105,14 @@ def make_engine(url: str, *, create: bool = True, application_name: str | None =
     where = database(url)
     if where.get_backend_name() == "sqlite":
         _prepare_file(Path(where.database or ""), create)
-        engine = create_engine(where, poolclass=NullPool, connect_args=_connect_args(where))
+        engine = create_engine(where, poolclass=NullPool, connect_args=_connect_args(where), hide_parameters=True)
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)
         return engine
     if application_name:
         where = where.update_query_dict({"application_name": application_name[:63]})
-    engine = create_engine(where, poolclass=NullPool, connect_args=_connect_args(where))
+    engine = create_engine(where, poolclass=NullPool, connect_args=_connect_args(where), hide_parameters=True)
+    event.listen(engine, "connect", _check_encoding)
     event.listen(engine, "begin", _begin_postgres)
     if application_name:
         event.listen(engine, "connect", _set_session)
@@ -143,7 +147,7 @@ def explained(url: URL, error: DBAPIError) -> CatalogueError:
 
 def shown(url: URL) -> str:
     """The address without its password and without what we added to it."""
-    return url.difference_update_query(["application_name"]).render_as_string(hide_password=True)
+    return database_shown(url.difference_update_query(["application_name"]))
 
 
 def _is_away(url: URL, error: DBAPIError, said: str) -> bool:
@@ -193,7 +197,19 @@ def _connect_args(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         # Opened in one thread, used by the writer thread, never by two at once.
         return {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
-    return {"connect_timeout": 10}  # seconds; a database that does not answer by then is down
+    # Seconds; a database that does not answer by then is down. What a server's own default is for us does not matter.
+    return {"connect_timeout": 10, "client_encoding": "UTF8"}
+
+
+def _check_encoding(connection: Any, _record: Any) -> None:
+    """Titles are in every script there is: other encodings refuse them, or (SQL_ASCII) keep bytes without a meaning."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in ("UTF8", None):
+        name = connection.info.dbname
+        raise CatalogueError(
+            f"the database {name} of DATABASE_URL has the encoding {encoding}, and must have UTF8: make another with "
+            f"CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0, and set DATABASE_URL to it"
+        )
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:

@@ -44,8 +44,7 @@ class Crew:
             JobDirHeld: workers of another run are alive.
             FrontierError: this Redis throws keys away when it is full.
         """
-        with explained():
-            policy = self._client.info("memory").get("maxmemory_policy", "")
+        policy = self._policy()
         if policy.startswith("allkeys"):
             raise FrontierError(
                 f"Redis of REDIS_URL may throw requests away: its maxmemory-policy is {policy}; set it to noeviction"
@@ -53,6 +52,17 @@ class Crew:
         me = secrets.token_hex(8)
         self._scripts.call(redis_scripts.JOIN, me, self._lease_ms, run, orjson.dumps(about))
         self.me = me
+
+    def _policy(self) -> str:
+        """What Redis throws away when it is full; empty where the user may not ask (INFO is not for everybody)."""
+        from redis.exceptions import NoPermissionError
+
+        with explained():
+            try:
+                policy: str = self._client.info("memory").get("maxmemory_policy", "")
+            except NoPermissionError:
+                return ""
+        return policy
 
     def renew(self, about: dict[str, Any], is_troubled: bool = False) -> None:
         """Give a sign of life.

@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from anime_crawler.frontier.store import FrontierAway, FrontierError, JobDirHeld, LeaseLost
-
-AWAY_WORDS = ("MISCONF", "LOADING", "MASTERDOWN", "NOREPLICAS", "BUSY", "READONLY", "OOM")
-"""How Redis says that it cannot serve just now: its disk is full, it reads its file, its master is gone, …"""
+from anime_crawler.redis_words import may_pass, refusal
 
 
 @contextmanager
@@ -32,19 +30,14 @@ def explained() -> Iterator[None]:
 
 
 def _error(error: Exception) -> FrontierError:
-    from redis import exceptions
-
-    away = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError, exceptions.OutOfMemoryError)
     said = str(error)
     if said.startswith("LOST"):
         return LeaseLost("another worker has taken over what this one had leased")
     if said.startswith("HELD"):
         return JobDirHeld("workers of another run are at work in this Redis (REDIS_URL); wait for them or stop them")
-    if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
-        return FrontierError(f"Redis of REDIS_URL refuses us: {said}. Set its user and password in REDIS_URL")
-    if isinstance(error, away) or said.startswith(AWAY_WORDS):
+    if may_pass(error):
         return FrontierAway(_away(error))
-    return FrontierError(f"Redis of REDIS_URL cannot be used: {said}")
+    return FrontierError(refusal(error, "REDIS_URL") or f"the Redis of REDIS_URL cannot be used: {said}")
 
 
 def _away(error: Exception) -> str:
@@ -56,7 +49,7 @@ class Scripts:
 
     def __init__(self, client: Any, crew: str, store: str = "") -> None:
         self._client = client
-        self._keys = [crew, store]
+        self._keys = [crew, store] if store else [crew]  # a user that is limited to our keys may not name an empty one
         self._known: dict[str, Any] = {}
 
     def call(self, script: str, *arguments: Any) -> Any:

@@ -29,6 +29,7 @@ from anime_crawler.politeness.budget_scripts import FULL, LATE, LOOK, PARTS, PEN
 from anime_crawler.politeness.clock import SystemClock
 from anime_crawler.politeness.limits import Limits
 from anime_crawler.politeness.redis_client import redis_client
+from anime_crawler.redis_words import may_pass, refusal
 
 PLACE_KEPT_S = ASK_AGAIN_S + 2.0  # a busy event loop comes late; the place of a dead worker is free after this time
 RETRY_S = 2.0  # between two tries to reach Redis; each may take as long as its timeout
@@ -127,6 +128,9 @@ class RedisBudgets:
         try:
             answer: list[Any] = self._redis.register_script(script)(keys, [self._seen, since, *arguments])
         except (exceptions.RedisError, OSError) as error:
+            if not may_pass(error):
+                said = f"the Redis of REDIS_URL, which keeps the request budgets, cannot be used: {error}"
+                raise BudgetError(refusal(error, "REDIS_URL") or said) from error
             raise BudgetsAwayError(
                 f"the Redis of REDIS_URL, which keeps the request budgets, cannot be used: {error}. Nothing is sent "
                 "without them: start it, or set REDIS_URL to one that answers and may be written, and run the same "

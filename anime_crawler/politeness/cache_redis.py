@@ -17,6 +17,7 @@ from redis import exceptions
 from anime_crawler.politeness.cache_entry import STORED_AT, Key, stored_at
 from anime_crawler.politeness.cache_storage import LEASE_S, CacheError, SourceStats
 from anime_crawler.politeness.redis_client import async_redis_client
+from anime_crawler.redis_words import refusal
 
 PREFIX = "anime_crawler:"  # then the key's family, HTTP or RESULT: both end in "_cache"
 AT_A_TIME = 500  # keys in one round trip
@@ -120,4 +121,5 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (exceptions.RedisError, OSError, TimeoutError) as error:
-        raise CacheError(f"Redis of REDIS_CACHE_URL cannot be used: {error}") from error
+        said = refusal(error, "REDIS_CACHE_URL") or f"Redis of REDIS_CACHE_URL cannot be used: {error}"
+        raise CacheError(said) from error

@@ -18,6 +18,8 @@ NO_TOKEN = (
     f"Sandbox: {TITLES} invented titles, because no KODIK_API_TOKEN is set. "
     "To crawl Kodik, put KODIK_API_TOKEN=… into .env or the environment and run `make crawl` again."
 )
+ANNOUNCE = "--announce"
+"""Only say what will be crawled, where that is not Kodik; the Makefile asks so before all else."""
 CONFIGURATION = 2  # exit code: a setting is wrong
 
 
@@ -26,9 +28,16 @@ def main() -> int:
     try:
         config = Config.load()
     except ConfigError as error:
+        if sys.argv[1:] == [ANNOUNCE]:  # the crawl will say it
+            return 0
         sys.stderr.write(f"{error}\n")
         return CONFIGURATION
-    if config.value("KODIK_API_TOKEN"):
+    has_token = config.value("KODIK_API_TOKEN") is not None
+    if sys.argv[1:] == [ANNOUNCE]:
+        if not has_token:
+            print("No KODIK_API_TOKEN is set: crawling the built-in sandbox instead of Kodik.")
+        return 0
+    if has_token:
         return crawl_and_show("var/jobs/kodik", {})
     print(NO_TOKEN, flush=True)
     with running_sandbox(titles=TITLES) as sandbox:

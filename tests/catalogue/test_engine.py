@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Integer, MetaData, create_engine, select, text
+from sqlalchemy.exc import DBAPIError
 
 from anime_crawler.catalogue import export
 from anime_crawler.catalogue import tables as t
@@ -32,6 +34,35 @@ def test_the_migrations_build_what_the_tables_say(url):
     with opened(url) as tables:
         found = tables.run(lambda conn: compare_metadata(MigrationContext.configure(conn), metadata))
     assert [d for d in found if isinstance(d, tuple) or {change[0] for change in d} != {"modify_comment"}] == []
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_is_not_utf8_is_refused_by_that_name(postgres, scrapy, encoding):
+    """Before anything is migrated or asked: exit code 2, one sentence that says how to make another."""
+    name = f"in_{encoding.lower()}"
+    with psycopg.connect(port=postgres.port, host="127.0.0.1", user="postgres", autocommit=True) as connection:
+        collation = "TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+        connection.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' {collation}")
+    said = f"the database {name} of DATABASE_URL has the encoding {encoding}, and must have UTF8"
+    with pytest.raises(CatalogueError, match=said):
+        open_engine(postgres.url(name))
+    for command_line in (("status",), ("crawl", "shikimori", "-a", "ids=1"), ("export", "--kind", "anime", "-o", "-")):
+        done = scrapy(*command_line, DATABASE_URL=postgres.url(name))
+        assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
+
+
+def test_an_error_of_the_database_does_not_repeat_the_data(url):
+    """A statement may hold a page of it."""
+    with open_engine(url).connect() as conn, pytest.raises(DBAPIError) as caught:
+        conn.execute(text("SELECT :value FROM no_such_table"), {"value": "geheim" * 1000})
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["sqlite://x", "sqlite://var/anime.db", "postgresql://u:p@h:port/x"])
+def test_an_address_that_is_none_is_no_traceback(address):
+    """Whoever hands it over."""
+    with pytest.raises(CatalogueError, match="DATABASE_URL: "):
+        open_engine(address)
 
 
 def test_the_migrations_build_the_same_sqlite_tables_word_for_word(tmp_path):

@@ -19,14 +19,17 @@ from tests.services import free_port
 class OwnRedis:
     """Started with its making; everything written is on disk when its call returns."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **options: str) -> None:
         self.directory = directory
+        directory.mkdir(exist_ok=True)
+        self._options = options
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.start()
 
     def start(self) -> None:
         options = {"port": self.port, "dir": self.directory, "appendonly": "yes", "appendfsync": "always", "save": ""}
+        options |= self._options
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL)
         with self.client() as client:
