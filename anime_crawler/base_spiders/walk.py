@@ -140,7 +140,7 @@ class Place(BaseModel):
     total: int | None = None
     """Rows of the whole list, as the last page said."""
     digest: str = ""
-    """Of the last page's ids."""
+    """Of the last page's ids, or of its first one with `Proof.OVERLAP`."""
     repeats: int = 0
     """How often that page has come again since."""
     pages: int = 0
@@ -219,7 +219,9 @@ class Place(BaseModel):
             step |= {"row": row, "back": self.back + 1, "empty_at": empty_at, "digest": "", "repeats": 0}
             return self.model_copy(update=step)
 
-        digest = blake2b("\n".join(page.ids).encode(), digest_size=12).hexdigest() if page.ids else ""
+        # Pages that overlap differ in size, so that their first row tells them apart.
+        ids = page.ids[:1] if paging.proof is Proof.OVERLAP else page.ids
+        digest = blake2b("\n".join(ids).encode(), digest_size=12).hexdigest() if ids else ""
         if self.expected and digest != self.expected:  # it has moved while nobody looked
             return Place(passes=self.passes)
         is_repeated = bool(digest) and digest == self.digest

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
@@ -167,6 +168,23 @@ def repeated_page(call: Call, answer: Answer, _options: Options) -> Reply:
     return edited(lambda: reply, lambda page: page.update(results=first["results"]))
 
 
+def page_ignored(call: Call, answer: Answer, _options: Options) -> Reply:
+    """The first page of a list, whichever is asked for: by number, offset or cursor, in the address or the body."""
+    call.path = re.sub(r"/page-\d+", "/page-1", call.path)
+    first = {"page": "1", "page[offset]": "0"}
+    kept = [(name, first.get(name, value)) for name, value in parse_qsl(call.query, True) if name != "next"]
+    call.query = urlencode(kept)
+    if call.body.startswith(b"{"):
+        query = orjson.loads(call.body)
+        query["variables"] = query.get("variables", {}) | {"page": 1}
+        call.body = orjson.dumps(query)
+    elif call.body:
+        call.body = urlencode([pair for pair in parse_qsl(call.body.decode(), True) if pair[0] != "next"]).encode()
+    for name in ("pairs", "params"):
+        vars(call).pop(name, None)
+    return answer()
+
+
 def replaced(_call: Call, answer: Answer, options: Options) -> Reply:
     """`value` at `path` (dots, ``remove``: true takes the key away) of record number `record`, or of all."""
 
@@ -245,6 +263,7 @@ DAMAGES: dict[str, Callable[[Call, Answer, Options], Reply]] = {
         foreign_next,
         repeated_cursor,
         repeated_page,
+        page_ignored,
         replaced,
         rewritten,
         wrong_shape,

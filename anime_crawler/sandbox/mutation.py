@@ -13,7 +13,7 @@ from anime_crawler.sandbox.world import World
 
 Wish = dict[str, Any]
 
-SILENT_LOSSES = {"remove_material", "change_host"}
+SILENT_LOSSES = {"remove_material", "remove_title", "change_host"}
 """What a list sorted by update time cannot show; left out of mutations while somebody walks."""
 
 
@@ -36,6 +36,7 @@ class Mutator:
             "new_title": self.new_title,
             "new_material": self.new_material,
             "remove_material": self.remove_material,
+            "remove_title": self.remove_title,
             "change_link": self.change_link,
             "change_host": self.change_host,
             "drop_episode": self.drop_episode,
@@ -95,6 +96,18 @@ class Mutator:
         material = self._material(wish)
         self.world.remove(material)
         return shown(material)
+
+    def remove_title(self, wish: Wish) -> Wish:
+        """A title disappears everywhere, with its translations; what it is related to still names it."""
+        found = [title for title in self.world.titles.values() if wish.get("shikimori_id") in (None, str(title.id))]
+        if not found:
+            raise MutationError(f"no title fits {wish}")
+        title = self.rng.choice(found)
+        del self.world.titles[title.id]
+        for material in self.world.materials_of(title):
+            self.world.remove(material)
+        self.world.version += 1
+        return {"shikimori_id": str(title.id)}
 
     def change_link(self, wish: Wish) -> Wish:
         """One episode's link becomes another."""
