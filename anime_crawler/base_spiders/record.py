@@ -110,11 +110,21 @@ def checked(read: Callable[[Given], Value], value: Given, problem: str) -> Value
         return None
 
 
-def episodes_aired(total: int | None, status: AiringStatus | None) -> int | None:
-    """How many have aired by the status alone: all, none, or, of a title under way, nobody knows."""
+def episodes_aired(total: int | None, status: AiringStatus | None, told: int | None = None) -> int | None:
+    """How many have aired, by the one rule for all sources.
+
+    Of a released title all have: as many as are planned, or as the source counts where that is more, because then the
+    plan is out of date. Of an announced one none, unless the source counts some. Of any other what the source counts.
+
+    Args:
+        total: planned; ``None`` or 0: unknown.
+        told: what the source counts; ``None``: it does not.
+    """
+    if status is AiringStatus.RELEASED:
+        return max(total or 0, told or 0) or None
     if status is AiringStatus.ANNOUNCED:
-        return 0
-    return total or None if status is AiringStatus.RELEASED else None
+        return told or 0
+    return told
 
 
 def set_aside(

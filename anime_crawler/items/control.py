@@ -50,19 +50,20 @@ class Checkpoint(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: NonBlank
+    """Folder name of the upstream under ``sources/``; each has one walk."""
     previous: dict[str, Any] | None
     """State before this page; ``None``: the walk starts here."""
     state: dict[str, Any]
     """State after it, plain JSON, opaque to everyone but the spider. Never holds a token."""
     full_since: int | None = None
     """Only on the last checkpoint of a walk that listed everything: the run in which that walk began. Releases and
-    anime of the source that no run since then has seen are gone."""
+    anime of the source that no run since then has seen are gone. ``None``: on all others."""
     listed: tuple[NonBlank, ...] = ()
     """In a walk that lists everything: ids of the anime that its page listed, where the page itself gives no items.
-    They are there, whether or not their own pages can be read."""
+    They are there, whether or not their own pages can be read. Empty: none."""
     asked: tuple[NonBlank, ...] = ()
     """Ids of anime whose details the source was asked for, whatever it answered: `Run.wanted` leaves them out in this
-    run, and until they are old."""
+    run, and until they are old. Empty: none."""
 
 
 class Absent(Item):
@@ -116,19 +117,22 @@ class Rejected(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: ClassVar[int] = 1
+    """As at `Item`."""
 
     stage: Literal["parse", "validate"] = "parse"
     """Who refused it: the source's parser, or the validation or another item pipeline."""
     source: NonBlank
+    """Folder name of the upstream under ``sources/``."""
     kind: NonBlank
     """What it should have become: ``material``, ``anime``, ``page``."""
     source_id: str | None
-    """The record's id, where it can be told."""
+    """The record's id at the source. ``None``: it cannot be told."""
     reason: NonBlank
     """Which field breaks which rule, without the value of secrets."""
     raw: str
     """The record as received, whole, so that it can be replayed: JSON text, or the body. No answer is longer than the
     card's ``max_body_bytes``, so no record is. A body that is no UTF-8 stands as ``base64:`` and its bytes."""
     request: dict[str, Any] = {}
-    """How to ask for it again: what the spider's ``replay_request`` needs; no token."""
+    """How to ask for it again: what the spider's ``replay_request`` needs; no token. Empty: nobody knows."""
     fetched_at: AwareDatetime
+    """When the response that gave it was received; UTC."""

@@ -30,6 +30,7 @@ class Player:
     """Episode number within that season as the source has it; a film has 1. Its number within the anime depends on the
     anime's other releases: ``catalogue/numbering.py``."""
     title: NonBlank | None = None
+    """The episode's title as the source has it. ``None``: it has none, as for nearly all."""
     url: HttpsUrl
     """Address of the embeddable player page; canonical: https, lower-case host, no query or fragment."""
 
@@ -44,27 +45,37 @@ class Release(Item):
     title: NonBlank
     """What the source calls it; for lists of unmatched releases."""
     title_original: NonBlank | None = None
+    """The original title as the source has it: romaji or English. ``None``: it has none."""
     year: int | None = Field(None, ge=1900, le=2100)
+    """Year of the anime's first airing, as the source has it. ``None``: unknown."""
     translation_id: NonBlank
+    """The source's id of the team or studio that made the translation."""
     translation_title: NonBlank
+    """What that team or studio is called."""
     translation_kind: TranslationKind
+    """Whether it is heard or read."""
     kind: NonBlank
     """The source's own word: ``anime`` (a film), ``anime-serial``."""
     quality: NonBlank | None = None
     """The source's own words, an open set: ``WEB-DLRip 720p``."""
     camrip: bool | None = None
+    """Whether it was filmed off a cinema's screen. ``None``: the source does not say."""
     blocked_countries: tuple[NonBlank, ...] = ()
     """ISO-like country codes in which the players do not work."""
     blocked_seasons: dict[str, tuple[str, ...]] = {}
     """Season number -> blocked episode numbers; ``("all",)``: the whole season; ``{"all": ("all",)}``: everything."""
     last_season: int | None = None
+    """The highest season it has, as the source counts. ``None``: a film, or the source does not say."""
     last_episode: int | None = None
+    """The highest episode of that season. ``None``: as `last_season`."""
     episodes_count: int | None = None
+    """How many episodes the source says it has, in all seasons. ``None``: as `last_season`."""
     created_at: AwareDatetime | None = None
+    """When the source first listed it. ``None``: unknown."""
     updated_at: AwareDatetime | None = None
-    """When the source last changed this release; content, because users sort by it."""
+    """When the source last changed this release; content, because users sort by it. ``None``: unknown."""
     url: HttpsUrl | None = None
-    """Player of the whole release."""
+    """Player of the whole release. ``None``: it has none."""
     players: tuple[Player, ...] = ()
     """In order of season and number; none twice. Empty: known, but nothing to watch yet."""
     unread_players: tuple[tuple[int, int | None], ...] = ()

@@ -8,7 +8,7 @@ from typing import Any
 
 from anime_crawler.sandbox import anime_planet_lists as lists
 from anime_crawler.sandbox.anime_planet_pages import SOURCE, detail, name_of
-from anime_crawler.sandbox.elsewhere import cast, id_at
+from anime_crawler.sandbox.elsewhere import appearances, id_at
 from anime_crawler.sandbox.model import Title
 from anime_crawler.sandbox.shelf import Shelf
 from anime_crawler.sandbox.wire import Call, Reply
@@ -73,9 +73,8 @@ class AnimePlanet:
     def character(self, slug: str) -> str | None:
         """The page of one character."""
         number = int(found[1]) if (found := NUMBER.fullmatch(slug)) else 0
-        title = self.world.titles.get(number // 10)
-        role = next((role for role in cast(title) if role.number == number), None) if title else None
-        return lists.character(title, role) if title and role and id_at(SOURCE, title) else None
+        parts = [(title, role) for title, role in appearances(number, self.world) if id_at(SOURCE, title)]
+        return lists.character(parts) if parts else None
 
 
 def is_named(title: Title, name: str) -> bool:

@@ -34,17 +34,22 @@ def characters(title: Title) -> str:
     return frame(f"{name} Characters", f'<h1 itemprop="name">{shielded(name)}</h1><table>{rows}</table>', head)
 
 
-def character(title: Title, role: Role) -> str:
-    """A character with its role and its voice."""
+def character(parts: list[tuple[Title, Role]]) -> str:
+    """A character with its role and its voice in each of its anime."""
+    _, role = parts[0]
+    rows = "".join(map(_part, *zip(*parts, strict=True)))
+    body = (
+        f'<h1 itemprop="name">{escape(role.name)}</h1><section class="pure-g entryBar"></section>'
+        f"<h3>Anime Roles</h3><table><tbody>{rows}</tbody></table>"
+    )
+    return frame(role.name, body, f'<link rel="canonical" href="{SITE}/characters/{character_slug(role)}">')
+
+
+def _part(title: Title, role: Role) -> str:
     part = "Main" if role.main else "Secondary"
     voice = f'<div class="flag flagJP">jp.\n <a href="/people/{slug_of(role.voice)}">{escape(role.voice)}</a></div>'
     anime = f'<a href="/anime/{slug(title)}">{shielded(name_of(title), in_link=True)}</a>'
-    row = f"<tr><td>{anime}</td><td>{part}</td><td>{voice}</td></tr>"
-    body = (
-        f'<h1 itemprop="name">{escape(role.name)}</h1><section class="pure-g entryBar"></section>'
-        f"<h3>Anime Roles</h3><table><tbody>{row}</tbody></table>"
-    )
-    return frame(role.name, body, f'<link rel="canonical" href="{SITE}/characters/{character_slug(role)}">')
+    return f"<tr><td>{anime}</td><td>{part}</td><td>{voice}</td></tr>"
 
 
 def listing(titles: list[Title], number: int, last: int) -> str:

@@ -6,7 +6,7 @@ import re
 
 from anime_crawler.sandbox import anisearch_lists as lists
 from anime_crawler.sandbox.anisearch_pages import SOURCE, detail, missing
-from anime_crawler.sandbox.elsewhere import cast
+from anime_crawler.sandbox.elsewhere import appearances, id_at
 from anime_crawler.sandbox.model import Title
 from anime_crawler.sandbox.shelf import Shelf
 from anime_crawler.sandbox.wire import Call, Reply
@@ -59,9 +59,8 @@ class AniSearch:
 
     def character(self, number: int) -> str | None:
         """The page of one character of a title that the site knows."""
-        role = next(
-            (r for t in self.shelf.titles.values() if t.id == number // 10 for r in cast(t)[number % 10 :]), None
-        )
+        known = (role for title, role in appearances(number, self.world) if id_at(SOURCE, title))
+        role = next(known, None)
         return lists.character(role) if role else None
 
 

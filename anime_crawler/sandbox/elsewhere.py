@@ -7,7 +7,7 @@ everywhere, and differs only as its upstream says.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from anime_crawler.sandbox.model import Title
@@ -31,6 +31,9 @@ SHY = ("kitsu",)
 NAMED = ("animeschedule", "anime_planet")
 """Sources whose ids are words of the title."""
 MAX_CAST = 6
+"""Characters of its own that a title has at most."""
+MAIN = 2
+"""How many of these are main characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +83,34 @@ def slug_of(name: str) -> str:
 
 
 def cast(title: Title) -> list[Role]:
-    """Who plays in it, main characters first; the same at every source. One title in about seven has nobody."""
-    draw = oddities("cast", title)
+    """Who plays in it, main characters first; the same at every source. One title in about seven has nobody.
+
+    The first of a title's own comes back in its sequel, in a smaller part and with another voice.
+    """
+    own = _own_cast(title.id)
+    before = next((number for kind, target, number, _ in title.related if (kind, target) == ("prequel", "anime")), None)
+    guests = _own_cast(before)[:1] if own and before is not None else []
+    voice = Random(f"guest:{title.id}").choice(GIVEN_NAMES)  # noqa: S311 - as in `oddities`
+    again = [replace(role, main=False, voice=f"{voice} {role.voice.partition(' ')[2]}") for role in guests]
+    return [*own[:MAIN], *again, *own[MAIN:]]
+
+
+def _own_cast(number: int) -> list[Role]:
+    draw = Random(f"cast:{number}")  # noqa: S311 - as in `oddities`
     return [
         Role(
-            number=title.id * 10 + n,
+            number=number * 10 + n,
             name=f"{draw.choice(GIVEN_NAMES)} {draw.choice(FAMILY_NAMES)}",
-            main=n < 2,
+            main=n < MAIN,
             voice=f"{draw.choice(GIVEN_NAMES)} {draw.choice(FAMILY_NAMES)}",
         )
         for n in range(draw.randint(0, MAX_CAST))
     ]
+
+
+def appearances(number: int, world: World) -> list[tuple[Title, Role]]:
+    """The titles that a character is in, its own before the sequel; none where there is no such character."""
+    home = world.titles.get(number // 10)
+    sequels = [world.titles.get(n) for kind, _, n, _ in home.related if kind == "sequel"] if home else []
+    titles = [title for title in (home, *sequels) if title]
+    return [(title, role) for title in titles for role in cast(title) if role.number == number]

@@ -238,12 +238,12 @@ def _episode(title: Title, number: int) -> Resource:
 
 def characters(title: Title) -> list[Resource]:
     """The cast: a row for the part, which leads to the character."""
-    return [_part(role) for role in cast(title)]
+    return [_part(role, title.id * 10 + place) for place, role in enumerate(cast(title))]
 
 
-def _part(role: Role) -> Resource:
+def _part(role: Role, number: int) -> Resource:
     attributes = {**_times(), "role": "main" if role.main else "supporting"}
-    return Resource("mediaCharacters", str(role.number), attributes, {"character": partial(_character, role)})
+    return Resource("mediaCharacters", str(number), attributes, {"character": partial(_character, role)})
 
 
 def _character(role: Role) -> Resource:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -185,6 +186,24 @@ def test_a_nul_that_an_older_version_let_in_breaks_no_export(url):
     ) as tables:
         assert tables.run(lambda conn: list(export.rows(conn, "anime", with_adult=False))) == []
         assert [row["description_raw"] for row in tables.run(lambda conn: list(export.rows(conn, "anime")))] == ["a�b"]
+
+
+DAYS = {
+    "jikan": ("2021-04-03", None),
+    "anisearch": ("2021-04-03", None),
+    "other": (None, "2021-04-03T00:00:00Z"),
+}
+"""Source -> day and time of an episode that stood at midnight."""
+
+
+def test_days_of_episodes_that_stood_as_midnight_are_days_again(url):
+    """Of the sources that know no time; what another one published as a time stays a time."""
+    data = '{"number": 1, "titles": {"native": "第1話"}, "aired_at": "2021-04-03T00:00:00Z"}'
+    stored = (f"INSERT INTO episode_info VALUES ('{s}', '1', -1, 1, 'c', 1, '', 1, '{data}')" for s in DAYS)
+    with upgraded_from(url, "0004", *stored) as tables:
+        rows = {source: json.loads(text) for source, text in tables.rows(t.episode_info, "source", "data")}
+    assert {source: (row.get("aired_on"), row["aired_at"]) for source, row in rows.items()} == DAYS
+    assert rows["jikan"]["titles"] == {"native": "第1話"}
 
 
 def test_a_database_newer_than_the_program_is_refused(url):

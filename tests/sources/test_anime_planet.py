@@ -438,3 +438,38 @@ def test_plain_robots_are_read_and_a_challenge_by_header_is_a_block():
     assert AnimePlanetSpider().judge(text).action is Action.ACCEPT
     answer = HtmlResponse(DETAIL, body=detail("x").encode(), headers={"cf-mitigated": "challenge"})
     assert AnimePlanetSpider().judge(answer).kind == "blocked"
+
+
+def shared_character(request: Request) -> TextResponse:
+    """Two anime with one character; its page has a row for each, and one for a third."""
+    parts = request.url.removeprefix(BASE).strip("/").split("/")
+    if parts[0] == "characters":
+        roles = enumerate(("Main", "Secondary", "Minor"), 1)
+        rows = "".join(
+            f'<tr><td><a href="/anime/title-00{n}">x</a></td><td>{role}</td>'
+            f'<td><div class="flag flagJP">jp. <a href="/people/a">Voice {n}</a></div></td></tr>'
+            for n, role in roles
+        )
+        table = f"<h3>Anime Roles</h3><table>{rows}</table>"
+        body = f'<h1 itemprop="name">Ana</h1><section class="pure-g entryBar"></section>{table}'
+    else:
+        body = characters(parts[1], ["ana"]) if len(parts) == 3 else detail(parts[1])
+    return TextResponse(request.url, body=f"<html><head></head><body>{body}</body></html>".encode())
+
+
+def test_a_shared_character_appears_in_each_of_its_anime():
+    """Its page is asked for once in a run, and tells of all its parts, each with its own voice."""
+    run, asked = RecordingRun(), set()
+
+    def answer(request: Request) -> TextResponse:
+        asked.add(request.url)
+        return shared_character(request)
+
+    drive(AnimePlanetSpider(ids="title-001,title-002", characters="1"), run, answer)
+    found = {(c.anime_id, c.role, c.voice_actors[0].name) for c in run.items if isinstance(c, Character)}
+    assert found == {
+        ("title-001", "main", "Voice 1"),
+        ("title-002", "secondary", "Voice 2"),
+        ("title-003", "minor", "Voice 3"),
+    }
+    assert f"{BASE}/characters/ana" in asked

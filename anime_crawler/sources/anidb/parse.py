@@ -14,6 +14,7 @@ from anime_crawler.base_spiders import (
     RecordError,
     ResponseError,
     checked,
+    episodes_aired,
     explain,
     mapped,
     read,
@@ -22,7 +23,7 @@ from anime_crawler.base_spiders import (
     text_of_bytes,
 )
 from anime_crawler.items import ABOUT_ANSWER, AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
-from anime_crawler.normalize.date import read_date, season_of
+from anime_crawler.normalize.date import cour_of, read_date, season_of
 from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anidb.schema import (
@@ -68,7 +69,7 @@ KINDS = {
     "ova": Kind.OVA,
     "movie": Kind.MOVIE,
     "web": Kind.ONA,
-    "tv_special": Kind.SPECIAL,
+    "tv_special": Kind.TV_SPECIAL,
     "music_video": Kind.MUSIC,
 }
 NO_KIND = frozenset({"other", "unknown"})
@@ -189,6 +190,7 @@ def anime_from_entry(entry: AnimeEntry, episodes: Sequence[EpisodeEntry], fetche
     kind = _kind(entry.type)
     start, end = _date(entry.startdate, "startdate"), _date(entry.enddate, "enddate")
     status = airing_status(start, end, today, is_at_once=entry.episodecount == 1 and kind in DONE_AT_ONCE)
+    season, season_year = cour_of(start, derived=season_of(start and start[:7]))
     regular = [episode for episode in episodes if episode.type == "1"]
     description = clean_description(entry.description)
     return read(
@@ -198,7 +200,8 @@ def anime_from_entry(entry: AnimeEntry, episodes: Sequence[EpisodeEntry], fetche
             "description": description,
             "description_raw": entry.description if entry.description != description else None,
             "year": int(start[:4]) if start else None,
-            "season": season_of(start and start[:7]),
+            "season": season,
+            "season_year": season_year,
             "status": status,
             "kind": kind,
             "poster": _picture(entry.picture),
@@ -305,9 +308,7 @@ def _aired(regular: list[EpisodeEntry], total: int | None, status: AiringStatus,
     """Regular episodes that have aired; those of a finished work all have, listed or not. ``None``: nothing dated."""
     dates = [date for date in map(_day_of, regular) if date]
     aired = sum(has_passed(date, today) for date in dates) if dates else None
-    if status is AiringStatus.RELEASED:
-        return max(aired or 0, total or 0) or None
-    return aired
+    return episodes_aired(total, status, aired)
 
 
 def _day_of(episode: EpisodeEntry) -> str | None:
@@ -374,6 +375,7 @@ def _episode(entry: EpisodeEntry, anime: Anime, native: str) -> Episode:
             "season_number": SEASON_OF_EPISODES[entry.type],
             "number": int(number[1]),
             "titles": {ours: _first(entry.titles, language) for ours, language in languages.items()},
+            "aired_on": _date(entry.airdate, "airdate"),
             "duration_min": entry.length or None,
             "is_recap": entry.recap,
         },

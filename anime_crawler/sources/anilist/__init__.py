@@ -24,8 +24,8 @@ Quirks:
         announced, on their own.
     Anything but the id may be null (sample ``media__nulls``); a record without any title is set aside (sample
         ``media__no_title``).
-    Dates are partial (sample ``media__partial_dates``). A missing season is derived from the month, December's never:
-        its winter belongs to the next year, and ours is the year of beginning (sample ``media__december``).
+    Dates are partial (sample ``media__partial_dates``). A missing season is derived from the month, but for early
+        December, of which AniList says fall here and winter there (sample ``media__december``).
     A missing cover is a picture named ``default.jpg`` (sample ``media__no_picture``).
     Without ``version: 2`` no status is HIATUS and relations lack three words; we ask for it.
     Descriptions hold HTML, spoilers between ``~!`` and ``!~``, and ``(Source: …)`` (sample ``media__description``).

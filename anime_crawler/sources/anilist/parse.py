@@ -23,7 +23,7 @@ from anime_crawler.base_spiders import (
     shape_of,
 )
 from anime_crawler.items import Airing, AiringStatus, Anime, Character, Item, Kind, Rejected, Season
-from anime_crawler.normalize.date import partial_date
+from anime_crawler.normalize.date import cour_of, partial_date
 from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anilist.schema import (
@@ -162,7 +162,10 @@ def anime_from_media(media: Media, fetched_at: datetime) -> Anime:
     status = mapped(STATUSES, media.status, "status")
     start = media.startDate or FuzzyDate()
     aired_from = _date(start, "startDate")
-    year = media.seasonYear or (int(aired_from[:4]) if aired_from else None)
+    stated = mapped(SEASONS, media.season, "season")
+    season, season_year = None, None
+    if stated or not media.season:  # a word that we do not know is not replaced by a guess
+        season, season_year = cour_of(aired_from, stated, media.seasonYear, derived=_season_of(start))
     description = normalize_description(media.description)
     following = media.nextAiringEpisode
     return read(
@@ -176,8 +179,9 @@ def anime_from_media(media: Media, fetched_at: datetime) -> Anime:
             **_titles(media),
             "description": description,
             "description_raw": media.description if media.description != description else None,
-            "year": year,
-            "season": _season(media.season, start, year),
+            "year": int(aired_from[:4]) if aired_from else media.seasonYear,
+            "season": season,
+            "season_year": season_year,
             "status": status,
             "kind": mapped(KINDS, media.format, "format"),
             "poster": _poster(media),
@@ -190,6 +194,7 @@ def anime_from_media(media: Media, fetched_at: datetime) -> Anime:
             "episodes_total": media.episodes or None,
             "episodes_aired": _aired(media, status),
             "next_episode_at": _moment(following.airingAt) if following else None,
+            "next_episode_is_estimated": False if following else None,
             "duration_min": media.duration or None,
             "aired_from": aired_from,
             "aired_to": _date(media.endDate, "endDate"),
@@ -224,14 +229,9 @@ def _without_credit(line: str) -> str:
     return CREDIT.sub("", line.rstrip())
 
 
-def _season(word: str | None, start: FuzzyDate, year: int | None) -> Season | None:
-    """AniList's season, else the one of the month: December to February is winter.
-
-    Only where it is a season of `year`: December's winter is the next year's.
-    """
-    if word is not None or not year or start.year != year or not start.month or start.month == DECEMBER:
-        return mapped(SEASONS, word, "season")
-    return list(Season)[start.month // 3]
+def _season_of(start: FuzzyDate) -> Season | None:
+    """By the month: March to May is spring. Of early December AniList says fall here and winter there."""
+    return list(Season)[start.month // 3] if start.month and start.month != DECEMBER else None
 
 
 def _poster(media: Media) -> str | None:
@@ -252,9 +252,8 @@ def _studios(media: Media) -> tuple[str, ...]:
 
 
 def _aired(media: Media, status: AiringStatus | None) -> int | None:
-    if media.nextAiringEpisode:
-        return max(0, media.nextAiringEpisode.episode - 1)
-    return episodes_aired(media.episodes, status)
+    following = media.nextAiringEpisode
+    return episodes_aired(media.episodes, status, max(0, following.episode - 1) if following else None)
 
 
 def _date(date: FuzzyDate | None, path: str) -> str | None:

@@ -20,6 +20,7 @@ from anime_crawler.base_spiders import (
     RecordError,
     ResponseError,
     checked,
+    episodes_aired,
     explain,
     mapped,
     note,
@@ -28,7 +29,7 @@ from anime_crawler.base_spiders import (
     set_aside,
 )
 from anime_crawler.items import Absent, AiringStatus, Anime, Character, Item, Kind, Rejected
-from anime_crawler.normalize.date import read_date
+from anime_crawler.normalize.date import cour_of, read_date
 from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anime_planet.schema import (
@@ -98,11 +99,17 @@ def items_from_cast(cast: list[Cast], fetched_at: datetime, anime_id: str | None
 
 
 def items_from_character(page: Page, fetched_at: datetime, anime_id: str | None = None) -> Iterator[Item | Rejected]:
-    """The character of its own page."""
+    """The character of its own page, once for each anime that the page says it is in.
+
+    Args:
+        anime_id: an anime that names it, whatever its page says. ``None``: its page was asked for by itself.
+    """
     try:
-        with reading() as problems:
-            character = character_from_cast(character_from_page(page), fetched_at, anime_id)
-        yield character.noting(problems)
+        cast = character_from_page(page)
+        for its_anime in dict.fromkeys([role.anime for role in cast.roles] + [anime_id] * bool(anime_id)) or [None]:
+            with reading() as problems:
+                character = character_from_cast(cast, fetched_at, its_anime)
+            yield character.noting(problems)
     except (RecordError, ValidationError) as error:
         yield _rejected("character", page, error, fetched_at)
 
@@ -136,19 +143,23 @@ def anime_from_entry(entry: Entry, fetched_at: datetime) -> Anime:
     """
     data = entry.data
     first, last = _years(entry.years)
-    season = SEASON.fullmatch(entry.season or "")
+    stated = SEASON.fullmatch(entry.season or "")
     starts = _date(data.startDate or data.datePublished, "startDate")
     ends = _date(data.endDate, "endDate")
+    # Only what goes on air by seasons has one here: of films and the like the site says none.
+    season, season_year = cour_of(starts, stated[1], int(stated[2])) if stated else (None, None)
     alone = ends or (starts if data.datePublished else None)
     score, votes = _rating(entry)
+    common = _common(entry, fetched_at)
     return read(
         Anime,
         {
-            **_common(entry, fetched_at),
+            **common,
             **_titles(entry.name, entry.aka, data.alternateName),
-            "year": first or (int(season[2]) if season else None) or (int(starts[:4]) if starts else None),
-            "season": season[1] if season else None,
-            "status": _status(entry.years, starts, alone, fetched_at),
+            "year": (int(starts[:4]) if starts else None) or first or (int(stated[2]) if stated else None),
+            "season": season,
+            "season_year": season_year,
+            **_status_fields(common, _status(entry.years, starts, alone, fetched_at)),
             "studios": unique([*entry.studios]),
             "score": score,
             "votes": votes,
@@ -167,13 +178,14 @@ def anime_from_card(card: Card, fetched_at: datetime) -> Anime:
     if not card.slug:
         raise RecordError("card: a link to one anime was expected")
     first, last = _years(card.years)
+    common = _common(card, fetched_at)
     return read(
         Anime,
         {
-            **_common(card, fetched_at),
+            **common,
             **_titles(card.name, card.aka, None),
             "year": first,
-            "status": _status(card.years, None, None, fetched_at),
+            **_status_fields(common, _status(card.years, None, None, fetched_at)),
             "studios": unique([card.studio]),
             "score": _card_score(card.rating),
             "aired_from": str(first) if first else None,
@@ -202,12 +214,15 @@ def _common(record: Work, fetched_at: datetime) -> dict[str, Any]:
 
 
 def _titles(name: str | None, aka: str | None, alternatives: list[str] | None) -> dict[str, Any]:
-    """Its own English title, which may be romaji, and the others; what Cloudflare hides is none of them."""
+    """The title that it shows, then the others, as alternatives; what Cloudflare hides is none of them.
+
+    Nothing says in which language any of them is: what it shows is English here and romaji there.
+    """
     title = normalize_line(name)
     if title is None or is_hidden(title):
         raise RecordError("h1: a title was expected")
     others = [html.unescape(other) for other in alternatives] if alternatives else alternative_titles(aka)
-    return {"titles": {"en": title}, "alternative_titles": unique([o for o in others if not is_hidden(o)], title)}
+    return {"titles": {}, "alternative_titles": unique([title, *(o for o in others if not is_hidden(o))])}
 
 
 def alternative_titles(aka: str | None) -> list[str]:
@@ -248,6 +263,11 @@ def _years(line: str | None) -> tuple[int | None, int | None]:
         return None, None
     last = int(match[2]) if match[2] and match[2] != "?" else None
     return (int(match[1]) if match[1] else None), last
+
+
+def _status_fields(common: dict[str, Any], status: AiringStatus | None) -> dict[str, Any]:
+    aired = episodes_aired(common.get("episodes_total"), status, common.get("episodes_aired"))
+    return {"status": status, "episodes_aired": aired}
 
 
 def _status(line: str | None, starts: str | None, ends: str | None, now: datetime) -> AiringStatus | None:
@@ -340,7 +360,7 @@ def _relations(related: list[Related]) -> list[dict[str, Any]]:
 
 
 def character_from_cast(cast: Cast, fetched_at: datetime, anime_id: str | None = None) -> Character:
-    """A character: in one anime, or, without `anime_id`, with the voices of all its roles and no role.
+    """A character in one anime, or, without `anime_id`, one whose page names none.
 
     Raises: RecordError: it has no name. ValidationError: a value that no character may have.
     """
@@ -356,7 +376,7 @@ def character_from_cast(cast: Cast, fetched_at: datetime, anime_id: str | None =
             "source": SOURCE,
             "source_id": cast.slug,
             "fetched_at": fetched_at,
-            "names": {"en": name},
+            "names": {"romaji": name},
             "anime_id": anime_id,
             "role": snake(role),
             "picture": picture(cast.image),

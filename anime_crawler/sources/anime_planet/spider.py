@@ -356,7 +356,10 @@ class AnimePlanetSpider(WalkingSpider):
         yield from listing("character", anime_id, slugs, CARD.name)
 
     def parse_character(self, response: Response, anime_id: str) -> Iterator[Item | Rejected]:
-        """One character; of one that is gone there is nothing to say."""
+        """One character in all its anime; of one that is gone there is nothing to say.
+
+        Its page is asked for once in a run, for whichever of its anime comes first, and tells of them all.
+        """
         if page_of(response).kind == "character":
             yield from items_from_character(page_of(response), utc_now(), anime_id)
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from anime_crawler.base_spiders import (
     RecordError,
     ResponseError,
+    episodes_aired,
     explain,
     mapped,
     parse_json,
@@ -26,7 +27,7 @@ from anime_crawler.base_spiders import (
     shape_of,
 )
 from anime_crawler.items import Airing, AiringStatus, Anime, Item, Kind, Rejected, Season
-from anime_crawler.normalize.date import partial_date
+from anime_crawler.normalize.date import cour_of, partial_date
 from anime_crawler.normalize.text import normalize_line, normalize_text, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.animeschedule.schema import (
@@ -173,7 +174,9 @@ def anime_from_show(show: Show, fetched_at: datetime) -> Anime:
     Raises:
         RecordError: no title at all.
     """
-    status = _status(show)
+    status, aired_from = _status(show), _aired_from(show)
+    stated = mapped(SEASONS, (show.season and show.season.season) or None, "season.season")
+    season, season_year = cour_of(aired_from, stated, _season_year(show)) if stated else (None, None)
     description = _description(show.description)
     return read(
         Anime,
@@ -186,8 +189,9 @@ def anime_from_show(show: Show, fetched_at: datetime) -> Anime:
             **_titles(show),
             "description": description,
             "description_raw": (show.description or None) if show.description != description else None,
-            "year": _year(show),
-            "season": mapped(SEASONS, (show.season and show.season.season) or None, "season.season"),
+            "year": int(aired_from[:4]) if aired_from else _season_year(show),
+            "season": season,
+            "season_year": season_year,
             "status": status,
             "kind": mapped(KINDS, _first_route(show.mediaTypes), "mediaTypes"),
             "poster": _poster(show.imageVersionRoute),
@@ -196,9 +200,9 @@ def anime_from_show(show: Show, fetched_at: datetime) -> Anime:
             "origin": (_first_route(show.sources) or "").replace("-", "_") or None,
             **_rating(show.stats),
             "episodes_total": show.episodes or None,
-            "episodes_aired": (show.episodes or None) if status is AiringStatus.RELEASED else None,
+            "episodes_aired": episodes_aired(show.episodes, status),
             "duration_min": show.lengthMin or None,
-            "aired_from": _aired_from(show),
+            "aired_from": aired_from,
             "external_ids": _external_ids(show),
             "relations": _relations(show),
         },
@@ -239,13 +243,9 @@ def _description(html: str | None) -> str | None:
     return normalize_text(SOURCE_NOTE.sub("", text)) if text and "(" in text else text
 
 
-def _year(show: Show) -> int | None:
-    of_season = re.fullmatch(r"[12]\d{3}", str(show.season.year)) if show.season else None
-    if show.year:
-        return show.year
-    if of_season:
-        return int(of_season[0])
-    return show.premier.year if show.premier else None
+def _season_year(show: Show) -> int | None:
+    match = re.fullmatch(r"[12]\d{3}", str(show.season.year), re.ASCII) if show.season else None
+    return int(match[0]) if match else None
 
 
 def _first_route(categories: list[Category] | None) -> str | None:

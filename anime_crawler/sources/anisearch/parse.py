@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -15,6 +16,7 @@ from anime_crawler.base_spiders import (
     RecordError,
     ResponseError,
     checked,
+    episodes_aired,
     explain,
     mapped,
     note,
@@ -23,7 +25,7 @@ from anime_crawler.base_spiders import (
     set_aside,
 )
 from anime_crawler.items import AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
-from anime_crawler.normalize.date import partial_date, season_of
+from anime_crawler.normalize.date import cour_of, partial_date, season_of
 from anime_crawler.normalize.text import folded, normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anisearch.schema import (
@@ -93,6 +95,11 @@ TYPE = re.compile(r"([^,(]+?)(?:,\s*([\d.]+|\?)?(?:\+?/([\d.]+|\?)|\+)?)?(?:\s*\
 DASH = re.compile(r"\s+[\u2010-\u2015-]\s+")
 DATE = re.compile(r"(?:(?:(\d{1,2})\.)?(\d{1,2})\.)?(\d{4})", re.ASCII)
 ISO_DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:\d+S)?")
+CREDIT = re.compile(
+    r"(?:\A|(?<=[.!?…\"”'’»)\]])\s*|\s*\n\s*)(?:source|quelle)\s*:[^\n]{1,100}\Z|\s*[(\[](?:source|quelle)\s*:[^()\[\]\n]*[)\]]\Z",
+    re.IGNORECASE,
+)
+"""Where a description was taken from, at its end: on a line of its own, behind the last sentence, or in brackets."""
 SHARE = re.compile(r"(\d(?:[.,]\d+)?)\s*=\s*\d+\s*%")
 EPISODE = re.compile(r"(\d+)\s*((?:Filler|Recap|\s)*)")
 MINUTES = re.compile(r"(\d+) min")
@@ -122,8 +129,11 @@ def anime_from_detail(detail: Detail, fetched_at: datetime) -> Anime:
     origin = detail.blocks[0] if detail.blocks else None
     kind, aired, total, year = _type(detail.type)
     aired_from, aired_to = _dates(origin.released if origin else None)
+    season, season_year = cour_of(aired_from, derived=season_of(aired_from and aired_from[:7]))
+    status = mapped(STATUSES, snake(origin.status), "status") if origin else None
     score, votes = _rating(detail)
-    genres = [name for group, name in detail.genres if group != "tag"]
+    genres = [name for group, name in detail.genres if group != "tag" and is_named(name)]
+    description = normalize_text(detail.description)
     return read(
         Anime,
         {
@@ -131,22 +141,23 @@ def anime_from_detail(detail: Detail, fetched_at: datetime) -> Anime:
             **_titles(detail),
             "url": f"{SITE}/anime/{detail.id}",  # without the slug, which changes with the title
             "external_ids": {"anisearch": detail.id},
-            "description": normalize_text(detail.description),
+            "description": normalize_text(CREDIT.sub("", description)) if description else None,
             "year": int(aired_from[:4]) if aired_from else year,
-            "season": season_of(aired_from[:7]) if aired_from else None,
-            "status": mapped(STATUSES, snake(origin.status), "status") if origin else None,
+            "season": season,
+            "season_year": season_year,
+            "status": status,
             "kind": kind,
             "poster": _picture(detail.cover),
             "genres": unique([*genres]),
-            "tags": unique([name for group, name in detail.genres if group == "tag"]),
+            "tags": unique([name for group, name in detail.genres if group == "tag" and is_named(name)]),
             "is_adult": any("hentai" in name.casefold() for name in genres) or None,
-            "demographics": unique([*(detail.targets or "").split(",")]),
+            "demographics": unique([word for word in (detail.targets or "").split(",") if is_named(word)]),
             "studios": unique([*origin.studios]) if origin else (),
             "origin": ORIGINS.get(snake(detail.adapted) or "", snake(detail.adapted)),
             "score": score,
             "votes": votes,
             "episodes_total": total,
-            "episodes_aired": aired,
+            "episodes_aired": episodes_aired(total, status, aired),
             "duration_min": _duration(detail.duration),
             "aired_from": aired_from,
             "aired_to": aired_to,
@@ -182,6 +193,11 @@ def _titles(detail: Detail) -> dict[str, Any]:
     others = [text for block in detail.blocks for text in (block.title, *block.spellings)]
     synonyms = [text for piece in detail.synonyms for text in split_synonyms(piece, [detail.name, shown, *others])]
     return {"titles": titles, "alternative_titles": unique([*others, *detail.italics, *synonyms], *titles.values())}
+
+
+def is_named(word: str) -> bool:
+    """Whether a word of a list says anything; ``?`` stands on index pages where AniSearch knows none."""
+    return any(map(str.isalnum, word))
 
 
 def is_native(text: str) -> bool:
@@ -317,10 +333,10 @@ def character_from_root(root: Any, fetched_at: datetime) -> Character:
 
 
 def episode_from_row(row: dict[str, Any], fetched_at: datetime) -> Episode:
-    """The episode of a row. The day of first airing is known, not the hour: it stands as midnight UTC.
+    """The episode of a row. The day of first airing is known, not the hour; what is no day is noted.
 
     Raises:
-        RecordError: a number or date of another form.
+        RecordError: a number of another form.
     """
     number = EPISODE.fullmatch(row["number"] or "")
     if not number:
@@ -336,7 +352,7 @@ def episode_from_row(row: dict[str, Any], fetched_at: datetime) -> Episode:
         "anime_id": row["anime_id"],
         "number": int(number[1]),
         "titles": {lang: normalize_line(title) for lang, title in titles.items()},
-        "aired_at": _day(aired.get("ja")),
+        "aired_on": checked(_day, aired.get("ja"), "released: not a date"),
         "duration_min": int(minutes[1]) or None if minutes else None,
         "is_filler": "Filler" in number[2] or None,
         "is_recap": "Recap" in number[2] or None,
@@ -344,11 +360,18 @@ def episode_from_row(row: dict[str, Any], fetched_at: datetime) -> Episode:
     return read(Episode, {"source": SOURCE, "fetched_at": fetched_at, **values})
 
 
-def _day(text: str | None) -> datetime | None:
-    try:
-        return datetime.strptime(text, "%d. %b %Y").replace(tzinfo=UTC) if text and text != "?" else None
-    except ValueError:
-        raise RecordError(f"released: not a date {text!r}") from None
+def _day(text: str | None) -> str | None:
+    """``2006-10-04`` of ``04. Oct 2006``, ``2006-10`` of ``Oct 2006``, ``2006``; ``None`` for ``?``.
+
+    Raises:
+        ValueError: another form, or no such day.
+    """
+    if not text or text == "?":
+        return None
+    for form, known in (("%d. %b %Y", 10), ("%b %Y", 7), ("%Y", 4)):
+        with suppress(ValueError):
+            return datetime.strptime(text, form).date().isoformat()[:known]
+    raise ValueError(text)
 
 
 def parse_file(body: bytes, name: str, fetched_at: datetime) -> Iterator[Item | Rejected]:

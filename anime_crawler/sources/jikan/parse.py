@@ -34,7 +34,7 @@ from anime_crawler.items import (
     Season,
     Snapshot,
 )
-from anime_crawler.normalize.date import season_of
+from anime_crawler.normalize.date import cour_of, season_of
 from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.jikan import schema
@@ -121,7 +121,12 @@ def anime_from_title(title: schema.Title, fetched_at: datetime, updated_at: date
     """
     status = mapped(STATUSES, snake(title.status), "status")
     aired_from, aired_to = _aired(title.aired, status)
+    stated = mapped(SEASONS, title.season, "season")
     month_began = aired_from and aired_from[: schema.WHOLE_MONTH]  # the day does not count in Jikan's own seasons
+    season, season_year = None, None
+    if stated or not title.season:  # a word that we do not know is not replaced by a guess
+        season, season_year = cour_of(aired_from, stated, title.year, derived=season_of(month_began))
+    next_episode_at = _next_episode(title.broadcast, status, aired_to, fetched_at)
     description = _description(title.synopsis)
     maturity = _maturity(title.rating)
     return read(
@@ -135,8 +140,9 @@ def anime_from_title(title: schema.Title, fetched_at: datetime, updated_at: date
             **_titles(title),
             "description": description,
             "description_raw": title.synopsis if title.synopsis != description else None,
-            "year": title.year or (int(aired_from[:4]) if aired_from else None),
-            "season": mapped(SEASONS, title.season, "season") if title.season else season_of(month_began),
+            "year": int(aired_from[:4]) if aired_from else title.year,
+            "season": season,
+            "season_year": season_year,
             "status": status,
             "kind": mapped(KINDS, snake(title.type), "kind"),
             "poster": _picture(title.images),
@@ -152,7 +158,8 @@ def anime_from_title(title: schema.Title, fetched_at: datetime, updated_at: date
             "is_adult": _is_adult(maturity, title),
             "episodes_total": title.episodes or None,
             "episodes_aired": episodes_aired(title.episodes, status),
-            "next_episode_at": _next_episode(title.broadcast, status, aired_to, fetched_at),
+            "next_episode_at": next_episode_at,
+            "next_episode_is_estimated": True if next_episode_at else None,
             "duration_min": schema.minutes_of(title.duration),
             "aired_from": aired_from,
             "aired_to": aired_to,
@@ -209,11 +216,10 @@ def items_from_episodes(rows: list[Any], anime_id: str | None, fetched_at: datet
 
 
 def _episode(record: Any, anime_id: str | None, fetched_at: datetime) -> Episode:
-    """`aired_at` is the day's midnight in UTC, because Jikan knows days only."""
+    """Jikan knows the day of an episode, and no time."""
     row = read(schema.EpisodeRow, record)
     if anime_id is None:
         raise RecordError("neither its url nor the answer's address names an anime")
-    day = schema.day_of(row.aired, "aired")
     return read(
         Episode,
         {
@@ -227,7 +233,7 @@ def _episode(record: Any, anime_id: str | None, fetched_at: datetime) -> Episode
                 "romaji": normalize_line(row.title_romanji),
                 "native": normalize_line(row.title_japanese),
             },
-            "aired_at": datetime.fromisoformat(day).replace(tzinfo=UTC) if day else None,
+            "aired_on": schema.day_of(row.aired, "aired"),
             "duration_min": -(-row.duration // 60) if row.duration else None,
             "is_filler": row.filler,
             "is_recap": row.recap,

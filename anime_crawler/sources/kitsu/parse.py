@@ -22,8 +22,8 @@ from anime_crawler.base_spiders import (
     set_aside,
     shape_of,
 )
-from anime_crawler.items import AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
-from anime_crawler.normalize.date import SEASONS, read_date
+from anime_crawler.items import ADULT_MATURITIES, AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
+from anime_crawler.normalize.date import SEASONS, cour_of, read_date
 from anime_crawler.normalize.text import normalize_line, normalize_text, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.kitsu.schema import (
@@ -70,6 +70,12 @@ KINDS = {
 }
 """``subtype`` in lower case; Kitsu mixes cases."""
 MATURITIES = {"G": "g", "PG": "pg", "R": "r", "R18": "rx"}
+GUIDES = (
+    (re.compile(r"nudity|\br\+|mild ecchi", re.IGNORECASE), "R", "r_plus"),
+    (re.compile(r"teen|\b13\b|pg-?13", re.IGNORECASE), "PG", "pg_13"),
+    (re.compile(r"all ages", re.IGNORECASE), "PG", "g"),
+)
+"""``ageRatingGuide``, free text that makes a rating finer: (what stands in it, of which rating, what it means)."""
 ENGLISH = ("en", "en_us")
 ROMAJI = ("en_jp", "en_cn", "en_kr")
 NATIVE = ("ja_jp", "zh_cn", "ko_kr")
@@ -169,7 +175,9 @@ def anime_from_row(row: AnimeRow, included: Included, fetched_at: datetime) -> A
     status = _status(a, aired_from, aired_to, fetched_at)
     genres = unique(_labels(included, related.genres))
     description = _description(a.description)
-    maturity = mapped(MATURITIES, a.ageRating, "ageRating")
+    maturity = _maturity(a)
+    season, season_year = _cour(aired_from)
+    next_episode_at = _next_episode(a.nextRelease, fetched_at)
     return read(
         Anime,
         {
@@ -181,7 +189,8 @@ def anime_from_row(row: AnimeRow, included: Included, fetched_at: datetime) -> A
             "description": description,
             "description_raw": a.description or None if a.description != description else None,
             "year": int(aired_from[:4]) if aired_from else None,
-            "season": _season(aired_from),
+            "season": season,
+            "season_year": season_year,
             "status": status,
             "kind": mapped(KINDS, a.subtype and a.subtype.lower(), "subtype"),
             "poster": _picture(a.posterImage),
@@ -190,10 +199,11 @@ def anime_from_row(row: AnimeRow, included: Included, fetched_at: datetime) -> A
             "studios": unique(_studios(included, related.animeProductions)),
             "score": _score(a.averageRating),
             "maturity": maturity,
-            "is_adult": True if a.nsfw else maturity == "rx" if maturity else None,
+            "is_adult": _is_adult(a, maturity),
             "episodes_total": a.episodeCount or None,
             "episodes_aired": episodes_aired(a.episodeCount, status),
-            "next_episode_at": _next_episode(a.nextRelease, fetched_at),
+            "next_episode_at": next_episode_at,
+            "next_episode_is_estimated": False if next_episode_at else None,
             "duration_min": a.episodeLength or None,
             "aired_from": aired_from,
             "aired_to": aired_to,
@@ -201,6 +211,21 @@ def anime_from_row(row: AnimeRow, included: Included, fetched_at: datetime) -> A
             "relations": list(_relations(included, related.mediaRelationships)),
         },
     )
+
+
+def _maturity(a: AnimeAttributes) -> str | None:
+    """MyAnimeList's six ratings, of which Kitsu's four are the older form: only the guide tells PG-13 and R+."""
+    for pattern, rating, maturity in GUIDES:
+        if a.ageRating == rating and pattern.search(a.ageRatingGuide or ""):
+            return maturity
+    return mapped(MATURITIES, a.ageRating, "ageRating")
+
+
+def _is_adult(a: AnimeAttributes, maturity: str | None) -> bool | None:
+    """By the rating; an R without a guide may be an R+, so that nobody knows."""
+    if a.nsfw or maturity in ADULT_MATURITIES:
+        return True
+    return None if maturity is None or (maturity == "r" and not normalize_line(a.ageRatingGuide)) else False
 
 
 def _description(text: str | None) -> str | None:
@@ -284,11 +309,11 @@ def precision(tba: str | None) -> int:
     return 7 if month else 4 if YEAR.search(text) else 10
 
 
-def _season(aired_from: str | None) -> str | None:
-    """Kitsu's own rule: December to February is winter. ``None`` unless the day is known."""
+def _cour(aired_from: str | None) -> tuple[str | None, int | None]:
+    """Kitsu's own months: December to February is winter. Nothing unless the day is known."""
     if aired_from is None or len(aired_from) < 10:
-        return None
-    return SEASONS[int(aired_from[5:7]) % 12 // 3]
+        return None, None
+    return cour_of(aired_from, derived=SEASONS[int(aired_from[5:7]) % 12 // 3])
 
 
 def _status(
@@ -337,7 +362,6 @@ def _picture_url(url: str | None) -> str | None:
 
 
 def _episode(row: Any, included: Included, owner: str, fetched_at: datetime) -> Episode:
-    """An episode's day is no moment, and `Episode` has no field for a day: ``airdate`` is left out."""
     episode = read(EpisodeRow, row)
     a = episode.attributes
     return read(
@@ -350,6 +374,7 @@ def _episode(row: Any, included: Included, owner: str, fetched_at: datetime) -> 
             "season_number": a.seasonNumber,
             "number": a.number,
             "titles": _main_titles(a.titles or {}, a.canonicalTitle),
+            "aired_on": checked(read_date, a.airdate, "airdate: not a date"),
             "duration_min": a.length or None,
         },
     )

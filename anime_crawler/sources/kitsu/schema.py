@@ -68,6 +68,8 @@ class AnimeAttributes(Words):
     endDate: str | None = None  # noqa: N815
     nextRelease: AwareDatetime | None = None  # noqa: N815
     ageRating: str | None = None  # noqa: N815
+    ageRatingGuide: str | None = None  # noqa: N815
+    """Free text: ``Teens 13 or older``, ``17+ (violence & profanity)``, ``Mild Nudity``, ""."""
     subtype: str | None = None
     """Upper and lower case mixed: ``TV``, ``special``."""
     status: str | None = None
@@ -102,6 +104,8 @@ class EpisodeAttributes(Words):
     canonicalTitle: str | None = None  # noqa: N815
     seasonNumber: Count | None = None  # noqa: N815
     number: Count
+    airdate: str | None = None
+    """A day: ``2005-10-24``."""
     length: Count | None = None
 
 
@@ -306,13 +310,13 @@ KNOWN_ROW = frozenset({"id", "type", "links", "attributes", "relationships"})
 ALWAYS = frozenset({"createdAt", "updatedAt"})
 KNOWN_MEDIA = frozenset(AnimeAttributes.model_fields) | {
     *("slug", "synopsis", "coverImageTopOffset", "ratingFrequencies", "userCount", "favoritesCount"),
-    *("popularityRank", "ratingRank", "ageRatingGuide", "coverImage", "totalLength", "youtubeVideoId", "showType"),
+    *("popularityRank", "ratingRank", "coverImage", "totalLength", "youtubeVideoId", "showType"),
 }
 KNOWN_LABEL = frozenset({"name", "slug", "title", "description", "nsfw", "totalMediaCount", "childCount", "image"})
 KNOWN_ATTRIBUTES = {
     "anime": KNOWN_MEDIA,
     "manga": KNOWN_MEDIA | {"chapterCount", "volumeCount", "serialization", "mangaType"},
-    "episodes": {*EpisodeAttributes.model_fields, "synopsis", "description", "relativeNumber", "airdate", "thumbnail"},
+    "episodes": {*EpisodeAttributes.model_fields, "synopsis", "description", "relativeNumber", "thumbnail"},
     "mediaCharacters": {"role"},
     "characters": {*CharacterAttributes.model_fields, "slug", "otherNames", "name", "malId", "description"},
     "genres": KNOWN_LABEL,

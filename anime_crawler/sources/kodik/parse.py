@@ -20,6 +20,7 @@ from anime_crawler.base_spiders import (
     RecordError,
     ResponseError,
     checked,
+    episodes_aired,
     explain,
     mapped,
     note,
@@ -32,7 +33,7 @@ from anime_crawler.base_spiders import (
 )
 from anime_crawler.items import ADULT_MATURITIES, AiringStatus, Anime, Item, Kind, Rejected, Release, TranslationKind
 from anime_crawler.normalize.bbcode import normalize_description
-from anime_crawler.normalize.date import read_date, season_of
+from anime_crawler.normalize.date import cour_of, read_date, season_of
 from anime_crawler.normalize.ids import normalize_shikimori_id
 from anime_crawler.normalize.text import normalize_line, unique
 from anime_crawler.normalize.url import is_public_host, normalize_https_url
@@ -189,6 +190,7 @@ def _anime_fields(material: Material, data: MaterialData, release: Release, fetc
     description = normalize_description(raw)
     status = mapped(STATUSES, data.anime_status or data.all_status, "material_data.anime_status")
     aired_from = _date(data.aired_at, "aired_at")
+    season, season_year = cour_of(aired_from, derived=season_of(aired_from))
     maturity = _maturity(data.rating_mpaa)
     return {
         "source": SOURCE,
@@ -199,7 +201,8 @@ def _anime_fields(material: Material, data: MaterialData, release: Release, fetc
         "description": description,
         "description_raw": raw if raw != description else None,
         "year": release.year,
-        "season": season_of(aired_from),
+        "season": season,
+        "season_year": season_year,
         "status": status,
         "kind": mapped(KINDS, data.anime_kind, "material_data.anime_kind"),
         "poster": _poster(data.anime_poster_url) or _poster(data.poster_url),
@@ -210,8 +213,8 @@ def _anime_fields(material: Material, data: MaterialData, release: Release, fetc
         "maturity": maturity,
         "is_adult": maturity in ADULT_MATURITIES if maturity else None,
         "episodes_total": data.episodes_total or None,
-        "episodes_aired": _aired(data, status),
-        "next_episode_at": _next_episode(data.next_episode_at, status, fetched_at),
+        "episodes_aired": episodes_aired(data.episodes_total, status, data.episodes_aired),
+        **_next_episode(data.next_episode_at, status, fetched_at),
         "duration_min": data.duration or None,
         "aired_from": aired_from,
         "aired_to": _date(data.released_at, "released_at"),
@@ -427,16 +430,11 @@ def _poster(url: str | None) -> str | None:
     return None if url and "/assets/globals/missing_" in url else normalize_https_url(url)
 
 
-def _aired(data: MaterialData, status: AiringStatus | None) -> int | None:
-    if status is AiringStatus.RELEASED and not data.episodes_aired:
-        return data.episodes_total or None
-    return data.episodes_aired
-
-
-def _next_episode(at: datetime | None, status: AiringStatus | None, fetched_at: datetime) -> datetime | None:
+def _next_episode(at: datetime | None, status: AiringStatus | None, fetched_at: datetime) -> dict[str, Any]:
+    """Kodik copies Shikimori's time, which is a published one."""
     if at is None or status is AiringStatus.RELEASED or at < fetched_at - OLDEST_NEXT_EPISODE:
-        return None
-    return at.astimezone(UTC)
+        return {}
+    return {"next_episode_at": at.astimezone(UTC), "next_episode_is_estimated": False}
 
 
 def _rejected(kind: str, record: Any, reason: str, fetched_at: datetime, source_id: str | None = None) -> Rejected:

@@ -14,6 +14,7 @@ from anime_crawler.base_spiders import (
     RecordError,
     ResponseError,
     checked,
+    episodes_aired,
     explain,
     mapped,
     parse_json,
@@ -24,7 +25,7 @@ from anime_crawler.base_spiders import (
 )
 from anime_crawler.items import ADULT_MATURITIES, AiringStatus, Anime, Item, Kind, Rejected
 from anime_crawler.normalize.bbcode import normalize_description
-from anime_crawler.normalize.date import partial_date, read_date, season_of
+from anime_crawler.normalize.date import cour_of, partial_date, read_date, season_of
 from anime_crawler.normalize.text import normalize_line, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.shikimori.schema import (
@@ -106,7 +107,8 @@ def anime_from_title(title: Title, fetched_at: datetime) -> Anime:
     """
     status = mapped(STATUSES, title.status, "status")
     aired_from = _partial(title.airedOn, "airedOn")
-    season, year = _season(title.season)
+    stated, year = _season(title.season)
+    season, season_year = cour_of(aired_from, stated, year) if stated else (None, None)
     return read(
         Anime,
         {
@@ -114,13 +116,14 @@ def anime_from_title(title: Title, fetched_at: datetime) -> Anime:
             **_titles(title.russian, title.licenseNameRu, title.english, title.name, title.japanese, title.synonyms),
             "source_updated_at": title.updatedAt and title.updatedAt.astimezone(UTC),
             "url": site_url(title.url),
-            "year": year or (int(aired_from[:4]) if aired_from else None),
+            "year": int(aired_from[:4]) if aired_from else year,
             "season": season,
+            "season_year": season_year,
             "poster": _first_poster(title),
             "origin": normalize_line(title.origin),
             "score": title.score or None,
-            "episodes_aired": _aired(title.episodes, title.episodesAired, status),
-            "next_episode_at": _next_episode(title.nextEpisodeAt, status, fetched_at),
+            "episodes_aired": episodes_aired(title.episodes, status, title.episodesAired),
+            **_next_episode(title.nextEpisodeAt, status, fetched_at),
             "aired_from": aired_from,
             "aired_to": _partial(title.releasedOn, "releasedOn"),
             "external_ids": _external_ids(title),
@@ -133,6 +136,7 @@ def anime_from_rest_title(title: RestTitle, fetched_at: datetime) -> Anime:
     """The anime that a REST object describes, as `anime_from_title`; dates whose parts may be invented lose them."""
     status = mapped(STATUSES, title.status, "status")
     aired_from = _unfilled(title.aired_on, "aired_on")
+    season, season_year = cour_of(aired_from, derived=season_of(aired_from))
     english, japanese = ((names or [None])[0] for names in (title.english, title.japanese))
     return read(
         Anime,
@@ -142,11 +146,12 @@ def anime_from_rest_title(title: RestTitle, fetched_at: datetime) -> Anime:
             "source_updated_at": title.updated_at and title.updated_at.astimezone(UTC),
             "url": site_url(title.url),
             "year": int(aired_from[:4]) if aired_from else None,
-            "season": season_of(aired_from),
+            "season": season,
+            "season_year": season_year,
             "poster": site_url(title.image.original if title.image else None),
             "score": _score(title.score),
-            "episodes_aired": _aired(title.episodes, title.episodes_aired, status),
-            "next_episode_at": _next_episode(title.next_episode_at, status, fetched_at),
+            "episodes_aired": episodes_aired(title.episodes, status, title.episodes_aired),
+            **_next_episode(title.next_episode_at, status, fetched_at),
             "aired_from": aired_from,
             "aired_to": _unfilled(title.released_on, "released_on"),
             "external_ids": {"shikimori": title.id},
@@ -211,17 +216,10 @@ def _is_adult(maturity: str | None, genres: dict[str, tuple[str, ...]]) -> bool 
     return maturity in ADULT_MATURITIES if maturity else None
 
 
-def _aired(total: int | None, aired: int | None, status: AiringStatus | None) -> int | None:
-    """A released title with 0 aired has aired all; more aired than planned is kept, the plan is out of date."""
-    if status is AiringStatus.RELEASED and not aired:
-        return total or None
-    return aired
-
-
-def _next_episode(at: datetime | None, status: AiringStatus | None, fetched_at: datetime) -> datetime | None:
+def _next_episode(at: datetime | None, status: AiringStatus | None, fetched_at: datetime) -> dict[str, Any]:
     if at is None or status is AiringStatus.RELEASED or at < fetched_at - OLDEST_NEXT_EPISODE:
-        return None
-    return at.astimezone(UTC)
+        return {}
+    return {"next_episode_at": at.astimezone(UTC), "next_episode_is_estimated": False}
 
 
 def _season(text: str | None) -> tuple[str | None, int | None]:
