@@ -150,7 +150,9 @@ class Doubts:
         Returns:
             False: it could not be shown in as many attempts as any record has.
         """
-        waiting = [doubt for doubt in self._doubts if doubt.ready_at < math.inf]
+        # At a shut gate even those that are ready wait for somebody who tries, and none of them may
+        is_shut = self._sender.gate.is_shut
+        waiting = [] if is_shut else [doubt for doubt in self._doubts if doubt.ready_at < math.inf]
         self._say(min((doubt.due_at for doubt in waiting), default=None))
         if waiting or self._is_asking or time.monotonic() < self._ask_at:
             return True
@@ -163,16 +165,16 @@ class Doubts:
     async def _ask(self) -> bool:
         oldest = self._doubts[0]
         reply = await self._repeat_player()
-        if reply and reply.outcome is Outcome.DELIVERED:
+        if reply and reply.outcome in (Outcome.DELIVERED, Outcome.MULTIPLE_ROWS):  # a broken one was looked up, too
             self.proved(reply.left_at, REPEAT_GRACE_S)
         elif reply is None or reply.outcome in NEEDS_PARENT:
             reply = await self._repeat_episode(oldest)
             if reply.outcome is Outcome.DELIVERED:
                 # Only one: its own 200 is better evidence for the others than this is.
-                oldest.ready_at = time.monotonic() + LONE_GRACE_S
+                oldest.ready_at = min(oldest.ready_at, time.monotonic() + LONE_GRACE_S)
             elif reply.outcome is Outcome.PARENT_MISSING:  # without its parent, the POST in doubt stores nothing
                 oldest.ready_at = time.monotonic() + GRACE_S
-        if any(doubt.ready_at < math.inf for doubt in self._doubts):
+        if reply.outcome in (Outcome.DELIVERED, Outcome.MULTIPLE_ROWS, Outcome.PARENT_MISSING):
             self._asked = 0
             return True
         self._asked += 1

@@ -65,7 +65,7 @@ class Workshop:
         """Nothing else is left to do: judge the suspects, then find out whether the players in doubt may be sent."""
         if self.suspects:
             await self.suspects.decide(self.queue.more_may_come)
-        elif not await self.doubts.ask():
+        if self.doubts and self.queue.is_quiet and not await self.doubts.ask():
             for player in self.doubts.take_all():
                 player.title.has_failed = True
                 await self.settle(player.title)

@@ -144,6 +144,22 @@ def test_a_player_in_doubt_is_never_the_one_that_tries_a_stuck_backend(tmp_path,
     in_world(tmp_path, story, HTTP_TIMEOUT_SECONDS="0.3", BACKOFF_MAX_SECONDS="4")
 
 
+def test_players_that_are_ready_when_the_backend_goes_away_do_not_wait_for_ever(tmp_path):
+    """None of them may try the backend, so that something it has already does."""
+
+    async def story(w: World) -> None:
+        await w.store(anime("1"), release("1", range(1, 9)), anime("2"), release("2", [1]))
+        intents = [intent(number, age_s=600) for number in range(1, 9)]
+        await w.catalogue.write(lambda conn: outbox.record_players(conn, intents))
+        w.backend.fail({"name": "unavailable", "route": "video", "skip": 1, "times": 5}, store_duplicates=True)
+        async with asyncio.timeout(60):
+            assert (await w.deliver()).pending == 0
+        sound(w)
+        assert len(await w.backend.players()) == 9
+
+    in_world(tmp_path, story, CONCURRENCY="1")
+
+
 def test_a_stuck_worker_of_several_is_given_as_long_again(tmp_path, monkeypatch):
     """Others are stored at once, which says nothing of the worker that has the player."""
     monkeypatch.setattr(client, "PLAYER_TIMEOUT_S", 0.4)
