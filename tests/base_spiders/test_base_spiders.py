@@ -103,15 +103,18 @@ def test_an_answer_that_could_not_be_read_is_kept(kind):
     spider = ExampleSpider()
     spider.run = RecordingRun()
     (letter,) = spider.failed(given_up(kind, TextResponse("https://example.org/a", body=b"<html>\xff")))
-    assert (letter.kind, letter.reason, letter.raw) == ("page", f"{kind}: because", "<html>\ufffd")
+    assert (letter.kind, letter.reason, letter.raw) == ("page", f"{kind}: because", "base64:PGh0bWw+/w==")
     assert letter.request == {"url": "https://example.org/a", "body": ""}
 
 
 def test_a_bug_is_not_taken_for_a_failing_upstream():
     """Any other exception goes on as it is."""
     spider, failure = ExampleSpider(), Failure(ZeroDivisionError())
+    spider.run = RecordingRun()
+    failure.request = Request("https://example.org/a")  # type: ignore[attr-defined]
     with pytest.raises(ZeroDivisionError):
         list(spider.failed(failure))
+    assert [verdict.kind for verdict in spider.run.failures] == ["bug"]
 
 
 @pytest.mark.parametrize(
