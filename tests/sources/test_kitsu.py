@@ -152,6 +152,82 @@ def test_a_run_without_changes_asks_for_the_last_row_and_the_living():
     assert len(kitsu.requests) == 2
 
 
+class TooMuch:
+    """Fails for more rows than it can show at once, and for batches with one of the ids that it cannot show at all."""
+
+    def __init__(self, kitsu: FakeKitsu, most: int, hopeless: set[int] | None = None) -> None:
+        self.kitsu, self.most, self.hopeless = kitsu, most, hopeless or set()
+
+    def __call__(self, request: Request) -> TextResponse:
+        response = self.kitsu(request)
+        rows = json.loads(response.body)["data"]
+        is_hopeless = "filter%5Bid%5D" in request.url and self.hopeless & {int(row["id"]) for row in rows}
+        if len(rows) > self.most or is_hopeless:
+            return error(503, "503", "Internal error")
+        return response
+
+
+@pytest.mark.parametrize("most", [10, 3, 1])
+def test_titles_that_live_no_longer_are_asked_for_in_batches_that_kitsu_can_show(most):
+    """Whatever it can show at once: the walk ends, and the next one has nothing left of it."""
+    kitsu, run = FakeKitsu(range(1, 31), dict.fromkeys(range(1, 31), "current")), RecordingRun()
+    crawl(run, kitsu)
+    run.items.clear()
+    kitsu.anime = dict.fromkeys(range(1, 31), "finished")
+    drive(KitsuSpider(), run, TooMuch(kitsu, max(10, most)))
+    left = TooMuch(kitsu, most)
+    drive(KitsuSpider(), run, lambda r: left(r) if "filter%5Bid%5D" in r.url else kitsu(r))
+    assert (run.failures, set(ids(run))) == ([], set(range(1, 31)))
+    assert run.state is not None
+    assert (run.state["complete"], run.state["left"], run.state["living"]) == (True, [], [])
+
+
+def test_a_title_that_kitsu_cannot_show_waits_for_the_next_walk_and_holds_up_no_other():
+    """It is a dead letter, and asked for again; three in a row are an outage, and the rest is left for the next run."""
+    kitsu, run = FakeKitsu(range(1, 31), dict.fromkeys(range(1, 31), "current")), RecordingRun()
+    crawl(run, kitsu)
+    run.items.clear()
+    kitsu.anime = dict.fromkeys(range(1, 31), "finished")
+    crawl(run, TooMuch(kitsu, 20, {7, 20}))
+    assert (run.failures, set(ids(run))) == ([], set(range(1, 31)) - {7, 20})
+    assert [letter.source_id for letter in run.rejected] == ["7", "20"]
+    assert run.state is not None
+    assert (run.state["complete"], run.state["living"]) == (True, [7, 20])
+    crawl(run, kitsu)
+    assert set(ids(run)) == set(range(1, 31))
+    kitsu.anime |= dict.fromkeys(range(10, 16), "current")
+    crawl(run, kitsu)
+    kitsu.anime |= dict.fromkeys(range(10, 16), "finished")
+    made = crawl(run, TooMuch(kitsu, 20, set(range(10, 16))))
+    assert [verdict.kind for verdict in run.failures] == ["server_error"]
+    assert made[-1].meta["unfinished"]
+    assert run.state["left"] == [12, 13, 14, 15]
+
+
+def test_a_batch_of_ids_that_is_too_much_is_asked_for_in_halves():
+    """Named ones too."""
+    kitsu, run = FakeKitsu(range(1, 21)), RecordingRun()
+    crawl(run, TooMuch(kitsu, 6), ids=",".join(map(str, range(1, 21))))
+    assert (run.failures, set(ids(run))) == ([], set(range(1, 21)))
+
+
+def test_an_answer_about_other_titles_makes_nobody_absent():
+    """A filter that is not heeded says nothing about who is unknown."""
+    kitsu, run = FakeKitsu(range(1, 31)), RecordingRun()
+    other = kitsu.page(kitsu.listed({"sort": "id"}), 20, 0, "/anime")
+    drive(KitsuSpider(ids="25"), run, lambda request: json_response(other))
+    assert (run.items, [verdict.kind for verdict in run.failures]) == ([], ["wrong_answer"])
+
+
+def test_a_checkpoint_of_an_earlier_release_goes_on():
+    """The last row of the catalogue is known, and what was living."""
+    kitsu, run = FakeKitsu(range(1, 41), {5: "current"}), RecordingRun()
+    run.state = {"part": "catalogue", "places": {"catalogue": [38, 39]}, "living": [5], "met": [], "left": []}
+    run.state |= {"full": True, "full_since": 7, "complete": True}
+    crawl(run, kitsu)
+    assert (ids(run), len(kitsu.requests)) == ([40, 5], 2)
+
+
 def test_what_lived_and_is_unknown_now_is_absent():
     """Taken out, or shown only after a login."""
     kitsu, run = FakeKitsu(range(1, 31), {5: "current"}), RecordingRun()

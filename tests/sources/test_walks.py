@@ -219,6 +219,29 @@ def test_whatever_happens_between_two_pages_complete_is_complete(
     assert scene.is_complete(), scene.run.failures
 
 
+@pytest.mark.parametrize("source", ["kodik", "shikimori", "anilist"])
+def test_a_time_in_the_future_hides_nothing(source: str) -> None:
+    """One record of the year 2999: what is new in the runs after it is found, and it is told as drift."""
+    scene, future = Scene(source, is_incremental=False), 32_472_144_000
+    world = scene.upstream.services.world
+    title = next(title for title in world.titles.values() if title.at_shikimori)
+    title.updated_at = future
+    for material in world.materials.values():
+        if material.title is title:
+            material.updated_at = future
+            world.repaint(material)
+    world.version += 1
+    scene.walk()
+    assert scene.run.drifted[next(path for path in scene.run.drifted if "(in the future)" in path[0])] >= 1
+    for run_id in (2, 3):
+        scene.run.id, known = run_id, scene.upstream.known()
+        scene.upstream.add(NEW)
+        scene.upstream.fault("cursor_refused", count=1)  # Kodik's: the watermark alone says where to stop
+        scene.drive_with(INCREMENTAL[source])
+        assert scene.run.failures == []
+        assert scene.upstream.known() - known <= scene.found()
+
+
 def recover(scene: Scene) -> None:
     """When all is well again, runs of the same kind find everything; two, as a list that was given up begins anew."""
     scene.upstream.calm()
