@@ -26,7 +26,7 @@ from scrapy.crawler import Crawler
 from anime_crawler.base_spiders import OUT_OF_QUOTA, SourceSpider, Verdict
 from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
-from anime_crawler.catalogue.details import Asker, wanted_details
+from anime_crawler.catalogue.details import Asker, unfinished, wanted_details
 from anime_crawler.catalogue.vanished import Vanished
 from anime_crawler.catalogue.wanted import wanted
 from anime_crawler.config import Config
@@ -308,6 +308,9 @@ class SpiderRun:
         ages = timedelta(days=card.ongoing_age_days), timedelta(days=card.other_age_days)
         asker = Asker(card.name, card.known_as or card.name, *ages)
         return await read(lambda conn: wanted_details(conn, asker, self.id, now, limit, exclude))
+
+    async def unfinished(self) -> list[str]:
+        return await self._job.catalogue.read(lambda conn: unfinished(conn, self._spider.card.name))
 
     def more_may_come(self) -> bool:
         if self._job.stopping:

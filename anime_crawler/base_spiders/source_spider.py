@@ -44,6 +44,9 @@ class Run(Protocol):
         tells by `Checkpoint.asked` what it has asked for.
         """
 
+    async def unfinished(self) -> list[str]:
+        """Ids of this source's anime that were announced, running or paused when it last said anything of them."""
+
     def more_may_come(self) -> bool:
         """Whether another spider of the job still runs and may make further ids wanted."""
 

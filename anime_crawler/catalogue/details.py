@@ -18,6 +18,10 @@ SOON = timedelta(days=7)
 """An announced anime that begins within this time counts as airing: people look for it already."""
 
 
+UNFINISHED = (AiringStatus.ANNOUNCED, AiringStatus.ONGOING, AiringStatus.PAUSED)
+"""Statuses that change."""
+
+
 @dataclass(frozen=True)
 class Asker:
     """The source that is to ask."""
@@ -63,6 +67,13 @@ def wanted_details(
         "most": limit,
     }
     return list(conn.scalars(_wanted(conn.dialect.name), parameters))
+
+
+def unfinished(conn: Connection, source: str) -> list[str]:
+    """Ids of the source's anime that are announced, running or paused by what it said of them last, in order."""
+    its_own, is_there = anime.c.source == source, anime.c.gone_at.is_(None)
+    may_change = anime.c.status.in_([status.value for status in UNFINISHED])
+    return list(conn.scalars(select(anime.c.source_id).where(its_own, is_there, may_change).order_by("source_id")))
 
 
 @cache

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from anime_crawler.catalogue.details import Asker, wanted_details
+from anime_crawler.catalogue.details import Asker, unfinished, wanted_details
 from anime_crawler.catalogue.tables import external_id
-from anime_crawler.items import AiringStatus, Anime, Checkpoint, utc_now
+from anime_crawler.items import Absent, AiringStatus, Anime, Checkpoint, utc_now
 from tests.catalogue.support import Tables, anime, release
 
 ASKER = Asker("anidb", "anidb", ongoing_age=timedelta(days=7), other_age=timedelta(days=60))
@@ -85,3 +85,13 @@ def test_a_changed_anime_takes_its_old_ids_elsewhere_with_it(tables):
     tables.store(anime("1", "kitsu", external_ids={"anidb": "3"}), anime("2", "kitsu", title="Блич"), *others)
     assert tables.run(links) == [("kitsu", "1", "anidb", "3"), *(("kitsu", n, "anidb", n) for n in "5678")]
     assert ask(tables) == ["3", "5", "6", "7", "8"]
+
+
+def test_unfinished_are_a_source_s_own_that_may_change_and_are_there(tables):
+    """Announced, running and paused ones; none that has ended, is unknown, is gone, or is another source's."""
+    kinds = [*AiringStatus, None]
+    tables.store(*(anime(f"slug-{n}", "anime_planet", status=status) for n, status in enumerate(kinds)))
+    tables.store(anime("other", "kitsu", status=AiringStatus.ONGOING), anime("left", "anime_planet", status="ongoing"))
+    tables.store(Absent(source="anime_planet", source_id="left", fetched_at=utc_now()))
+    expected = [f"slug-{n}" for n, status in enumerate(kinds) if status in ("announced", "ongoing", "paused")]
+    assert tables.run(lambda conn: unfinished(conn, "anime_planet")) == expected

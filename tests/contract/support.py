@@ -31,6 +31,9 @@ class FakeRun:
     async def checkpoint(self) -> None:
         return None
 
+    async def unfinished(self) -> list[str]:
+        return []
+
     async def wanted(self, limit: int, exclude: frozenset[str]) -> list[str]:
         return [i for i in self.ids if i not in exclude][:limit]
 

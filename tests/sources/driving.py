@@ -15,7 +15,8 @@ from scrapy.utils.request import fingerprint
 from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import Action, GivenUp, SourceSpider, Verdict
-from anime_crawler.items import Checkpoint, Item, Rejected
+from anime_crawler.catalogue.details import UNFINISHED
+from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected
 
 Answer = Callable[[Request], TextResponse]
 
@@ -45,6 +46,12 @@ class RecordingRun:
     async def wanted(self, limit: int, exclude: frozenset[str]) -> list[str]:
         known = {item.source_id for item in self.items}
         return [i for i in self.wants if i not in known and i not in exclude][:limit]
+
+    async def unfinished(self) -> list[str]:
+        last = {
+            item.source_id: getattr(item, "status", None) for item in self.items if isinstance(item, Anime | Absent)
+        }
+        return sorted(own for own, status in last.items() if status in UNFINISHED)
 
     def more_may_come(self) -> bool:
         return self.others

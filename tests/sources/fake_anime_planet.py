@@ -19,6 +19,7 @@ class FakeAnimePlanet:
         self.slugs = {number: f"title-{number:03}" for number in range(1, count + 1)}
         self.renamed: dict[str, str] = {}
         self.years: dict[int, str] = {}
+        self.has_bars = True
         self.moved_up: list[int] = []
         self.cast: dict[str, list[str]] = {}
         self.blocks_at: int | None = None
@@ -57,10 +58,16 @@ class FakeAnimePlanet:
         if query["sort"] == "recent":
             numbers = [*self.moved_up, *(number for number in numbers if number not in self.moved_up)]
         at, last = int(query["page"]), -(-len(numbers) // self.page_size)
+        bars = self.years if self.has_bars else {}
         if self.repeats_last_page:
-            return listing([(n, self.slugs[n]) for n in numbers[-self.page_size :]], at, at + 1, self.years)
+            return listing(
+                [(n, self.slugs[n]) for n in numbers[-self.page_size :]],
+                at,
+                at + 1,
+                bars,
+            )
         shown = numbers[(at - 1) * self.page_size : at * self.page_size]
-        return listing([(n, self.slugs[n]) for n in shown], at, last, self.years, ends=at == self.ends_at)
+        return listing([(n, self.slugs[n]) for n in shown], at, last, bars, ends=at == self.ends_at)
 
     def search(self, name: str) -> str:
         words = name.casefold().replace(":", "")

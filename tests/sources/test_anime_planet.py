@@ -169,6 +169,18 @@ def test_what_was_announced_or_running_is_looked_at_again_after_a_week():
         assert run.state["complete"]
 
 
+def test_what_only_its_own_page_calls_announced_is_looked_at_again_too():
+    """Its card says nothing of its years."""
+    site, run = FakeAnimePlanet(12), RecordingRun()
+    site.years, site.has_bars = {4: "TBA"}, False
+    crawl(site, run)
+    assert run.state is not None
+    run.id, run.state["looked_at"] = 2, "2020-01-01"
+    site.asked.clear()
+    crawl(site, run)
+    assert [path for path in site.asked if "/all" not in path] == ["/anime/title-004"]
+
+
 @pytest.mark.parametrize("kill_after", range(1, 6))
 def test_a_look_at_what_was_unfinished_goes_on_after_a_kill(kill_after):
     """Each is looked at, most of them once."""

@@ -101,7 +101,8 @@ class Walk(WalkState):
     depth: int = 0
     """Incremental: rows of the first pass, which the next ones read too."""
     unfinished: list[str] = []
-    """Slugs of titles that were announced or running when last looked at, or perhaps are by their year."""
+    """Slugs of titles that were announced or running by the listing or when last looked at, or perhaps are by their
+    year. The catalogue knows others, whose own page alone says so."""
     todo: list[str] = []
     """Those of them that this walk has still to look at, before it reads the listing."""
     looked_at: str = ""
@@ -185,6 +186,8 @@ class AnimePlanetSpider(WalkingSpider):
         self.titles = titles_of(self.args)
         self.wants_characters = is_on(self.args, "characters")
         self._done, self._total = 0, len(self.ids) or None
+        self._unfinished: list[str] = []
+        """Slugs of titles that are announced or running by what the catalogue has."""
         self._odd_pages = 0
         """Titles looked at in a row that could not be read."""
 
@@ -199,6 +202,11 @@ class AnimePlanetSpider(WalkingSpider):
         if not (self.ids or self.titles):
             for request in await self.first_page():
                 yield request
+
+    async def first_page(self) -> list[Request]:
+        """The first request of this run's walk."""
+        self._unfinished = await self.run.unfinished()
+        return await super().first_page()
 
     def begin(self, stored: dict[str, Any] | None) -> Walk:
         """A walk from its first page.
@@ -223,7 +231,7 @@ class AnimePlanetSpider(WalkingSpider):
             return Walk.model_validate({**step, "looked_at": today.isoformat()})
         step |= {"unfinished": last.unfinished, "todo": last.todo, "looked_at": last.looked_at or today.isoformat()}
         if not today - LOOK_AGAIN < date.fromisoformat(step["looked_at"]) <= today:  # one to come was a wrong clock's
-            step |= {"todo": last.unfinished, "looked_at": today.isoformat()}
+            step |= {"todo": sorted({*last.unfinished, *self._unfinished}), "looked_at": today.isoformat()}
         return Walk.model_validate(step)
 
     def state_of(self, walk: dict[str, Any]) -> Walk:
