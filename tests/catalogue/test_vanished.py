@@ -182,7 +182,7 @@ def test_an_appearance_loses_its_role_when_others_have_theirs(tables):
 
 def live(tables):
     """Releases with the numbers of their players that are there."""
-    rows = tables.rows(t.player, "release_id", "number", "gone_at")
+    rows = tables.rows(t.player, "release_id", "source_number", "gone_at")
     return sorted((own, number) for own, number, gone_at in rows if gone_at is None)
 
 
