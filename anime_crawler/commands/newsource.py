@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import keyword
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -12,17 +14,15 @@ from string import Template
 
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
+from scrapy.utils.conf import closest_scrapy_cfg
 
 from anime_crawler import sources
 
 TEMPLATE = Path(str(files(__package__))) / "templates" / "source"
 NEXT = """\
-{folder} is written: a source whose upstream is a JSON list in pages. Nothing else had to be edited. Now:
-  1. __init__.py: who the upstream is, its limits and who states them
-  2. schema.py, parse.py: its words, and how they become items; a sample for each word (samples/)
-  3. spider.py: what it asks, when it stops
-  scrapy parsefile {name} FILE        shows what a recorded answer gives
-  scrapy checksources {name}          tells what is still missing"""
+{folder} is written: a source whose upstream is a JSON list in pages.
+The tables of README.md and .env.example have it too; nothing else is to be edited outside of this folder.
+"Add a source" in README.md goes on from here; `scrapy checksources {name}` tells what is still missing."""
 
 
 class Command(ScrapyCommand):
@@ -45,7 +45,18 @@ class Command(ScrapyCommand):
         if folder.exists():
             raise UsageError(f"there is a source {name} already: {folder}")
         write(folder, words_of(name))
+        self.exitcode = write_docs()
         print(NEXT.format(folder=folder, name=name))
+
+
+def write_docs() -> int:
+    """Bring the tables of settings and sources up to date, in a process that knows the new source.
+
+    Returns:
+        Its exit code.
+    """
+    root = Path(closest_scrapy_cfg()).parent
+    return subprocess.run([sys.executable, "-m", "scrapy", "docs"], cwd=root, check=False).returncode
 
 
 def words_of(name: str) -> dict[str, str]:

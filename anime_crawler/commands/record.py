@@ -6,6 +6,7 @@ import argparse
 import json
 import mimetypes
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -14,13 +15,18 @@ from typing import Any
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from anime_crawler.base_spiders import SourceCard, SourceSpider
+from anime_crawler.base_spiders import Probe, SourceCard, SourceSpider
 from anime_crawler.commands import complain, config_from, source_spiders
 from anime_crawler.commands.probes import Answer, NoAnswerError, call, missing_secret, source_request, wait_for_budget
+from anime_crawler.commands.source_checks import draft_expected
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.job import BUDGETS, Exit
 from anime_crawler.politeness.budget import BudgetError
 from anime_crawler.politeness.budget_storages import open_budgets
+
+LOOK = """\
+Now say in meta.json (`says`) what the sample shows, compare expected.json with the response, and delete its line
+`draft`. While that line stands, `scrapy checksources --write` drafts the file anew from what the parser gives."""
 
 
 class Command(ScrapyCommand):
@@ -28,14 +34,15 @@ class Command(ScrapyCommand):
     requires_crawler_process = False
 
     def syntax(self) -> str:
-        return "SOURCE --case NAME"
+        return "SOURCE --case NAME [--path PATH]"
 
     def short_desc(self) -> str:
-        return "Save a source's answer as a sample for its parser, without tokens"
+        return "Save a source's answer as a sample for its parser, without tokens (for developers)"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
         parser.add_argument("--case", required=True, help="name of the sample: small letters, digits, underscores")
+        parser.add_argument("--path", help="what to GET below the source's address, /anime?page=2; default: its probe")
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
@@ -46,7 +53,7 @@ class Command(ScrapyCommand):
             raise UsageError("--case is made of small letters, digits and underscores")
         try:
             config = config_from(self.settings)
-            self.exitcode = record(spiders[args[0]], opts.case, config, self.settings["USER_AGENT"])
+            self.exitcode = record(spiders[args[0]], opts.case, opts.path, config, self.settings["USER_AGENT"])
         except BudgetError as error:
             self.exitcode = complain(error, error.exit_code)
         except ConfigError as error:
@@ -55,8 +62,11 @@ class Command(ScrapyCommand):
             self.exitcode = complain(error, Exit.UPSTREAM)
 
 
-def record(spider: type[SourceSpider], case: str, config: Config, user_agent: str) -> int:
-    """Exit code of asking once and writing the sample.
+def record(spider: type[SourceSpider], case: str, path: str | None, config: Config, user_agent: str) -> int:
+    """Exit code of asking once and writing the sample: the response, meta.json, and a draft of expected.json.
+
+    Args:
+        path: what to GET below the source's address; ``None``: what its probe asks for.
 
     Raises:
         ConfigError: a credential is missing, or there is a sample of that name already.
@@ -72,28 +82,29 @@ def record(spider: type[SourceSpider], case: str, config: Config, user_agent: st
     wait = wait_for_budget(card, config, open_budgets(config, BUDGETS))
     if wait:
         raise NoAnswerError(f"{card.title} was not asked because of {wait.reason}; run again in {wait.seconds:.0f} s")
+    if path is not None:
+        card = replace(card, probe=Probe(path))
     method, url, arguments = source_request(card, config, user_agent)
     answer = call(method, url, config, card.max_body_bytes, **arguments)
     folder.mkdir(parents=True)
     content_type = answer.response.headers.get("Content-Type", "").partition(";")[0]
     extension = mimetypes.guess_extension(content_type) or ".json"
     (folder / f"response{extension}").write_bytes(without_secrets(answer.body, card, config))
-    meta = json.dumps(about(card, method, url, answer), ensure_ascii=False, indent=2)
+    meta = json.dumps(about(f"{method} {card.probe.path}", answer), ensure_ascii=False, indent=1)
     (folder / "meta.json").write_text(meta + "\n", encoding="utf-8")
-    print(f"status {answer.response.status_code}, {len(answer.body)} bytes: {folder}")
+    draft_expected(folder)
+    print(f"status {answer.response.status_code}, {len(answer.body)} bytes: {folder}\n{LOOK}")
     return Exit.DONE
 
 
-def about(card: SourceCard, method: str, url: str, answer: Answer) -> dict[str, Any]:
-    """What was asked and when, without credentials."""
+def about(endpoint: str, answer: Answer) -> dict[str, Any]:
+    """What was asked and when; what it shows is for a person to say."""
     return {
-        "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "method": method,
-        "url": url,
-        "form": card.probe.form,
-        "json": card.probe.json,
+        "says": "",
+        "origin": "recorded",
+        "endpoint": endpoint,
         "status": answer.response.status_code,
-        "content_type": answer.response.headers.get("Content-Type"),
+        "fetched_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 
 

@@ -22,6 +22,7 @@ from anime_crawler.politeness.limits import parse_limits
 
 FILES = {"__init__.py", "schema.py", "parse.py", "spider.py", "samples"}
 META = {"says", "origin", "endpoint", "status", "fetched_at"}
+DRAFT = "Compare each value with the response, then delete this line."
 SECRET = re.compile(r"token=(?!REDACTED)[^&\"\s]+|\b(?!0123456789abcdef)[0-9a-f]{32}\b")
 """What looks like a credential. Invented ids of 32 digits begin with those of the documentation."""
 
@@ -72,6 +73,32 @@ def parsed(sample: Path) -> list[Any]:
     return list(parse(body_file(sample).read_bytes(), sample.name, at))
 
 
+def is_whole(sample: Path) -> bool:
+    """Whether a sample has its three files, and what was asked for is said."""
+    has_files = {path.stem for path in sample.iterdir()} == {"response", "expected", "meta"}
+    return has_files and read(sample, "meta.json").keys() == META
+
+
+def draft_expected(sample: Path) -> None:
+    """Write what judgement and parser of today make of a sample as its ``expected.json``, to be looked at."""
+    verdict = spiders_of(sample.parent.parent.name)[0]().judge(_response(sample)).kind
+    items = [comparable(item) for item in _understood(sample)] if verdict == "ok" else []
+    expected = {"draft": DRAFT, "verdict": verdict, "items": items}
+    text = json.dumps(expected, ensure_ascii=False, indent=1)
+    (sample / "expected.json").write_text(text + "\n", encoding="utf-8")
+
+
+def draft_missing(name: str) -> list[Path]:
+    """Draft ``expected.json`` of each sample that has none, or a draft; gives back which."""
+    drafted = []
+    for sample in samples_of(name):
+        file = sample / "expected.json"
+        if not file.exists() or "draft" in read(sample, file.name):
+            draft_expected(sample)
+            drafted.append(sample)
+    return drafted
+
+
 def comparable(item: BaseModel) -> dict[str, Any]:
     """An item as samples write it down: without the time of fetching, the raw record and what is unknown."""
     values = item.model_dump(mode="json", exclude={"fetched_at", "raw"})
@@ -85,8 +112,11 @@ def files_are_those_of_all(name: str) -> Problems:
     yield from (f"{file} is missing" for file in sorted(FILES - found))
     yield from (f"{file} does not belong here" for file in sorted(found - FILES))
     for sample in samples_of(name):
-        if {path.stem for path in sample.iterdir()} != {"response", "expected", "meta"}:
-            yield f"samples/{sample.name} is to hold a response, expected.json and meta.json"
+        if not is_whole(sample):
+            yield (
+                f"samples/{sample.name} is to hold a response, meta.json with {', '.join(sorted(META))}, "
+                f"and expected.json, which `scrapy checksources --write {name}` drafts"
+            )
 
 
 def card_says_who_states_the_limits(name: str) -> Problems:
@@ -129,31 +159,56 @@ def spiders_keep_the_card(name: str) -> Problems:
     yield from (f"{kind} is no item" for kind in kinds if not issubclass(getattr(items, kind, str), items.Item))
 
 
-def mapping_tables(name: str) -> dict[str, dict[str, Enum]]:
-    """Tables of a parser that turn the upstream's words into ours, by what they map: ``kind``, ``status``."""
+def mapping_tables(name: str) -> dict[str, str]:
+    """Tables of a parser that turn the upstream's words into ours: what they map (``kind``, ``status``) -> constant."""
     tables = {}
     for constant, value in vars(part(name, "parse")).items():
         if constant.isupper() and isinstance(value, dict) and all(isinstance(v, Enum) for v in value.values()):
-            tables[re.sub(r"(?<=s)es$|s$", "", constant.lower())] = value
+            tables[re.sub(r"(?<=s)es$|s$", "", constant.lower())] = constant
     return tables
 
 
-def sample_name(table: str, word: str) -> str:
-    """``kind__tv_special`` for ``TV Special``."""
-    return f"{table}__{re.sub(r'[^a-z0-9]+', '_', word.lower()).strip('_')}"
+class _Asked(dict[str, Enum]):
+    """A mapping table that remembers which of its words were looked up."""
+
+    def __init__(self, table: dict[str, Enum]) -> None:
+        super().__init__(table)
+        self.words: set[str] = set()
+
+    def __getitem__(self, word: str) -> Enum:
+        self.words.add(word)
+        return super().__getitem__(word)
+
+    def get(self, word: str, default: Any = None) -> Any:
+        self.words.add(word)
+        return super().get(word, default)
 
 
 def mapped_words_have_samples(name: str) -> Problems:
-    """One sample per key of each mapping table, and one for an unknown word, which is noted and never guessed."""
-    tables, samples = mapping_tables(name), {sample.name: sample for sample in samples_of(name)}
+    """The samples of a mapping table, ``kind__…``, have all its words together, and one that it does not know, which is
+    noted and never guessed.
+    """
+    parser, tables = part(name, "parse"), mapping_tables(name)
     if not tables:
         yield "parse.py maps no words"
-    for table, words in tables.items():
-        wanted = {sample_name(table, word) for word in [*words, "unknown"]}
-        yield from (f"no sample {one}" for one in sorted(wanted - samples.keys()))
-        unknown = samples.get(f"{table}__unknown")
-        if unknown and not any("unknown value" in problem for item in parsed(unknown) for problem in _told_of(item)):
-            yield f"samples/{table}__unknown: nothing tells of the word"
+    for table, constant in tables.items():
+        samples = [s for s in samples_of(name) if s.name.startswith(f"{table}__") and is_whole(s)]
+        asked = _Asked(getattr(parser, constant))
+        setattr(parser, constant, asked)
+        try:
+            told = [problem for sample in samples for item in _understood(sample) for problem in _told_of(item)]
+        finally:
+            setattr(parser, constant, dict(asked))
+        yield from (f"no sample {table}__… has the word {word!r}" for word in sorted(asked.keys() - asked.words))
+        if not any("unknown value" in problem for problem in told):
+            yield f"no sample {table}__… has a word that {constant} does not know, and tells of it"
+
+
+def _understood(sample: Path) -> list[Any]:
+    try:
+        return parsed(sample)
+    except ResponseError:  # said by the check of what it gives
+        return []
 
 
 def _told_of(item: Any) -> tuple[str, ...]:
@@ -163,7 +218,11 @@ def _told_of(item: Any) -> tuple[str, ...]:
 
 def sample_gives_what_is_expected(sample: Path) -> Problems:
     """The spider's judgement of the answer, and the items of one that is accepted."""
+    if not is_whole(sample):
+        return
     expected = read(sample, "expected.json")
+    if "draft" in expected:
+        yield "expected.json is a draft: compare each value with the response, then delete its line `draft`"
     if expected.get("judged", True):  # not what the spider never asks for, and only `parsefile` understands
         kind = spiders_of(sample.parent.parent.name)[0]().judge(_response(sample)).kind
         if kind != expected["verdict"]:
@@ -190,10 +249,7 @@ def _response(sample: Path) -> Response:
 
 def items_survive_a_round_trip(sample: Path) -> Problems:
     """Their JSON gives the same item again, with the same checksum; keys are unique."""
-    try:
-        found = parsed(sample) if read(sample, "expected.json")["verdict"] == "ok" else []
-    except ResponseError:  # said by the check above
-        return
+    found = _understood(sample) if is_whole(sample) and read(sample, "expected.json")["verdict"] == "ok" else []
     for item in found:
         again = type(item).model_validate_json(item.model_dump_json())
         if again.model_dump() != item.model_dump() or (
@@ -208,9 +264,11 @@ def items_survive_a_round_trip(sample: Path) -> Problems:
 
 def sample_is_documented(sample: Path) -> Problems:
     """Invented or recorded, what it shows, and a placeholder where a credential was."""
+    if not is_whole(sample):
+        return
     meta = read(sample, "meta.json")
-    if meta.keys() != META or len(meta["says"]) <= 5:
-        yield f"meta.json is to have {', '.join(sorted(META))}"
+    if len(meta["says"]) <= 5:
+        yield "`says` in meta.json is to tell what the sample shows"
     for path in sample.iterdir():
         if match := SECRET.search(path.read_text(encoding="utf-8")):
             yield f"{path.name}: {match[0][:12]}… looks like a secret"

@@ -22,7 +22,7 @@ from anime_crawler.catalogue.status import read_status
 from anime_crawler.catalogue.tables import checkpoint
 from anime_crawler.frontier.overview import overview
 from anime_crawler.frontier.redis import unpacked
-from anime_crawler.sources import cards
+from anime_crawler.sandbox.elsewhere import SHARES
 from tests.e2e.support import Project, until
 from tests.sandboxes import running_sandbox
 
@@ -221,7 +221,7 @@ class Walk:
     workers: list[Project]
 
 
-@pytest.fixture(params=sorted(cards().keys() - {"kodik", "shikimori"}))
+@pytest.fixture(params=sorted(SHARES))
 def walk(
     request: Any, new_project: NewProject, redis_url: str, new_postgres_url: Callable[[], str], tmp_path: Path
 ) -> Walk:
