@@ -64,10 +64,10 @@ def width() -> int:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console for tables and data from the net: no markup, no colours for what looks like a number."""
+    """A console for tables and data from the net: no markup, no emoji for `:star:`, no colours for numbers."""
     from rich.console import Console  # here: it takes 0.05 s, and a command that prints no table needs none
 
-    return Console(stderr=stderr, highlight=False, markup=False, width=width(), height=_size()[1] or 25)
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width(), height=_size()[1] or 25)
 
 
 def _size() -> tuple[int, int]:

@@ -38,7 +38,7 @@ CHUNK = 2**16  # bytes
 PR_SET_PDEATHSIG = 1
 """Of Linux' prctl: the signal that this process gets when its parent dies."""
 
-# Imported by name, and executed as a program by `python -m`: it must not be loaded already.
+# What `python -m` executes must not be loaded already.
 PROGRAMS = ("anime_crawler.sandbox.serve", "anime_crawler.sandbox.crawl")
 # What a command imports in its course.
 LATE = (
@@ -55,11 +55,13 @@ LATE = (
 def preload() -> None:
     """Import the whole package, and what it uses; a reactor would be one for all commands, so there must be none."""
     packages = pkgutil.walk_packages(anime_crawler.__path__, f"{anime_crawler.__name__}.")
-    ours = [name for _, name, _ in packages if ".migrations" not in name and name not in PROGRAMS]
+    ours = [name for _, name, _ in packages if ".migrations" not in name]
     scrapy = import_module("scrapy.commands")
     commands = [name for _, name, _ in pkgutil.iter_modules(scrapy.__path__, f"{scrapy.__name__}.")]
     for name in (*LATE, *commands, *ours):
         import_module(name)
+    for name in PROGRAMS:
+        del sys.modules[name]
     assert "twisted.internet.reactor" not in sys.modules, "a module installs a reactor when it is imported"
     assert threading.active_count() == 1, "a module starts a thread when it is imported"
 

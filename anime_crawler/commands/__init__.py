@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from scrapy.settings import BaseSettings
 from scrapy.spiderloader import SpiderLoader
 
 from anime_crawler.base_spiders import SourceSpider
-from anime_crawler.config import Config
+
+if TYPE_CHECKING:
+    from anime_crawler.config import Config
 
 _config: Config | None = None
 """The settings of this command, once they are read."""
@@ -20,6 +23,8 @@ def config_from(settings: BaseSettings) -> Config:
     Raises:
         ConfigError: naming the setting, what was read, and an example.
     """
+    from anime_crawler.config import Config  # here, because `scrapy version` needs none of it
+
     global _config
     names = (name.upper() for name in Config.model_fields)
     _config = Config.load({name: settings[name] for name in names if name in settings})

@@ -10,6 +10,9 @@ from typing import Any
 
 from scrapy.commands import ScrapyCommand
 
+from anime_crawler.backend.reference.app import create_app
+from anime_crawler.backend.reference.server import listen, make_server
+from anime_crawler.backend.reference.writer import DatabaseError
 from anime_crawler.config import Config, ConfigError
 
 
@@ -34,9 +37,6 @@ class Command(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Serve until interrupted."""
-        # Here, because Scrapy imports every command for each of them, and a crawl needs no web server.
-        from anime_crawler.backend.reference.writer import DatabaseError
-
         try:
             _serve(opts)
         except (ConfigError, DatabaseError) as error:
@@ -45,9 +45,6 @@ class Command(ScrapyCommand):
 
 
 def _serve(opts: argparse.Namespace) -> None:
-    from anime_crawler.backend.reference.app import create_app
-    from anime_crawler.backend.reference.server import listen, make_server
-
     config = Config.load(_overrides(opts))
     if config.internal_token is None:
         raise ConfigError("INTERNAL_TOKEN is missing: choose a long random text and give the importer the same one")

@@ -7,6 +7,7 @@ import argparse
 from scrapy.commands import ScrapyCommand
 
 from anime_crawler.commands import complain
+from anime_crawler.sandbox.serve import add_arguments, serve
 
 
 class Command(ScrapyCommand):
@@ -20,15 +21,10 @@ class Command(ScrapyCommand):
         return "Serve the simulated upstreams and backend on loopback"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        # Here, because Scrapy imports every command for each of them, and a crawl needs no web server.
-        from anime_crawler.sandbox.serve import add_arguments
-
         super().add_options(parser)
         add_arguments(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        from anime_crawler.sandbox.serve import serve
-
         try:
             serve(opts)
         except OSError as error:

@@ -10,18 +10,17 @@ from typing import Any
 
 from rich.table import Table
 from scrapy.commands import ScrapyCommand
-from scrapy.settings import BaseSettings
 
 from anime_crawler import output
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.status import read_status
-from anime_crawler.commands import complain, config_from, source_spiders
+from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.extensions.metrics import metrics_text
 from anime_crawler.job import BUDGETS
 from anime_crawler.politeness.budget import BudgetError, Wait
 from anime_crawler.politeness.budget_storages import open_budgets
 from anime_crawler.politeness.limits import Limits, address_of, budget_of, limits_of
+from anime_crawler.sources import cards
 
 
 class Command(ScrapyCommand):
@@ -53,6 +52,8 @@ class Command(ScrapyCommand):
         if opts.as_json:
             print(json.dumps(status, ensure_ascii=False, indent=2))
         elif opts.prometheus:
+            from anime_crawler.extensions.metrics import metrics_text  # here, because its library starts slowly
+
             print(metrics_text(status), end="")
         else:
             show(status, has_backend=bool(config.backend_base_url))
@@ -63,11 +64,10 @@ class Command(ScrapyCommand):
             status = await catalogue.read(read_status)
         finally:
             await catalogue.close()
-        assert self.settings is not None
-        return {**status, **politeness(self.settings, config)}
+        return {**status, **politeness(config)}
 
 
-def politeness(settings: BaseSettings, config: Config) -> dict[str, Any]:
+def politeness(config: Config) -> dict[str, Any]:
     """Requests in each window of each upstream's limits, by all who share the budgets, and who rests.
 
     Raises:
@@ -76,7 +76,7 @@ def politeness(settings: BaseSettings, config: Config) -> dict[str, Any]:
     budgets = open_budgets(config, BUDGETS)
     asked = [
         (card.name, budget_of(card.name, address_of(config, card), card.base_url), limits_of(config, card))
-        for card in (spider.card for spider in source_spiders(settings).values())
+        for card in cards().values()
     ]
     used = {name: budgets.used(budget, limits) for name, budget, limits in asked}
     if config.backend_base_url:

@@ -43,7 +43,7 @@ class Command(ScrapyCommand):
                     "REDIS_URL is required: without it no crawl is shared; example: redis://localhost:6379/1"
                 )
             found = overview(redis_of(config, self.settings))
-            found["budgets"] = politeness(self.settings, config)["budgets"]
+            found["budgets"] = politeness(config)["budgets"]
         except ConfigError as error:
             self.exitcode = complain(error, 2)
         except (FrontierError, BudgetError) as error:
