@@ -91,7 +91,9 @@ def _database_url(value: str) -> str:
     if backend not in ("sqlite", "postgresql"):
         raise ValueError("is of another kind; sqlite or postgresql is wanted")
     if backend == "sqlite" and (url.host or url.username or url.password):
-        raise ValueError("has two slashes before the file: three are wanted, or four for a path from the root")
+        raise ValueError(
+            "has two slashes before the file: three are wanted (sqlite:///var/anime.db), four from the root"
+        )
     if backend == "postgresql" and (re.search("[^-\\w.:%]", url.host or "") or re.search("[@#]", url.database or "")):
         raise ValueError(f"has more than one @, or a #, in it, or a host that is none; {ESCAPED}")
     if not url.database or url.database == ":memory:":

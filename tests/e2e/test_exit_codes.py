@@ -32,6 +32,7 @@ WRONG_OF_PROJECT = {
     "REDIS_CACHE_URL": "http://user:password@localhost",
     "REDIS_URL": "http://user:password@localhost",
     "TITLE_LANGUAGES": "klingon",
+    "TITLE_SECOND_LANGUAGE": "klingon",
     "TRANSLATION_PRIORITY": " , ",
     "REFRESH_ONGOING_HOURS": "never",
     "REFRESH_RELEASED_DAYS": "0",
