@@ -79,6 +79,8 @@ class Job:
         self.crawlers: list[Crawler] = []
         self._stops: list[asyncio.Future[None]] = []
         self.running: set[str] = set()
+        self.is_misdirected = False
+        """Whether BACKEND_BASE_URL is no backend for what the catalogue holds."""
         self.worker: Worker | None = None
         """This process among others that share the crawl (REDIS_URL); ``None``: it is alone."""
         self.has_vanished = False
@@ -226,6 +228,8 @@ class Job:
             return self.fatal_code
         if self.stopping:
             return Exit.INTERRUPTED
+        if self.is_misdirected:
+            return Exit.CONFIGURATION
         if self.upstream_failed:
             return Exit.UPSTREAM
         if backend_pending:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+from redis import Redis
+
 from tests.guard import clean_environment
 
 COMMAND = [sys.executable, "-m", "anime_crawler.sandbox.crawl"]
@@ -33,30 +35,45 @@ def finish(process):
     return process.returncode, out, err
 
 
-def test_without_a_token_the_sandbox_is_crawled_and_interrupted_and_crawled_again(project, scrapy):
-    """Ctrl-C ends it with 130; again: 0; again: nothing is new. A configured backend gets no invented title."""
+def test_without_a_token_the_sandbox_is_crawled_and_interrupted_and_crawled_again(project, scrapy, redis_url):
+    """Ctrl-C ends it with 130; again: 0; again: nothing is new. Nothing that is configured is used, in the environment
+    or in ``.env``: no catalogue, no budgets, no Redis, no backend."""
     settings = {
         "DATABASE_URL": "sqlite:///var/own.db",
         "BACKEND_BASE_URL": "http://127.0.0.1:9",
-        "INTERNAL_TOKEN": "abc",
+        "REDIS_URL": redis_url,
+        "kodik_limits": "1/day",
+        "SCRAPY_JOBDIR": "own",
     }
+    dotenv = {
+        "INTERNAL_TOKEN": "abc",
+        "REDIS_CACHE_URL": redis_url,
+        "HTTP_CACHE_STORAGE": "redis",
+        "RATE_LIMIT_RPS": "1",
+    }
+    (project / ".env").write_text("".join(f"{name}={value}\n" for name, value in dotenv.items()))
     first = start(project, **settings)
     assert first.stdout.readline().startswith("Sandbox: 200 invented titles, because no KODIK_API_TOKEN is set.")
-    wait_until(lambda: (project / "var/heartbeat").exists())
+    assert "of its own and no backend, whatever is configured" in first.stdout.readline()
+    wait_until(lambda: (project / "var/sandbox/var/heartbeat").exists())
     os.killpg(first.pid, signal.SIGINT)  # a terminal tells the whole group: us, and the sandbox too
     code, _, err = finish(first)
     assert code == 130, err
     assert "Traceback" not in err
 
-    code, _, err = finish(start(project, **settings))
+    code, out, err = finish(start(project, **settings))
     assert code == 0, err
     assert "Run 1: exit code 0" in err
+    assert "This catalogue holds invented titles" in out
 
     assert finish(start(project, **settings))[0] == 0
-    assert not (project / "var/sandbox.db").exists()
-    status = json.loads(scrapy("status", "--json", DATABASE_URL="sqlite:///var/own.db").stdout)
-    assert status["counts"]["titles"] > 150
-    report = json.loads((project / "var/reports/run-2.json").read_text())
+    assert sorted(path.name for path in (project / "var").iterdir() if ".db" not in path.name) == ["sandbox"]
+    assert not (project / "var/own.db").exists()
+    with Redis.from_url(redis_url) as redis:
+        assert redis.keys() == []
+    status = json.loads(scrapy("status", "--json", DATABASE_URL="sqlite:///var/sandbox.db", REDIS_URL="").stdout)
+    assert (status["counts"]["titles"] > 150, status["origin"]) == (True, "sandbox")
+    report = json.loads((project / "var/sandbox/var/reports/run-2.json").read_text())
     assert sum(outcomes.get("new", 0) + outcomes.get("changed", 0) for outcomes in report["counters"].values()) == 0
 
 

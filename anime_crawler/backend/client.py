@@ -14,6 +14,7 @@ from yarl import URL
 from anime_crawler.backend.answer import Answer, Kind
 from anime_crawler.backend.errors import NoAnswerError, Outcome
 from anime_crawler.politeness.proxy import proxy_of
+from anime_crawler.politeness.sandbox_header import SANDBOX_HEADER
 
 MAX_ANSWER_BYTES = 64 * 1024
 """The backend's own answers are a line; a 500 quotes the SQL of a list of 200 entries. The rest is not read."""
@@ -40,6 +41,7 @@ class BackendClient:
 
     def __init__(self, base_url: str, token: str, connections: int, timeout_s: float) -> None:
         self._urls = {kind: URL(f"{base_url}/api/v1/internal/import/{kind}") for kind in Kind}
+        self._health = URL(f"{base_url}/health")
         self._token = token
         self._connections = connections
         self.timeouts_s = dict.fromkeys(Kind, timeout_s) | {Kind.PLAYER: max(timeout_s, PLAYER_TIMEOUT_S)}
@@ -83,6 +85,21 @@ class BackendClient:
         if idempotency_key:
             headers["Idempotency-Key"] = idempotency_key
         return await self._send(kind, body, headers)
+
+    async def is_sandbox(self) -> bool:
+        """Whether the backend says that it is the sandbox's. Any answer will do; nothing is stored by this question.
+
+        Raises:
+            NoAnswerError: there was none.
+        """
+        assert self._session is not None
+        try:
+            async with self._session.get(
+                self._health, allow_redirects=False, proxy=self._proxy, timeout=aiohttp.ClientTimeout(total=CONNECT_S)
+            ) as response:
+                return SANDBOX_HEADER in response.headers
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NoAnswerError(Outcome.UNREACHABLE, f"no answer: {_describe(error)}") from error
 
     async def accepts_any_token(self, trace_id: str) -> bool:
         """Whether a token that is surely wrong gets past the check: then the header does not arrive at all.

@@ -1,6 +1,7 @@
 """What the backend's answers mean, told by status *and* text, and named for what the importer does next.
 
 DeliveryStoppedError   no POST can succeed until a person acts or the backend is back: end the delivery, keep the rest
+└── MisdirectedError   the titles are not for this backend
 NoAnswerError          one POST had no answer; its outcome says whether it may have been stored
 """
 
@@ -109,6 +110,10 @@ class DeliveryStoppedError(Exception):
         super().__init__(reason)
         self.reason = reason
         self.setting = setting
+
+
+class MisdirectedError(DeliveryStoppedError):
+    """The catalogue holds invented titles, and the backend is not the sandbox's: nothing was sent. Exit code 2."""
 
 
 class NoAnswerError(Exception):

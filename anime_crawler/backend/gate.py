@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable
 
-from anime_crawler.backend.errors import UNCOUNTED, DeliveryStoppedError, Outcome
+from anime_crawler.backend.errors import UNCOUNTED, DeliveryStoppedError, MisdirectedError, Outcome
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
 
@@ -83,6 +83,15 @@ class Gate:
         if self.stopped is None:
             self._report.problem("backend", kind, reason, setting)
             self.stopped = DeliveryStoppedError(f"{kind}: {reason}", setting)
+
+    def misdirect(self, reason: str) -> None:
+        """End the delivery: nothing of the catalogue is for this backend.
+
+        Raises:
+            MisdirectedError: always.
+        """
+        self.stopped = MisdirectedError(reason, "BACKEND_BASE_URL")
+        raise self.stopped
 
     async def enter(self, *, may_try: bool = True) -> bool:
         """Return when one POST may leave; `succeeded`, `failed` or `pause` must follow.

@@ -17,7 +17,7 @@ from anime_crawler.backend.books import Books
 from anime_crawler.backend.claims import Claims, ClaimsLostError
 from anime_crawler.backend.doubt import Doubts
 from anime_crawler.backend.episodes import EpisodeDelivery
-from anime_crawler.backend.errors import DeliveryStoppedError
+from anime_crawler.backend.errors import DeliveryStoppedError, MisdirectedError
 from anime_crawler.backend.gate import POLL_S, Gate
 from anime_crawler.backend.lane import TITLES_PER_LOAD, TITLES_PER_QUERY, Lane
 from anime_crawler.backend.ledger import Ledger
@@ -120,10 +120,13 @@ class Importer:
 
         Raises:
             CatalogueError: a receipt could not be written; nothing was sent after that.
+            MisdirectedError: what the catalogue holds is not for this backend; nothing was sent.
         """
         await self._use_backend()
         while True:
             stopped = await self._run_once(more_may_come, ready_only, stopping)
+            if isinstance(stopped, MisdirectedError):
+                raise stopped
             if not isinstance(stopped, ClaimsLostError):
                 return await self._result(stopped)
             logger.warning("the delivery begins anew: this process was %s", stopped.reason)
@@ -152,7 +155,7 @@ class Importer:
         ) as client:
             claims = Claims(self._catalogue, max(client.timeouts_s.values()))
             await claims.begin()
-            sender = Sender(client, gate, config, self._report, self._budgets, claims)
+            sender = Sender(client, gate, config, self._report, self._budgets, claims, self._catalogue)
             try:
                 await self._deliver(sender, more_may_come, ready_only)
                 claims.check()

@@ -25,6 +25,8 @@ from anime_crawler.backend.errors import (
     explain,
 )
 from anime_crawler.backend.gate import LONGEST_PAUSE_S, POLL_S, Gate
+from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.catalogue.origin import origin_of
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.failure import Failure, log_failure
@@ -43,6 +45,11 @@ LOST_RACE_S = (0.1, 1.0)
 SLOT_BACK_S = 60.0
 """Seconds after a 429, or after the last slot came back, before one more POST may be in flight again. A limit that
 still holds costs one 429 and its pause a minute."""
+
+MISDIRECTED = (
+    "the catalogue holds invented titles of the sandbox, and this backend is not the sandbox's, so nothing is sent: "
+    "set DATABASE_URL to the catalogue that is meant, or BACKEND_BASE_URL to the sandbox's backend"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,7 @@ class Sender:
         report: RunReport,
         budgets: BudgetStorage,
         claims: Claims,
+        catalogue: Catalogue,
     ) -> None:
         self._client = client
         self.claims = claims
@@ -91,6 +99,8 @@ class Sender:
         self._trace_prefix = secrets.token_hex(6)
         self._token_arrives = False
         self._probing = asyncio.Lock()
+        self._catalogue = catalogue
+        self._is_right_backend = False
 
     async def __aenter__(self) -> Sender:
         await self.enter()
@@ -108,6 +118,9 @@ class Sender:
         await self._free.acquire()
         try:
             may_leave = await self.gate.enter(may_try=may_try)
+            if may_leave and not self._is_right_backend:
+                async with self._probing:
+                    await self._check_backend()
             if may_leave:
                 await self._wait_for_budget()
                 may_leave = may_try or not self.gate.is_shut
@@ -129,6 +142,24 @@ class Sender:
             self._retiring -= 1
         else:
             self._free.release()
+
+    async def _check_backend(self) -> None:
+        """Once, before the first POST: invented titles go to the sandbox's own backend and to no other.
+
+        Raises:
+            MisdirectedError: it is another.
+        """
+        failures = 0
+        while not self._is_right_backend:
+            try:
+                if await self._catalogue.read(origin_of) == "sandbox" and not await self._client.is_sandbox():
+                    self.gate.misdirect(MISDIRECTED)
+                self._is_right_backend = True
+            except NoAnswerError as error:
+                self.gate.failed(error.outcome, "the backend's health")
+                await self.rest(self.gate.backoff_s(failures))
+                await self.gate.enter()
+                failures += 1
 
     async def _wait_for_budget(self) -> None:
         place = ""

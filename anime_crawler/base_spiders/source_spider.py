@@ -94,6 +94,9 @@ class SourceSpider(Spider):
     base_url: str
     """The upstream's address: the setting on the card, else the card's default; no trailing slash."""
 
+    is_of_sandbox: bool = False
+    """Whether answers said that they are the sandbox's: what this run stores is invented then."""
+
     own: Mapping[str, Any] = {}
     """Values of the settings that only this source has, by the names on its card."""
 

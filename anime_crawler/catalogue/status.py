@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from anime_crawler.catalogue.drift import list_drift
+from anime_crawler.catalogue.origin import origin_of
 from anime_crawler.catalogue.tables import (
     NO_ANIME,
     airing,
@@ -32,6 +33,7 @@ RECENT_RUNS = 10  # enough to see yesterday's cron jobs
 def read_status(conn: Connection) -> dict[str, Any]:
     """Everything ``scrapy status`` shows, as plain JSON values."""
     return {
+        "origin": origin_of(conn),
         "counts": _counts(conn),
         "runs": _runs(conn),
         "watermarks": _watermarks(conn),

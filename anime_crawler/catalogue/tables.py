@@ -78,6 +78,12 @@ run = Table(
     Column("report", Text, comment="JSON run report of the newest process"),
 )
 
+origin = Table(
+    "origin",
+    metadata,
+    Column("kind", Text, primary_key=True, comment="sandbox | real: what all records are; one row, none while empty"),
+)
+
 checkpoint = Table(
     "checkpoint",
     metadata,

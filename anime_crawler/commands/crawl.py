@@ -20,12 +20,14 @@ from scrapy.commands.crawl import Command as ScrapyCrawl
 from scrapy.crawler import Crawler
 from scrapy.exceptions import UsageError
 
+from anime_crawler.backend.errors import MisdirectedError
 from anime_crawler.backend.importer import DeliveryResult, Importer
 from anime_crawler.base_spiders import ArgumentError, SourceSpider
 from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.drift import add_drift
 from anime_crawler.catalogue.lock import Lock, LockHeld
+from anime_crawler.catalogue.origin import OriginError, origin_of, say_mixed
 from anime_crawler.catalogue.vanished import vanished_in
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
@@ -40,6 +42,7 @@ from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import BudgetError
 from anime_crawler.politeness.budget_storages import open_budgets
 from anime_crawler.politeness.chromium import browser_settings
+from anime_crawler.politeness.limits import address_of
 from anime_crawler.shared_run import crew_of, group_of, leave, turn_to_deliver, use_redis, working
 
 logger = logging.getLogger(__name__)
@@ -122,6 +125,7 @@ class MainJob:
         """The exit code, once everything has ended."""
         catalogue = await Catalogue.open(self.config.database_url, dry_run=self.dry_run, locks=self.locks)
         try:
+            await self._refuse_a_sandbox_catalogue(catalogue)
             crew = crew_of(self.config, self.settings, self.spiders[0].name) if self.is_shared else None
             job = await self._begin(catalogue, joins=bool(crew and crew.others()))
             catalogue.on_lost = job.fail_catalogue
@@ -130,6 +134,16 @@ class MainJob:
                     return await self._crawl_and_deliver(job)
         finally:
             await catalogue.close()
+
+    async def _refuse_a_sandbox_catalogue(self, catalogue: Catalogue) -> None:
+        """Before the first request, where a source is asked at its own address: it is not the sandbox.
+
+        Raises:
+            OriginError: the catalogue holds invented titles.
+        """
+        is_real = any(address_of(self.config, spider.card) == spider.card.base_url for spider in self.spiders)
+        if is_real and await catalogue.read(origin_of) == "sandbox":
+            raise OriginError(await catalogue.read(lambda conn: say_mixed(conn, "real")))
 
     async def _begin(self, catalogue: Catalogue, joins: bool) -> Job:
         name, mode = self.spiders[0].name, self.arguments.get("mode", "")
@@ -156,6 +170,10 @@ class MainJob:
             return await delivery, False
         except CatalogueError:
             raise
+        except MisdirectedError as error:
+            job.is_misdirected = True
+            job.report.problem("backend", "misdirected", error.reason, error.setting)
+            return None, True
         except BudgetError as error:
             job.fatal(str(error), error.exit_code)
             return None, True

@@ -11,6 +11,7 @@ from scrapy.commands import ScrapyCommand
 from scrapy.settings import BaseSettings
 from scrapy.utils.log import configure_logging
 
+from anime_crawler.backend.errors import MisdirectedError
 from anime_crawler.backend.importer import DeliveryResult, Importer
 from anime_crawler.catalogue import backends, dead_letters, runs
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
@@ -96,8 +97,14 @@ async def deliver(config: Config, settings: BaseSettings, *, recheck: bool = Fal
         for signum in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(signum, stop.set)
         catalogue.on_lost = lambda _: stop.set()
-        with Heartbeat(report):
-            result = await importer.run(lambda: False, lambda: False, stop.is_set)
+        try:
+            with Heartbeat(report):
+                result = await importer.run(lambda: False, lambda: False, stop.is_set)
+        except MisdirectedError as error:
+            code = int(Exit.CONFIGURATION)
+            summary = {"run": run_id, "exit_code": code, **report.as_dict()}
+            await catalogue.write(lambda conn: runs.finish_run(conn, run_id, code, summary, finished=True))
+            return complain(error, code)
         letters = await catalogue.read(dead_letters.count_open)
         code = exit_code(result, stop.is_set(), letters)
         summary = {"run": run_id, "exit_code": code, "dead_letters": letters, **report.as_dict()}

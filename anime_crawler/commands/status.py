@@ -94,6 +94,8 @@ def _rest(upstream: str, wait: Wait) -> dict[str, Any]:
 def show(status: dict[str, Any], has_backend: bool) -> None:
     """Print the status as tables; values are data from the net and shown as plain text."""
     console = output.console()
+    if status["origin"] == "sandbox":
+        console.print("This catalogue holds invented titles of the sandbox.")
     to_deliver = "Still to deliver" if has_backend else "Would be delivered if BACKEND_BASE_URL were set"
     runs = ("id", "spider", "arguments", "state", "started_at", "starts", "exit_code")
     for heading, rows in (

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from scrapy.crawler import Crawler
+from sqlalchemy import Connection
 
 from anime_crawler.base_spiders import Settled, SourceCard, SourceSpider
 from anime_crawler.catalogue.catalogue import CatalogueError
+from anime_crawler.catalogue.origin import Origin, note_origin
 from anime_crawler.catalogue.store import Storable, store_items
 from anime_crawler.failure import Failure, log_failure
 from anime_crawler.items import Absent, Checkpoint, Listed, Rejected
@@ -89,8 +92,10 @@ class CataloguePipeline:
         if self._job.failed or not await self._job.may_store():
             return False
         config = self._job.config
+        spider = getattr(self._crawler, "spider", None)
         store = partial(
-            store_items,
+            _store_with_origin,
+            origin="sandbox" if getattr(spider, "is_of_sandbox", False) else "real",
             run_id=self._job.run_id,
             items=items,
             identity_source=self._identity_source,
@@ -116,6 +121,11 @@ class CataloguePipeline:
             if outcome == "not_believed":
                 self._job.not_believed(self._source, kind, count)
         return True
+
+
+def _store_with_origin(conn: Connection, *, origin: Origin, **batch: Any) -> Counter[tuple[str, str]]:
+    note_origin(conn, origin)
+    return store_items(conn, **batch)
 
 
 def _failure(item: Rejected) -> Failure:

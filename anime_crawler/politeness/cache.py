@@ -124,6 +124,7 @@ class HttpCacheMiddleware(ScrapyHttpCache):
                 entry = await self._read(request, key)
                 if entry and (response := self._fresh(request, entry)):
                     self._upstream.count("cached")
+                    self._upstream.note_origin(response)
                     self._note_fresh(self._fresh_until(entry, time.time()))
                     return response
                 if leased or not self._is_shared(request, entry):

@@ -61,6 +61,7 @@ class SecretDownloadHandler(HTTP11DownloadHandler):
         async with self._places:
             response = await self._unless_stopped(request, asyncio.ensure_future(super().download_request(outgoing)))
         self._upstream.count("bytes", len(response.body))
+        self._upstream.note_origin(response)
         return self._redactor.response(self._unpacked(request, response))
 
     def _outgoing(self, request: Request) -> Request:

@@ -126,11 +126,15 @@ class ResultCacheMiddleware:
             await self._with_storage(partial(self._keep, keep_s=keep_s))
 
     async def _kept(self, storage: CacheStorage) -> list[Item]:
-        value = await storage.get(result_key(self._spider))
-        return unpack_items(value) if value else []
+        for is_of_sandbox in (False, True):
+            if value := await storage.get(result_key(self._spider, is_of_sandbox=is_of_sandbox)):
+                self._spider.is_of_sandbox = is_of_sandbox
+                return unpack_items(value)
+        return []
 
     async def _keep(self, storage: CacheStorage, keep_s: float) -> None:
-        await storage.put(result_key(self._spider), pack_items(self._items, time.time()), keep_s)
+        key = result_key(self._spider, is_of_sandbox=self._spider.is_of_sandbox)
+        await storage.put(key, pack_items(self._items, time.time()), keep_s)
 
     async def _with_storage(self, use: Callable[[CacheStorage], Awaitable[T]]) -> T | None:
         """``None`` where the storage, or what is in it, is of no use."""

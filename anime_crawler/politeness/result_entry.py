@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from functools import cache
 from hashlib import sha256
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -19,9 +20,11 @@ KINDS: dict[str, type[Item]] = {kind.__name__: kind for kind in (Anime, Release,
 """What a result is made of. An absence is none: the source may come to know the anime at any time."""
 
 
-def result_key(spider: SourceSpider) -> Key:
-    """The key of what this run gives: where it asks, what for, and in what shape its items come."""
-    asked = {"url": spider.base_url, "arguments": spider.args, "own": dict(spider.own)}
+def result_key(spider: SourceSpider, *, is_of_sandbox: bool = False) -> Key:
+    """The key of what this run gives: where it asks, what for, whether it is invented, and in what shape items come."""
+    asked: dict[str, Any] = {"url": spider.base_url, "arguments": spider.args, "own": dict(spider.own)}
+    if is_of_sandbox:
+        asked["sandbox"] = True
     parts = (json.dumps(asked, sort_keys=True, default=str), schema_version(spider.__module__.rpartition(".")[0]))
     return Key(spider.card.name, sha256("\n".join(parts).encode()).hexdigest(), RESULT)
 

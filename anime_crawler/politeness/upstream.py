@@ -17,6 +17,7 @@ from anime_crawler.base_spiders import ACCEPT, OUT_OF_QUOTA, Action, GivenUp, So
 from anime_crawler.config import Config
 from anime_crawler.politeness.budget import BudgetError, BudgetStorage, Wait
 from anime_crawler.politeness.limits import budget_of, limits_of
+from anime_crawler.politeness.sandbox_header import SANDBOX_HEADER
 
 T = TypeVar("T")
 
@@ -66,6 +67,11 @@ class Upstream:
         if PART in request.meta and response.status == 200:
             return ACCEPT
         return cast("SourceSpider", self._crawler.spider).judge(response)
+
+    def note_origin(self, response: Response) -> None:
+        """What the spider stores of an answer of the sandbox is invented."""
+        if SANDBOX_HEADER in response.headers:
+            cast("SourceSpider", self._crawler.spider).is_of_sandbox = True
 
     def is_stopping(self) -> bool:
         """Whether the run or this spider is about to end."""

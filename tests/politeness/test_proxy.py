@@ -15,6 +15,7 @@ import requests
 
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.politeness.proxy import is_loopback, proxy_of
+from anime_crawler.politeness.sandbox_header import SANDBOX_HEADER
 from tests.e2e.support import Project
 
 NETRC = "machine 127.0.0.1 login admin password scrapyd-pass\ndefault login admin password scrapyd-pass\n"
@@ -56,7 +57,10 @@ class Handler(BaseHTTPRequestHandler):
             status = 403 if headers["x-internal-token"].startswith("not-") else 422
             answer = b'{"error": {"message": "Invalid internal token"}}' if status == 403 else b"{}"
         self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(answer))}.items():
+        told = {"Content-Type": kind, "Content-Length": str(len(answer))}
+        if not parts.hostname:  # the sandbox's own backend: invented titles go to no other
+            told[SANDBOX_HEADER] = "1"
+        for name, value in told.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(answer)
