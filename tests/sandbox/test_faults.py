@@ -137,6 +137,8 @@ def test_a_cursor_can_go_wrong_in_every_way(list_page, fault, fresh):
     second_url = first["next_page"]
     fault("repeated_page", count=1)
     assert requests.get(second_url, timeout=10).json()["results"] == first["results"]
+    fault("page_ignored", count=1)
+    assert requests.get(second_url, timeout=10).json()["results"] == first["results"]
     fault("repeated_cursor", count=1)
     assert requests.get(second_url, timeout=10).json()["next_page"] == second_url
     fault("cursor_refused")

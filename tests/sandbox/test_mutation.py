@@ -35,6 +35,10 @@ def test_titles_and_translations_are_added_and_go(fresh, list_page):
     assert newest(list_page)["id"] == one["material"]
     fresh.post("/_sandbox/mutate", {"op": "remove_material", "material": one["material"]})
     assert list_page().json()["total"] == total + 3
+    titles = fresh.get("/_sandbox/")["titles"]
+    fresh.post("/_sandbox/mutate", {"op": "remove_title", "shikimori_id": title["shikimori_id"]})
+    assert (list_page().json()["total"], fresh.get("/_sandbox/")["titles"]) == (total, titles - 1)
+    assert title["shikimori_id"] not in {str(row["title_id"]) for row in fresh.get("/_sandbox/oracle?what=anime")}
 
 
 def test_links_and_hosts_change(fresh, list_page):

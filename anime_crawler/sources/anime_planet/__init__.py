@@ -47,7 +47,7 @@ CARD = SourceCard(
     block_origin="a crawler of 2026: the 403 after too many in a row lifts after minutes; nobody states how many",
     item_kinds=("Anime", "Character", "Absent"),
     usual={
-        "anime": ("titles.en", "kind", "year", "poster", "description", "tags"),
+        "anime": ("alternative_titles", "kind", "year", "poster", "description", "tags"),
         "character": ("names.en", "picture"),
         "appearance": ("voice_actors",),
     },
