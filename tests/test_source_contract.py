@@ -41,26 +41,31 @@ def damaged(tmp_path, monkeypatch):
 
 
 def test_each_kind_of_damage_is_noticed(damaged):
-    """A file too many, a sample gone, one that gives something else, one with a secret, one that says nothing."""
+    """A file too many, a word gone, a sample that gives something else, one with a secret, one that says nothing."""
     (damaged / "utils.py").touch()
-    shutil.rmtree(damaged / "samples" / "kind__ova")
-    movie, tv, music = (damaged / "samples" / f"kind__{kind}" for kind in ("movie", "tv", "music"))
-    expected = json.loads((movie / "expected.json").read_text(encoding="utf-8"))
+    words, other, silent, secret = (
+        damaged / "samples" / name
+        for name in ("kind__all", "material__third_season", "list_page__two_translations", "material__seasons_0_1_2")
+    )
+    page = json.loads((words / "response.json").read_text(encoding="utf-8"))
+    page["results"] = [r for r in page["results"] if r.get("material_data", {}).get("anime_kind") != "ova"]
+    (words / "response.json").write_text(json.dumps(page), encoding="utf-8")
+    expected = json.loads((other / "expected.json").read_text(encoding="utf-8"))
     expected["items"][0]["kind"] = "ova"
-    (movie / "expected.json").write_text(json.dumps(expected), encoding="utf-8")
-    (tv / "meta.json").write_text('{"says": ""}', encoding="utf-8")
-    (music / "response.json").write_text('{"next_page": "https://x/?token=fedcba98"}', encoding="utf-8")
+    (other / "expected.json").write_text(json.dumps(expected), encoding="utf-8")
+    (silent / "meta.json").write_text('{"says": ""}', encoding="utf-8")
+    (secret / "response.json").write_text('{"next_page": "https://x/?token=fedcba98"}', encoding="utf-8")
     found = "\n".join(
         [problem for check in CHECKS for problem in check("kodik")]
-        + [f"{s.name}: {problem}" for s in (movie, music) for check in SAMPLE_CHECKS for problem in check(s)]
+        + [f"{s.name}: {problem}" for s in (other, secret) for check in SAMPLE_CHECKS for problem in check(s)]
     )
     for problem in (
         "utils.py does not belong here",
         "no sample kind__… has the word 'ova'",
-        "kind__movie: kind: 'movie', not 'ova'",
-        "kind__music: judged wrong_shape, not ok",
+        "material__third_season: kind: 'tv', not 'ova'",
+        "material__seasons_0_1_2: judged wrong_shape, not ok",
         "looks like a secret",
-        "kind__tv is to hold a response, meta.json with",
+        "list_page__two_translations is to hold a response, meta.json with",
     ):
         assert problem in found
 

@@ -15,7 +15,7 @@ from anime_crawler.catalogue.engine import open_engine
 from tests import processes
 from tests.guard import ROOT, clean_environment
 
-KODIK = str(ROOT / "anime_crawler/sources/kodik/samples/kind__tv/response.json")
+KODIK = str(ROOT / "anime_crawler/sources/kodik/samples/material__third_season/response.json")
 COMMANDS = [
     ("status",),
     ("status", "--json"),

@@ -27,7 +27,7 @@ Quirks:
         is set aside, and a good one that was stored before stays (samples ``material__dummy_links``,
         ``material__empty_link``).
     ``material_data`` with a kind or status we do not know costs the description of the anime, never its players
-        (samples ``kind__unknown``, ``status__unknown``).
+        (samples ``kind__all``, ``status__all``).
 """
 
 from anime_crawler.base_spiders import Probe, Secret, SourceCard
