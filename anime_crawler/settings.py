@@ -100,7 +100,12 @@ ITEM_PIPELINES = {
     "anime_crawler.pipelines.dedup.DedupPipeline": 200,
     "anime_crawler.pipelines.catalogue.CataloguePipeline": 300,
 }
-FEED_EXPORTERS = dict.fromkeys(("jsonlines", "jsonl", "jl"), "anime_crawler.pipelines.feed.PydanticJsonLinesExporter")
+FEED_EXPORTERS = {
+    **dict.fromkeys(("jsonlines", "jsonl", "jl"), "anime_crawler.pipelines.feed.PydanticJsonLinesExporter"),
+    "json": "anime_crawler.pipelines.feed.PydanticJsonExporter",
+    "csv": "anime_crawler.pipelines.feed.PydanticCsvExporter",
+    "xml": "anime_crawler.pipelines.feed.PydanticXmlExporter",
+}
 FEED_EXPORT_ENCODING = "utf-8"
 
 # --- loop and logs ------------------------------------------------------------------------------
