@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from anime_crawler.frontier.sqlite import FILE, SqliteStore
 from anime_crawler.politeness.budget import Budgets
 from tests.e2e.support import Project
+from tests.processes import run
 
 Exports = dict[str, bytes]
 KIB = 1024
@@ -20,20 +19,9 @@ full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this sy
 
 
 def crawl_with_room(project: Project, kib: int, **env: str) -> subprocess.CompletedProcess[str]:
-    """The main job where no file can grow beyond so many KiB; any user may set that limit."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (kib * KIB, kib * KIB))
-
-    return subprocess.run(
-        [sys.executable, "-m", "scrapy", "crawl", "kodik", "-s", "JOBDIR=var/jobs/kodik"],
-        cwd=project.directory,
-        env=project.env(PYTHONDONTWRITEBYTECODE="1", **env),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        preexec_fn=limit,
-    )
+    """The main job where no file can grow beyond so many KiB."""
+    command = ["crawl", "kodik", "-s", "JOBDIR=var/jobs/kodik"]
+    return run("tests.e2e.no_room", kib, *command, cwd=project.directory, env=project.env(**env), timeout=120)
 
 
 def fill_up(path: Path, table: str, change: str) -> None:
