@@ -57,7 +57,7 @@ def test_jikan_tells_a_title_with_its_episodes_and_characters() -> None:
     """As many as the world has; a number nobody has is absent."""
     number, title = next((n, t) for n, t in known_at("jikan", WORLD).items() if cast(t) and len(episode_rows(t)) > 100)
     found = counted(crawl(JikanSpider(ids=f"{number},999999", episodes="1", characters="1"), Jikan(WORLD)))
-    wanted = {"Anime": 1, "Absent": 1, "Episode": len(episode_rows(title)), "Character": len(cast(title))}
+    wanted = {"Anime": 1, "Absent": 1, "Episode": len(episode_rows(title)), "Character": len(cast(title)), "Listed": 2}
     assert found == wanted
 
 

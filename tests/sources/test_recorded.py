@@ -61,7 +61,7 @@ def test_a_recorded_serial_has_all_its_episodes(shared):
     anime, release = kodik.parse_file(body, "naruto", NOW)
     assert isinstance(anime, Anime)
     assert isinstance(release, Release)
-    assert [player.number for player in release.players] == list(range(1, 221))
+    assert [player.source_number for player in release.players] == list(range(1, 221))
     assert anime.source_id == release.anime_id == "20"
 
 

@@ -231,7 +231,7 @@ def _without_credit(line: str) -> str:
 
 def _season_of(start: FuzzyDate) -> Season | None:
     """By the month: March to May is spring. Of early December AniList says fall here and winter there."""
-    return list(Season)[start.month // 3] if start.month and start.month != DECEMBER else None
+    return list(Season)[start.month // 3] if start.month and 0 < start.month < DECEMBER else None
 
 
 def _poster(media: Media) -> str | None:
