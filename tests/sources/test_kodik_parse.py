@@ -14,10 +14,25 @@ from anime_crawler.base_spiders import RecordError, ResponseError
 from anime_crawler.items import Anime, Rejected, Release
 from anime_crawler.sources.kodik.parse import items_from_results, parse_file, player_link, players
 from anime_crawler.sources.kodik.schema import cursor_from_next_page, drift
-from tests.sources.fake_kodik import BASE, HASH, material
 
+BASE = "https://kodik-api.com"
+HASH = "0123456789abcdef0123456789abcdef"
 NOW = datetime(2026, 5, 3, tzinfo=UTC)
 LINK = f"https://kodikplayer.com/serial/1/{HASH}/720p"
+
+
+def material(number: int, updated_at: str, **other: Any) -> dict[str, Any]:
+    """A film of anime `number`."""
+    return {
+        "id": f"movie-{number}",
+        "type": "anime",
+        "link": f"//kodikplayer.com/video/{number}/{HASH}/720p",
+        "title": f"Фильм {number}",
+        "translation": {"id": 610, "title": "Прилив", "type": "voice"},
+        "shikimori_id": str(number),
+        "updated_at": updated_at,
+        **other,
+    }
 
 
 def link(number: int) -> str:

@@ -21,12 +21,19 @@ class Upstream:
 
     Args:
         before: called before each answer with the request; moves the world.
+        now: the world's present in seconds since 1970; a moment ago unless it is said.
     """
 
-    def __init__(self, source: str, titles: int, before: Callable[[Request], None] = lambda request: None) -> None:
+    def __init__(
+        self,
+        source: str,
+        titles: int,
+        before: Callable[[Request], None] = lambda request: None,
+        now: int | None = None,
+    ) -> None:
         self.source = source
         self.before = before
-        self.services = Services(Options(titles=titles, seed=2, enforced=False, now=int(time.time()) - 300))
+        self.services = Services(Options(titles=titles, seed=2, enforced=False, now=now or int(time.time()) - 300))
         self.base_path = urlsplit(cards()[source].base_url).path
         self.asked: list[Request] = []
 
