@@ -52,6 +52,7 @@ def catalogue_lock(url: str, name: str, shared_by: str | None = None) -> Iterato
     Raises:
         LockHeld: at once, when another process has it and does not share it with us.
         CatalogueError: the database, or the folder of its file, cannot be used.
+        CatalogueAwayError: at the end, when the session was lost meanwhile, and the lock with it.
     """
     where = database(url)
     if where.get_backend_name() == "sqlite":
@@ -63,6 +64,7 @@ def catalogue_lock(url: str, name: str, shared_by: str | None = None) -> Iterato
         with conn.begin():
             take(conn, Lock(name, shared_by))
         yield
+        conn.scalar(text("SELECT 1"))
 
 
 @contextmanager

@@ -78,6 +78,16 @@ def test_a_session_that_ends_within_a_transaction_leaves_nothing_of_it(postgres_
     assert stored(postgres_url) == []
 
 
+def test_a_lock_that_was_lost_is_not_given_back_in_silence(postgres_url):
+    """Whoever held it hears at the end that it was not held all the time."""
+    with (
+        pytest.raises(CatalogueAwayError),
+        catalogue_lock(postgres_url, *LOCK),
+        psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as admin,
+    ):
+        admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'")
+
+
 def test_who_only_waits_hears_of_it_too(postgres_url, monkeypatch):
     """A run may wait for an upstream for an hour."""
     monkeypatch.setattr(catalogue_module, "PING_S", 0.05)
