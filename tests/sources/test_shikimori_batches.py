@@ -130,6 +130,30 @@ def test_titles_missing_beside_errors_are_asked_for_again_and_not_taken_for_abse
     assert outcome(run) == {"Anime": {1, 2}, "Absent": set(), "Rejected": set()}
 
 
+BESIDE = {"exception": "X", "message": "a resolver failed", "path": ["animes", 1, "russian"]}
+
+
+@pytest.mark.parametrize("spider", [named([1, 2]), ShikimoriSpider(mode="incremental")], ids=["by id", "walk"])
+def test_data_beside_errors_are_used_and_the_errors_are_told(spider):
+    """Of the title that an error names, what is empty is untold, so that what is stored stays; exit code 1."""
+    pages = iter([{"data": {"animes": [title(1), title(2)]}, "errors": [BESIDE]}])
+    run = RecordingRun()
+    drive(spider, run, lambda request: json_response(next(pages, {"data": {"animes": []}})))
+    assert outcome(run) == {"Anime": {1, 2}, "Absent": set(), "Rejected": set()}
+    assert [kind for kind, _ in run.missed] == ["partial_answer"]
+    assert [("description" in item.untold, len(item.not_understood)) for item in run.items] == [(False, 0), (True, 1)]
+    assert run.failures == []
+
+
+def test_an_empty_page_beside_an_error_ends_no_walk():
+    """It may be empty because of the error: the run is incomplete, and asks for the page again."""
+    run = RecordingRun()
+    answer = {"data": {"animes": []}, "errors": [{"message": "a resolver failed"}]}
+    drive(ShikimoriSpider(mode="incremental"), run, lambda request: json_response(answer))
+    assert [verdict.kind for verdict in run.failures] == ["empty_list"]
+    assert not (run.state or {}).get("complete")
+
+
 def test_an_answer_nobody_asked_for_makes_nobody_absent():
     """A page of other titles than asked for is no proof that those asked for are unknown."""
     run = RecordingRun()

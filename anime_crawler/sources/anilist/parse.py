@@ -22,6 +22,7 @@ from anime_crawler.base_spiders import (
     set_aside,
     shape_of,
 )
+from anime_crawler.base_spiders.graphql import Unresolved
 from anime_crawler.items import Airing, AiringStatus, Anime, Character, Item, Kind, Rejected, Season
 from anime_crawler.normalize.date import cour_of, partial_date
 from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
@@ -34,7 +35,6 @@ from anime_crawler.sources.anilist.schema import (
     Media,
     MediaTitle,
     RelationEdge,
-    Unresolved,
     VoiceActorNode,
     data_from_document,
     errors_of,

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from anime_crawler.base_spiders import Drift, ResponseError, Words, count_unknown, count_vanished, explain, shape_of
+from anime_crawler.base_spiders.graphql import Unresolved, error_text
+from anime_crawler.base_spiders.graphql import unresolved as unresolved_at
 
 Id = Annotated[str, Field(pattern=r"^[1-9]\d*$")]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -245,10 +247,8 @@ def errors_of(document: Any) -> list[tuple[int | None, str]]:
 
 
 def _error(error: Any) -> tuple[int | None, str]:
-    if not isinstance(error, dict):
-        return None, str(error)[:300]
-    status = error.get("status")
-    return status if type(status) is int else None, str(error.get("message"))[:300]
+    status = error.get("status") if isinstance(error, dict) else None
+    return status if type(status) is int else None, error_text(error)
 
 
 def is_usable(document: Any) -> bool:
@@ -263,24 +263,9 @@ def is_usable(document: Any) -> bool:
     return bool(data.page.records if data.page else data.media)
 
 
-Unresolved = dict[int, list[str]]
-"""Place of a title in an answer -> what of it could not be resolved, and why: ``relations: Not Found.``"""
-
-
 def unresolved(document: Any) -> Unresolved:
     """What GraphQL's errors beside the data say of each title. Errors that name no title are left out."""
-    found: Unresolved = {}
-    for error in document.get("errors") or () if isinstance(document, dict) else ():
-        path = error.get("path") if isinstance(error, dict) else None
-        if isinstance(path, list) and path[:2] == ["Page", "media"] and len(path) > 2 and isinstance(path[2], int):
-            place, rest = path[2], path[3:]
-        elif isinstance(path, list) and path[:1] == ["Media"]:
-            place, rest = 0, path[1:]
-        else:
-            continue
-        words = ".".join("*" if isinstance(step, int) else str(step)[:40] for step in rest)
-        found.setdefault(place, []).append(f"{words}: not resolved: {_error(error)[1][:100]}")
-    return found
+    return unresolved_at(document, ("Page", "media"), alone="Media")
 
 
 def id_of(record: Any) -> int | None:

@@ -43,6 +43,7 @@ from anime_crawler.base_spiders import (
     verdict_by_status,
     wrong_address,
 )
+from anime_crawler.base_spiders.graphql import Unresolved, of_rows
 from anime_crawler.items import Absent, Anime, Item, Rejected, listing, members_of, utc_now
 from anime_crawler.normalize.text import is_called
 from anime_crawler.sources.anilist import CARD
@@ -52,7 +53,6 @@ from anime_crawler.sources.anilist.schema import (
     CHARACTERS,
     TITLES,
     Slice,
-    Unresolved,
     change_of,
     changes_of,
     data_from_document,
@@ -385,8 +385,7 @@ class AnilistSpider(WalkingSpider):
             return
         places = unresolved(json_body(response))  # on the page as it came, of which `rows` may be a part
         page = data_from_document(json_body(response)).page
-        wrong = {id(record): places.get(place, []) for place, record in enumerate(page.records if page else ())}
-        unresolved_of = {place: wrong.get(id(row), []) for place, row in enumerate(rows)}
+        unresolved_of = of_rows(places, page.records if page else [], rows)
         yield from self._with_characters(items_from_media(rows, utc_now(), unresolved_of))
 
     def tell_progress(self, walk: State) -> None:

@@ -23,6 +23,7 @@ from anime_crawler.base_spiders import (
     set_aside,
     shape_of,
 )
+from anime_crawler.base_spiders.graphql import Unresolved
 from anime_crawler.items import ADULT_MATURITIES, AiringStatus, Anime, Item, Kind, Rejected
 from anime_crawler.normalize.bbcode import normalize_description
 from anime_crawler.normalize.date import cour_of, partial_date, read_date, season_of
@@ -37,6 +38,7 @@ from anime_crawler.sources.shikimori.schema import (
     Title,
     answer_from_document,
     messages,
+    unresolved,
 )
 
 SOURCE = "shikimori"
@@ -66,17 +68,23 @@ UNKNOWN_YEAR = 1901
 """What REST fills in for a year nobody knows."""
 
 
-def items_from_animes(animes: list[Any], fetched_at: datetime) -> Iterator[Anime | Rejected]:
-    """One item per title of a GraphQL page, in its order."""
-    for record in animes:
-        yield _item(record, fetched_at)
+def items_from_animes(
+    animes: list[Any], fetched_at: datetime, unresolved: Unresolved | None = None
+) -> Iterator[Anime | Rejected]:
+    """One item per title of a GraphQL page, in its order.
+
+    Args:
+        unresolved: what GraphQL's errors say of each of them, as `schema.unresolved` gives it.
+    """
+    for place, record in enumerate(animes):
+        yield _item(record, fetched_at, (unresolved or {}).get(place, []))
 
 
-def _item(record: Any, fetched_at: datetime) -> Anime | Rejected:
+def _item(record: Any, fetched_at: datetime, wrong: list[str]) -> Anime | Rejected:
     try:
         with reading() as problems:
             anime = _anime(record, fetched_at)
-        return anime.noting(problems)
+        return anime.noting([*wrong, *problems])
     except (RecordError, ValidationError) as error:
         return rejected(record, explain(error), fetched_at)
 
@@ -309,7 +317,7 @@ def parse_file(body: bytes, name: str, fetched_at: datetime) -> Iterator[Item | 
     wrong = "; ".join(messages(document))
     if wrong and not (isinstance(document, dict) and document.get("data")):
         raise ResponseError(f"{name} is Shikimori's error: {wrong}")
-    return items_from_animes(answer_from_document(document).data.animes, fetched_at)
+    return items_from_animes(answer_from_document(document).data.animes, fetched_at, unresolved(document))
 
 
 def _rest_titles(document: Any, name: str) -> list[Any]:

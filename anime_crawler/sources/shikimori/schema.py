@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, Field
 
 from anime_crawler.base_spiders import Drift, Words, count_unknown, count_vanished, envelope
+from anime_crawler.base_spiders.graphql import Unresolved, error_text
+from anime_crawler.base_spiders.graphql import unresolved as unresolved_at
 
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 """A number of episodes or minutes."""
@@ -154,13 +156,25 @@ def messages(document: Any) -> list[str]:
     errors = document.get("errors", [document] if "code" in document else None)
     if not isinstance(errors, list):
         return []
-    return [str(e.get("message") if isinstance(e, dict) else e)[:300] for e in errors]
+    return [error_text(error) for error in errors]
+
+
+def unresolved(document: Any) -> Unresolved:
+    """What GraphQL's errors beside the data say of each title. Errors that name no title are left out."""
+    return unresolved_at(document, ("animes",))
 
 
 def is_exception(document: Any) -> bool:
     """Whether a resolver failed: one bad title, not a bad query."""
     errors = document.get("errors") if isinstance(document, dict) else None
     return isinstance(errors, list) and any(isinstance(e, dict) and "exception" in e for e in errors)
+
+
+def has_titles(document: Any) -> bool:
+    """Whether an answer holds titles, with or without errors beside them."""
+    data = document.get("data") if isinstance(document, dict) else None
+    animes = data.get("animes") if isinstance(data, dict) else None
+    return isinstance(animes, list) and any(isinstance(record, dict) for record in animes)
 
 
 KNOWN_TITLE = frozenset(Title.model_fields) | {

@@ -24,6 +24,7 @@ from anime_crawler.base_spiders import (
     Proof,
     ResponseError,
     Verdict,
+    WalkError,
     WalkingSpider,
     WalkState,
     at_most_one,
@@ -38,12 +39,20 @@ from anime_crawler.base_spiders import (
     verdict_by_status,
     wrong_address,
 )
+from anime_crawler.base_spiders.graphql import of_rows
 from anime_crawler.items import Absent, Anime, Item, Rejected, utc_now
 from anime_crawler.normalize.date import utc_stamp
 from anime_crawler.normalize.ids import PREFIXED, normalize_shikimori_id
 from anime_crawler.sources.shikimori import CARD
 from anime_crawler.sources.shikimori.parse import items_from_animes, rejected
-from anime_crawler.sources.shikimori.schema import answer_from_document, drift, is_exception, messages
+from anime_crawler.sources.shikimori.schema import (
+    answer_from_document,
+    drift,
+    has_titles,
+    is_exception,
+    messages,
+    unresolved,
+)
 
 BATCH = 50
 """Shikimori's largest ``limit``."""
@@ -218,8 +227,9 @@ class ShikimoriSpider(WalkingSpider):
         now, document = utc_now(), json_body(response)
         animes = answer_from_document(document).data.animes
         self.report_drift(drift(animes))
+        self._report_unresolved(document)
         wrong, told = messages(document), set()
-        for item in items_from_animes(animes, now):
+        for item in items_from_animes(animes, now, unresolved(document)):
             if item.source_id in ids and item.source_id not in told:
                 told.add(item.source_id)
                 self._given_up.update([item.source_id] if isinstance(item, Rejected) else [])
@@ -234,6 +244,11 @@ class ShikimoriSpider(WalkingSpider):
         else:
             yield from (Absent(source=CARD.name, source_id=i, fetched_at=now) for i in missing)
             self._settle(ids)
+
+    def _report_unresolved(self, document: Any) -> None:
+        """Report errors that stand beside titles: these are used, and what is stored of the rest stays."""
+        if has_titles(document) and (said := "; ".join(dict.fromkeys(messages(document)[:3]))):
+            self.run.missing("partial_answer", f"Shikimori answers, but could not resolve everything: {said}")
 
     def titles_failed(self, failure: Failure) -> Iterator[Request | Rejected]:
         """Errback of batches."""
@@ -286,10 +301,17 @@ class ShikimoriSpider(WalkingSpider):
         return self._graphql(BY_UPDATE % FIELDS[walk.level], {"page": window.page, "limit": window.size})
 
     def read_page(self, response: Response, walk: Walk) -> Page:
-        """A page of titles; it is the last when it is not full, or goes below the watermark."""
-        animes = answer_from_document(json_body(response)).data.animes
+        """A page of titles; it is the last when it is not full, or goes below the watermark.
+
+        Beside errors an empty page proves nothing, and one that is not full may go on.
+        """
+        document = json_body(response)
+        animes, wrong = answer_from_document(document).data.animes, messages(document)
+        if wrong and not has_titles(document):
+            raise WalkError("empty_list", f"Shikimori lists no titles and says: {'; '.join(wrong[:3])}")
+        self._report_unresolved(document)
         ids = [f"{a.get('id')}/{a.get('updatedAt')}" if isinstance(a, dict) else "" for a in animes]
-        has_next = len(animes) >= walk.place.window(walk.paging).size
+        has_next = bool(wrong) or len(animes) >= walk.place.window(walk.paging).size
         self.tell_future("updatedAt", stamps_of(animes), (utc_now() + timedelta(seconds=SKEW_S)).isoformat())
         floor = walk.watermark or ""
         is_past = min(updates_of(animes), default=floor) < floor
@@ -302,7 +324,9 @@ class ShikimoriSpider(WalkingSpider):
             yield from [self._titles_request(ids, is_split=True)] if ids else []
         else:
             self.report_drift(drift(rows))
-            yield from items_from_animes(rows, utc_now())
+            document = json_body(response)
+            animes = answer_from_document(document).data.animes
+            yield from items_from_animes(rows, utc_now(), of_rows(unresolved(document), animes, rows))
 
     def walk_failed(self, failure: Failure) -> Iterator[Any]:
         """Errback of pages: a page with a bad title is asked for with less, at last for its ids alone."""
@@ -324,7 +348,7 @@ class ShikimoriSpider(WalkingSpider):
             document = json_body(response)
         except ResponseError as error:
             return _judge_no_json(response, error)
-        if is_exception(document):
+        if is_exception(document) and not (response.status == 200 and has_titles(document)):
             return Verdict(Action.GIVE_UP, "unresolvable", "; ".join(messages(document)))
         return _judge_document(document) if response.status == 200 else _judge_status(response.status)
 
