@@ -18,14 +18,13 @@ from anime_crawler.sources.anisearch.schema import Block, Detail
 from anime_crawler.sources.jikan import parse as jikan
 from anime_crawler.sources.kitsu import parse as kitsu
 from anime_crawler.sources.shikimori import parse as shikimori
-from tests.sources.fake_kitsu import FakeKitsu
 
 NOW = datetime(2026, 5, 3, tzinfo=UTC)
 
 
 def kitsu_row(**attributes: Any) -> bytes:
-    row = FakeKitsu([1]).row(1)
-    row["attributes"] |= {"status": "finished", "endDate": None, "tba": None, **attributes}
+    usual = {"canonicalTitle": "Toudai 1", "titles": {"en_jp": "Toudai 1"}, "status": "finished", "endDate": None}
+    row = {"id": "1", "type": "anime", "attributes": {**usual, "tba": None, **attributes}}
     return json.dumps({"data": [row]}).encode()
 
 
