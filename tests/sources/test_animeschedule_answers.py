@@ -16,11 +16,36 @@ from anime_crawler.items import Airing, Anime, Rejected
 from anime_crawler.sources.animeschedule.parse import external_ids, items_from_rows, items_from_shows, parse_file
 from anime_crawler.sources.animeschedule.schema import Websites, drift
 from anime_crawler.sources.animeschedule.spider import AnimeScheduleSpider
-from tests.sources.fake_animeschedule import BASE, NOTHING, row, show
 
+BASE = "https://animeschedule.net/api/v3"
+ZERO = "0001-01-01T00:00:00Z"
+NOTHING = "Something went wrong"
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 LIST, NEXT, SEARCH = "/anime?st=alphabetic&page=1", "/anime?st=alphabetic&page=2", "/anime?q=one&page=1"
 ONE, TIMETABLE = "/anime/anime-00001", "/timetables/raw?year=2026&week=47&tz=UTC"
+
+
+def show(number: int, **other: Any) -> dict[str, Any]:
+    """An anime; numbers sort as titles do."""
+    return {"id": f"id{number}", "route": f"anime-{number:05}", "title": f"Anime {number:05}", **other}
+
+
+def row(route: str, number: int, kind: str, at: str = "2026-11-18T15:00:00Z", **other: Any) -> dict[str, Any]:
+    """An episode that has aired."""
+    return {
+        "title": route,
+        "route": route,
+        "status": "Ongoing",
+        "airType": kind,
+        "airingStatus": "aired",
+        "episodeDate": at,
+        "episodeNumber": number,
+        "delayedFrom": ZERO,
+        "delayedUntil": ZERO,
+        **other,
+    }
+
+
 PAGE = json.dumps({"page": 1, "totalAmount": 1, "anime": [show(1)]})
 
 
