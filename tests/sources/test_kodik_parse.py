@@ -207,3 +207,21 @@ def test_a_file_of_something_else_is_refused(body):
     """With a message, not with an empty list."""
     with pytest.raises(ResponseError):
         parse_file(body, "file", NOW)
+
+
+@pytest.mark.parametrize("updated_at", [None, "", "0000-00-00", "yesterday", {"x": 1}])
+def test_a_time_of_change_that_is_none_costs_itself(updated_at):
+    """The release and its players are there; when it was changed is unknown."""
+    found = list(items_from_results([material(1, updated_at)], NOW))
+    (release,) = (item for item in found if isinstance(item, Release))
+    assert (release.updated_at, len(release.players), release.anime_id) == (None, 1, "1")
+    assert release.not_understood or updated_at is None
+    assert not any(isinstance(item, Rejected) for item in found)
+
+
+@pytest.mark.parametrize("own", [{"x": 1}, ["20"], True, 1.5, "naruto", 0])
+def test_an_anime_s_id_that_is_not_understood_costs_the_record(own):
+    """Without it the release would leave its title, with all its players."""
+    (letter,) = items_from_results([material(1, "2026-01-01T00:00:00Z", shikimori_id=own)], NOW)
+    assert isinstance(letter, Rejected)
+    assert letter.reason.startswith("shikimori_id: ")

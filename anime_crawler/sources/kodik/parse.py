@@ -119,11 +119,14 @@ def _read(record: Any, fetched_at: datetime) -> tuple[Material, PlayersRead, Rel
 def _recency(understood: tuple[Any, Material, Release]) -> tuple[datetime, datetime, str]:
     """Sorts what describes the anime best to the end."""
     _, material, _ = understood
-    return _described_at(material), material.updated_at, material.id
+    return _described_at(material) or UNDESCRIBED, material.updated_at or UNDESCRIBED, material.id
 
 
-def _described_at(material: Material) -> datetime:
-    """How new the description of the anime is: one without metadata never replaces one with, on whatever page."""
+def _described_at(material: Material) -> datetime | None:
+    """How new the description of the anime is: one without metadata never replaces one with, on whatever page.
+
+    ``None``: unknown.
+    """
     return material.updated_at if material.material_data else UNDESCRIBED
 
 
@@ -408,10 +411,13 @@ def blocked_seasons(blocked: Any) -> dict[str, tuple[str, ...]]:
 
 
 def _shikimori_id(material: Material) -> str | None:
-    if not material.shikimori_id:
+    own = material.shikimori_id
+    if own is None or own == "":
         return None
+    if not isinstance(own, str | int) or isinstance(own, bool):
+        raise RecordError(f"shikimori_id: a text was expected, there was {shape_of(own)}")
     try:
-        return normalize_shikimori_id(material.shikimori_id)
+        return normalize_shikimori_id(str(own))
     except ValueError as error:
         raise RecordError(f"shikimori_id: {error}") from None
 

@@ -56,13 +56,14 @@ class Material(Words):
     imdb_id: str | None = None
     mdl_id: str | None = None
     worldart_link: str | None = None
-    shikimori_id: str | None = None
+    shikimori_id: Any = None
+    """Read by ``parse``: it says which anime it is, so that one that is not understood costs the record."""
     quality: str | None = None
     camrip: bool | None = None
     blocked_countries: list[str] | None = None
     blocked_seasons: dict[str, str | list[str]] | list[Any] | str | None = None
     created_at: AwareDatetime | None = None
-    updated_at: AwareDatetime
+    updated_at: AwareDatetime | None = None
     seasons: Any = None
     """Season number -> ``{link, title?, episodes?}``; read by ``parse.players``, 11 players at a time."""
     material_data: Any = None
