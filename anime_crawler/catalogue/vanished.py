@@ -58,6 +58,10 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 """Kind -> fields that an answer may come without. Main titles and ids in other catalogues are fields each:
 ``titles.en``, ``external_ids.mal``."""
+DATES = ("aired_from", "aired_to", "aired_on")
+"""Fields whose value may be known in part: ``2027-04``. Month and day are fields each: ``aired_from.day``."""
+PARTS = {4: (), 7: ("month",), 10: ("month", "day")}
+"""Length of such a date -> what is known of it beside the year."""
 PASSING = frozenset({"next_episode_at", "next_episode_is_estimated", "episodes_aired"})
 """Fields that are empty in turn by nature: when the last episode is out nobody says when the next one is. What is
 stored of them does not stay, unless the source's card names them as usual."""
@@ -145,13 +149,18 @@ def seen(kind: str, item: Item, key: tuple[Any, ...], stored: Mapping[str, Any] 
         item.kind if isinstance(item, Release) else ",".join(sorted(untold)),
         names,
         filled_in(item.__dict__, names),
-        filled_in(stored, names - item.unread) if stored else frozenset(),
+        filled_in(stored, names - item.unread, item) if stored else frozenset(),
         isinstance(item, Anime) and item.status is AiringStatus.ANNOUNCED,
     )
 
 
-def filled_in(values: Mapping[str, Any], names: Iterable[str]) -> frozenset[str]:
-    """Fields with a value, of an item's or of a row's JSON; ``False`` and 0 are values."""
+def filled_in(values: Mapping[str, Any], names: Iterable[str], told: Item | None = None) -> frozenset[str]:
+    """Fields with a value, of an item's or of a row's JSON; ``False`` and 0 are values.
+
+    Args:
+        told: for what is stored: the answer. A month or day that is stored counts only where the answer has the same
+            date without it; another date is news.
+    """
     found = []
     for name in names:
         value = values.get(name)
@@ -161,6 +170,8 @@ def filled_in(values: Mapping[str, Any], names: Iterable[str]) -> frozenset[str]
             found += [f"{name}.{part}" for part, inner in value.items() if inner]
         elif value is not None and value != () and value != []:
             found.append(name)
+            if name in DATES and (told is None or value.startswith(getattr(told, name) or "-")):
+                found += [f"{name}.{part}" for part in PARTS[len(value)]]
     return frozenset(found)
 
 
@@ -297,10 +308,10 @@ def with_stored(item: I, stored: Mapping[str, Any], names: Iterable[str]) -> I:
     values = item.model_dump(mode="json")
     for name in names:
         outer, _, inner = name.partition(".")
-        if inner:
+        if inner and outer not in DATES:
             values[outer] = {**values[outer], inner: stored[outer][inner]}
         else:
-            values[name] = stored[name]
+            values[outer] = stored[outer]
         if name == "description":
             values["description_raw"] = stored.get("description_raw")
     return type(item).model_validate(values)
@@ -311,7 +322,9 @@ def without(item: I, names: Iterable[str]) -> I:
     values = item.model_dump(mode="json")
     for name in names:
         outer, _, inner = name.partition(".")
-        if inner:
+        if outer in DATES and inner:
+            values[outer] = values[outer] and values[outer][: 4 if inner == "month" else 7]
+        elif inner:
             values[outer] = {part: value for part, value in values[outer].items() if part != inner}
         else:
             values.pop(name, None)

@@ -251,3 +251,27 @@ def test_a_player_of_a_film_proves_nothing_for_a_serial(tables):
     films = [release(f"movie-{n}").model_copy(update=film | later) for n in range(8)]
     tables.store(release("serial-1", numbers=[], **later), *films, run=2)
     assert {number for own, number in live(tables)} == {1, 2}
+
+
+def test_a_date_that_is_told_without_its_day_keeps_the_day(tables):
+    """The word for the day was changed: whole dates become months, or years. The run says so."""
+    tables.store(*(full(n, aired_from="2021-04-05", aired_to="2021-06-21") for n in range(30)))
+    before = stored(tables)
+    for n in range(30):
+        tables.store(full(n, at=10 + n, aired_from="2021-04", aired_to="2021"), run=2, usual=USUAL)
+    assert stored(tables) == before
+    names = ("aired_from.day", "aired_to.day", "aired_to.month")
+    assert vanished(tables, 2) == {f"anime.{name}": 30 for name in names}
+
+
+def test_another_date_is_news_however_much_is_known_of_it(tables):
+    """It was put off to a month of another year; and what the source tells of others it no longer knows of one."""
+    tables.store(full(1, aired_from="2021-04-05"), full(2, aired_from="2021-04-05"))
+    tables.store(full(1, at=10, aired_from="2022-07"), run=2)
+    assert stored(tables)["1"]["aired_from"] == "2022-07"
+    assert vanished(tables, 2) == {}
+    tables.store(full(2, at=20, aired_from="2021-04"), run=3)
+    assert stored(tables)["2"]["aired_from"] == "2021-04-05"
+    tables.store(*(full(n, at=30 + n, aired_from="2021-04-05") for n in range(3, 3 + TELLERS)), run=3)
+    assert stored(tables)["2"]["aired_from"] == "2021-04"
+    assert vanished(tables, 3) == {}
