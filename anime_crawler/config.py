@@ -77,7 +77,7 @@ def _http_url(value: str) -> str:
         raise ValueError("does not begin with http:// or https://")
     if not parts.hostname:
         raise ValueError("names no host")
-    if "@" in parts.netloc + parts.path or parts.query or parts.fragment:
+    if re.search("[@;]|%40|%3A", parts.netloc + parts.path, re.IGNORECASE) or parts.query or parts.fragment:
         raise ValueError("has a user name, a password, a query or a fragment in it; leave all of them out")
     return value.rstrip("/")
 
@@ -106,7 +106,7 @@ def _database_url(value: str) -> str:
 
 def _redis_url(value: str) -> str:
     parts = _parts(value)
-    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname or re.search("[;%]", parts.hostname):
         raise ValueError(f"does not begin with redis:// or rediss:// and a host; {ESCAPED}")
     if parts.query or parts.fragment or not re.fullmatch(r"/?\d*", parts.path):
         raise ValueError(f"has more after the host than the number of a database; {ESCAPED}")
@@ -397,8 +397,8 @@ def _origins(model: type[ProjectConfig], overrides: Mapping[str, Any]) -> dict[s
 
 
 def _masked(address: str) -> str:
-    """A checked address without the password in it."""
-    return re.sub(r"(://[^:/@\s]*):.*@", r"\1:***@", address)
+    """A checked address without user and password: people write the password of a Redis in either place."""
+    return re.sub(r"://(:?).*@", r"://\1***@", address)
 
 
 def _explain(model: type[ProjectConfig], error: Any) -> str:

@@ -114,6 +114,9 @@ def test_the_password_of_a_redis_is_not_shown(monkeypatch):
     config = Config.load({"REDIS_CACHE_URL": "redis://:s3cret@localhost:6379/1"})
     assert config.shown("REDIS_CACHE_URL") == "redis://:***@localhost:6379/1"
     assert "s3cret" not in repr(config)
+    for misplaced in ("redis://s3cret@localhost", "redis://s3cret:@localhost"):
+        config = Config.load({"REDIS_URL": misplaced})
+        assert "s3cret" not in config.shown("REDIS_URL") + MaskingFactory(secrets_of(config)).mask("of s3cret")
     for wrong in ("http://user:s3cret@localhost", "redis://localhost/0?password=s3cret"):
         with pytest.raises(ConfigError) as caught:
             Config.load({"REDIS_CACHE_URL": wrong})
@@ -136,6 +139,8 @@ SPELLINGS = (
     "geheim",
     "geheim://host/1",
     " {scheme}://user:geheim@host/1",
+    "{scheme}://user%3Ageheim%40host",
+    "{scheme}://host;token=geheim",
 )
 SCHEMES = {"DATABASE_URL": ("postgresql", "postgres", "sqlite", "mysql"), "REDIS_URL": ("redis", "http")}
 

@@ -7,6 +7,7 @@ a receipt is.
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, delete, insert, select, text, update
@@ -35,7 +36,7 @@ def address_of(base_url: str) -> str:
     """Which backend BACKEND_BASE_URL names: scheme, host, port and path, without credentials."""
     url = urlsplit(base_url)
     host = (url.hostname or "").rstrip(".")
-    host = f"[{host}]" if ":" in host else host
+    host = f"[{ip_address(host)}]" if ":" in host else host
     return f"{url.scheme}://{host}:{url.port or PORTS.get(url.scheme, 0)}{url.path.rstrip('/')}"
 
 

@@ -13,6 +13,7 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address, ip_network
+from socket import inet_aton
 from urllib.parse import unquote, urlsplit
 
 
@@ -38,7 +39,8 @@ def proxy_of(url: str) -> Proxy | None:
     host, port = (parts.hostname or "").rstrip("."), parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     name = f"{parts.scheme}_proxy"
     given = _variable(name)
-    if not given or is_loopback(host) or any(_is_meant(host, port, word) for word in _variable("no_proxy").split(",")):
+    words = re.split(r"[,\s]+", _variable("no_proxy"))
+    if not given or is_loopback(host) or any(_is_meant(host, port, word) for word in words):
         return None
     return _parsed(name, given)
 
@@ -57,14 +59,20 @@ def passwords() -> set[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is this machine by its own address: 127.0.0.0/8, ::1 or a name of them."""
+    """Whether the host is this machine by its own address: 127.0.0.0/8, ::1, 0.0.0.0 (where servers say that they
+    listen, and where a client reaches its own machine), a short form (127.1) or a name of them."""
     host = host.lower().rstrip(".")
     try:
         address = ip_address(host)
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        if not re.fullmatch(r"[0-9a-fx.]+", host):
+            return host == "localhost" or host.endswith(".localhost")
+        try:
+            address = ip_address(inet_aton(host))
+        except OSError:
+            return False
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return address.is_loopback or (mapped is not None and mapped.is_loopback)
+    return any(form.is_loopback or form.is_unspecified for form in (address, mapped) if form is not None)
 
 
 def _variable(name: str) -> str:
@@ -96,7 +104,7 @@ def _parsed(name: str, given: str) -> Proxy:
 def _is_meant(host: str, port: int | None, word: str) -> bool:
     """Whether a word of `no_proxy` means the host: ``*``, a name and all below it, an address or a network, or one of
     these with a port."""
-    word = word.strip().lower()
+    word = word.lower()
     found = re.fullmatch(r"\[(?P<six>[^\]]+)\](?::(?P<port>\d+))?|(?P<name>[^:]+):(?P<own_port>\d+)", word)
     if found:
         word, its_port = found["six"] or found["name"], found["port"] or found["own_port"]
@@ -107,5 +115,5 @@ def _is_meant(host: str, port: int | None, word: str) -> bool:
     try:
         return ip_address(host) in ip_network(word, strict=False)
     except ValueError:
-        name = word.removeprefix("*").removeprefix(".")
+        name = word.removeprefix("*").removeprefix(".").rstrip(".")
         return bool(name) and (host.lower() == name or host.lower().endswith(f".{name}"))

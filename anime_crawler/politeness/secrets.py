@@ -28,7 +28,9 @@ def install(config: Config) -> None:
 def secrets_of(config: Config) -> set[str]:
     """Every secret value of the settings; a password in an address too."""
     values = {value.get_secret_value() for _, value in config if isinstance(value, SecretStr)}
-    of_redis = [unquote(urlsplit(url).password or "") for url in (config.redis_cache_url, config.redis_url or "")]
+    redis = [urlsplit(url) for url in (config.redis_cache_url, config.redis_url or "")]
+    # Without a password behind it, what stands as the user's name is one that was written in the wrong place.
+    of_redis = [unquote(url.password or url.username or "") for url in redis]
     database = make_url(config.database_url)
     options = [text for name, text in database.normalized_query.items() if name not in PLAIN_OPTIONS]
     of_database = [database.password or "", *(value for values in options for value in values)]

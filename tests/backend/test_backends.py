@@ -33,6 +33,7 @@ def database_url(request: pytest.FixtureRequest, on_postgresql: bool) -> str | N
         ("http://host", "http://host:80"),
         ("https://user:secret@host./backend/", "https://host:443/backend"),
         ("http://[::1]:8000", "http://[::1]:8000"),
+        ("http://[0:0::0:1]:8000", "http://[::1]:8000"),
     ],
 )
 def test_an_address_has_one_spelling_and_no_credentials(base_url, address):

@@ -158,7 +158,13 @@ def test_what_the_proxy_alone_can_reach_is_reached_by_all_and_each_host_is_sent_
         ("http://127.8.9.1/x", "", False),
         ("http://[::1]:8000/x", "", False),
         ("http://[::ffff:127.0.0.1]/x", "", False),
+        ("http://127.1/x", "", False),
+        ("http://0.0.0.0:8000/x", "", False),
+        ("http://[::]:8000/x", "", False),
+        ("http://kodik.test/x", "kodik.test.", False),
+        ("http://kodik.test/x", "other.test kodik.test", False),
         ("http://128.0.0.1/x", "", True),
+        ("http://cafe/x", "", True),
         ("http://localhost.test/x", "", True),
         ("https://kodik.test/x", "", False),
     ],
@@ -196,6 +202,6 @@ def test_a_proxy_that_cannot_be_used_is_named_without_its_password(monkeypatch, 
 def test_loopback_is_told_by_address_or_name():
     """Not by what a name happens to resolve to."""
     assert [is_loopback(host) for host in ("127.0.0.1", "::1", "LOCALHOST", "0.0.0.0", "example.com")] == [
-        *(True, True, True),
-        *(False, False),
+        *(True, True, True, True),
+        False,
     ]
