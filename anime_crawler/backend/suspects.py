@@ -82,17 +82,15 @@ class Suspects:
             outcome = suspect.reply.outcome
             if outcome in REFUSED_BY_BACKEND:
                 is_at_fault = True
-            elif not has_accepted:
-                if more_may_come:
-                    continue
-                if outcome in STOP_SETTINGS:
+            elif not has_accepted and more_may_come:
+                continue
+            elif has_accepted and outcome in (Outcome.WRONG_SERVICE, Outcome.REDIRECT, Outcome.UNKNOWN_ERROR):
+                is_at_fault = True
+            else:  # no answer of the backend itself, or nothing of this run to compare it with: it may be away
+                is_well = await self._is_well() if is_well is None else is_well
+                if not is_well and not has_accepted and outcome in STOP_SETTINGS:
                     self._stop(suspect.kind, suspect.reply)
                     return
-                is_at_fault = False
-            elif outcome in (Outcome.WRONG_SERVICE, Outcome.REDIRECT, Outcome.UNKNOWN_ERROR):
-                is_at_fault = True
-            else:  # no answer of the backend itself: it may have gone away just now
-                is_well = await self._is_well() if is_well is None else is_well
                 is_at_fault = is_well
             await self._settle([suspect], is_at_fault=is_at_fault)
 

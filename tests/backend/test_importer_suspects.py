@@ -10,6 +10,7 @@ from sqlalchemy import select
 from anime_crawler.backend import sender
 from anime_crawler.catalogue.tables import dead_letter
 from anime_crawler.catalogue.titles import raise_versions
+from anime_crawler.items import Titles
 from tests.backend.support import World, anime, in_world, refuse, release
 
 TITLES = ("1", "2", "3")
@@ -132,3 +133,23 @@ def test_the_last_player_behind_a_failing_gateway_is_judged_by_one_that_is_there
         assert w.backend.answers("video")["503"] == 2
 
     in_world(tmp_path, story, MAX_RETRIES="1")
+
+
+@pytest.mark.parametrize("status", [404, 500, 503])
+@pytest.mark.parametrize("method", ["import_anime", "import_episodes"])
+def test_a_record_that_is_alone_in_its_run_is_judged_by_what_the_backend_has(tmp_path, monkeypatch, method, status):
+    """Else every later run, of a catalogue in which nothing changes, posts it again and ends with exit code 4."""
+    refused: set[str] = set()
+    refuse(monkeypatch, method, lambda p: refused and is_of_title("2")(p), status, "nobody has seen this")
+    monkeypatch.setattr(sender, "LOST_RACE_S", (0.01, 0.05))
+
+    async def story(w: World) -> None:
+        await fill(w)
+        await w.deliver()
+        refused.add("2")
+        await w.store(anime("2", titles=Titles(romaji="New")) if method == "import_anime" else release("2", [1, 2, 3]))
+        result = await w.deliver()
+        assert (result.pending, result.failed, result.reason) == (0, 1, None)
+        assert await letters(w) == [("anime", "2") if method == "import_anime" else ("episode", "2:3")]
+
+    in_world(tmp_path, story, MAX_RETRIES="1", BACKOFF_MAX_SECONDS="0.2")
