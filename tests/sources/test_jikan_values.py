@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,26 @@ from anime_crawler.base_spiders import ArgumentError, RecordError
 from anime_crawler.items import Anime
 from anime_crawler.sources.jikan import parse, schema
 from anime_crawler.sources.jikan.spider import JikanSpider
-from tests.sources.fake_jikan import title
+
+
+def title(number: int, status: str = "Finished Airing", day: str = "2019-01-05", **other: Any) -> dict[str, Any]:
+    """A title that is one day long, and as well rated as its number is high."""
+    return {
+        "mal_id": number,
+        "url": f"https://myanimelist.net/anime/{number}/x",
+        "titles": [{"type": "Default", "title": f"Title {number}"}],
+        "title": f"Title {number}",
+        "title_english": None,
+        "title_japanese": None,
+        "type": "TV",
+        "status": status,
+        "aired": {"from": f"{day}T00:00:00+00:00", "to": f"{day}T00:00:00+00:00", "string": None},
+        "score": number / 1000,
+        "popularity": number,
+        "rank": number,
+        "scored_by": 5,
+        **other,
+    }
 
 
 @pytest.mark.parametrize(
