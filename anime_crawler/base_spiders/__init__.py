@@ -9,7 +9,7 @@ from anime_crawler.base_spiders.arguments import (
     parts_of,
     titles_of,
 )
-from anime_crawler.base_spiders.body import json_body, parse_json, read_once, tell_mended, text_of_bytes
+from anime_crawler.base_spiders.body import in_utf8, json_body, parse_json, read_once, tell_mended, text_of_bytes
 from anime_crawler.base_spiders.card import Probe, Secret, SourceCard, SourceSetting
 from anime_crawler.base_spiders.errors import NotJsonError, RecordError, ResponseError, Settled, SourceError
 from anime_crawler.base_spiders.record import (
@@ -98,6 +98,7 @@ __all__ = [
     "envelope",
     "episodes_aired",
     "explain",
+    "in_utf8",
     "is_on",
     "json_body",
     "json_text",

@@ -137,3 +137,8 @@ def text_of_bytes(body: bytes) -> str:
         return body.decode(declared, "replace")
     except LookupError:
         return broken
+
+
+def in_utf8(body: bytes) -> bytes:
+    """The body of a page in the encoding in which its marks are looked for, whatever it was written in."""
+    return text_of_bytes(body).encode("utf-8", "replace")

@@ -73,14 +73,17 @@ EPISODES = '<section id="episodes"><table><tr data-episode="true"><td>?</td></tr
         (f"{SEARCH}/anime/1", DETAILS[SEARCH], "infoblock", "info-block"),
         (f"{SEARCH}/anime/1", DETAILS[SEARCH], 'class="type"', 'class="kind"'),
         (f"{SEARCH}/anime/1", DETAILS[SEARCH], 'class="title"', 'class="name"'),
+        (f"{SEARCH}/anime/1", DETAILS[SEARCH], 'class="header"', 'class="label"'),
         (f"{SEARCH}/anime/1", DETAILS[SEARCH], "details-cover", "cover"),
         (f"{SEARCH}/anime/1", DETAILS[SEARCH], "ratingstats", "ratings"),
         (f"{SEARCH}/anime/1", DETAILS[SEARCH], 'id="description"', 'id="synopsis"'),
         (f"{SEARCH}/anime/1", DETAILS[SEARCH], "application/ld+json", "text/json"),
         (f"{SEARCH}/anime/1,x/characters", search.FakeAniSearch(1).part(1, "/characters"), "chara1", "role1"),
+        (f"{SEARCH}/anime/1,x/characters", search.FakeAniSearch(1).part(1, "/characters"), '"title"', '"name"'),
         (f"{SEARCH}/anime/1,x/episodes", search.about(1, EPISODES), "data-episode", "data-number"),
         (f"{SEARCH}/anime/1,x/episodes", search.about(1, EPISODES), 'id="episodes"', 'id="list"'),
         (f"{SEARCH}/anime/index/page-2", WHOLE_INDEX, "pagenav", "pages"),
+        (f"{SEARCH}/anime/index/page-2", WHOLE_INDEX, "<tbody", "<tfoot"),
     ],
 )
 def test_a_page_that_lacks_an_anchor_is_refused(path, body, old, new):
@@ -89,3 +92,12 @@ def test_a_page_that_lacks_an_anchor_is_refused(path, body, old, new):
     assert verdict(path, whole.encode())[0] == "ok"
     assert old in whole
     assert verdict(path, whole.replace(old, new).encode())[0] == "wrong_shape"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("site", [PLANET, SEARCH])
+def test_a_page_is_read_in_the_encoding_that_its_mark_says(site, encoding):
+    """As strange as that would be."""
+    page = f"<!doctype html><html><head></head><body>{DETAILS[site]}</body></html>"
+    page = page if "</html" not in DETAILS[site] else DETAILS[site]
+    assert verdict(f"{site}/anime/{'title-001' if site == PLANET else '1'}", page.encode(encoding))[0] == "ok"

@@ -20,9 +20,9 @@ from anime_crawler.base_spiders import (
     RecordError,
     count_unknown,
     count_vanished,
+    in_utf8,
     parse_json,
     read,
-    text_of_bytes,
 )
 
 PROTECTED = re.compile(
@@ -167,10 +167,11 @@ class Page:
     """
 
     def __init__(self, body: bytes, address: str = "") -> None:
+        body = in_utf8(body)
         if b"data-cfemail" in body:
             body = PROTECTED.sub(lambda found: revealed(found[2]) or found[0], body)
         # Looking through a whole page costs as much as a tenth of parsing it, so what is found is kept.
-        self.root = Selector(text=text_of_bytes(body) or "<html/>", type="html")
+        self.root = Selector(text=body.decode("utf-8", "replace") or "<html/>", type="html")
         self.asked_for = address
 
     @cached_property

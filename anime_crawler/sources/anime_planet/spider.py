@@ -28,6 +28,7 @@ from anime_crawler.base_spiders import (
     WalkState,
     at_most_one,
     chosen,
+    in_utf8,
     is_on,
     kind_of,
     location_of,
@@ -395,7 +396,7 @@ class AnimePlanetSpider(WalkingSpider):
             return ACCEPT if is_news else moved(response, CARD)
         if response.status != 200:
             return verdict_by_status(response.status)
-        wrong = _wrong_shape(response.body, page, self._below(response.url))
+        wrong = _wrong_shape(in_utf8(response.body), page, self._below(response.url))
         return unreadable(ResponseError(wrong)) if wrong else ACCEPT
 
     def _below(self, url: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from parsel import Selector
 
-from anime_crawler.base_spiders import Drift, NotJsonError, ResponseError, Words, parse_json, text_of_bytes
+from anime_crawler.base_spiders import Drift, NotJsonError, ResponseError, Words, in_utf8, parse_json
 
 OUTER = re.compile(rb"<div[^>]*\bid=[\"']content-outer[\"'][^>]*>")
 """The frame of every page of the site; a page without it comes from somebody in front."""
@@ -109,11 +109,12 @@ def root_of(body: bytes) -> Any:
     Raises:
         ResponseError: it is none; the message says what it looks like.
     """
+    body = in_utf8(body)
     if not OUTER.search(body):
         if is_challenge(body):
             raise ResponseError("a page that blocks us instead of AniSearch's")
         raise ResponseError("not a page of AniSearch: it has no content-outer")
-    return Selector(text=text_of_bytes(body)).root
+    return Selector(text=body.decode()).root
 
 
 def frame_of(root: Any) -> Any:
@@ -372,16 +373,23 @@ def missing_anchors(root: Any, path: str) -> list[str]:
     frame = frame_of(root)
     sections = {section.get("id"): section for section in frame.iter("section")}
     if path.endswith("/characters"):
-        return [] if character_links(root) else ["section[id^=chara] a[href*=character]"]
+        if not character_links(root):
+            return ["section[id^=chara] a[href*=character]"]
+        cast = [section for section in frame.iter("section") if re.fullmatch(r"chara\d+", section.get("id") or "")]
+        has_names = any(has_class(span, "title") for section in cast for span in section.iter("span"))
+        return [] if has_names else ["section[id^=chara] span.title"]
     if path.endswith("/episodes"):
         has_rows = any(True for row in inside(sections.get("episodes"), "tr") for _ in row.iter("td"))
         is_read = "episodes" in sections and (not has_rows or any(True for _ in episode_rows(root)))
         return [] if is_read else ["section#episodes tr[data-episode]"]
     if re.search(r"/anime/\d+[^/]*$", path):
         information = sections.get("information")
-        lines = lines_of(infoblock(information))
+        items = infoblock(information)
+        lines = lines_of(items)
+        labels = [span for item in items for span in item.iter("span") if has_class(span, "header")]
         anchors = {
             **{f"#information .infoblock .{name}": name in lines for name in DETAIL_LINES},
+            "#information .infoblock span.header": bool(labels),
             "#information img#details-cover": cover_of(information) is not None,
             "section#description": "description" in sections,
             "table#ratingstats": any(table.get("id") == "ratingstats" for table in frame.iter("table")),
@@ -390,7 +398,11 @@ def missing_anchors(root: Any, path: str) -> list[str]:
         return [name for name, is_there in anchors.items() if not is_there]
     if "/anime/index" not in path:  # a page that no crawl asks for: of one character, of relations
         return []
-    is_whole = len(index_from_root(root).rows) >= WHOLE_INDEX
+    rows = index_from_root(root).rows
+    tables = [table for table in frame.iter("table") if has_class(table, "responsive-table")]
+    if not rows and any(ID.search(a.get("href") or "") for table in tables for a in table.iter("a")):
+        return ["table.responsive-table tbody th a[href*=anime]"]
+    is_whole = len(rows) >= WHOLE_INDEX
     has_bar = any("pagenav" in (a.get("class") or "") for a in frame.iter("a"))
     return ["a[class^=pagenav]"] if is_whole and not has_bar else []
 

@@ -30,6 +30,7 @@ from anime_crawler.base_spiders import (
     WalkState,
     at_most_one,
     chosen,
+    in_utf8,
     is_on,
     location_of,
     moved,
@@ -387,10 +388,11 @@ class AniSearchSpider(WalkingSpider):
     def judge(self, response: Response) -> Verdict:
         """A page is AniSearch's when it has the site's frame; others come from who stands in front of it."""
         path = urlsplit(response.url).path
-        frame = OUTER.search(response.body)
+        body = in_utf8(response.body)
+        frame = OUTER.search(body)
         if 300 <= response.status < 400:
             return _judge_redirect(response)
-        if response.status == 403 or (not frame and is_challenge(response.body)):
+        if response.status == 403 or (not frame and is_challenge(body)):
             return Verdict(Action.GIVE_UP, "blocked", BLOCKED)
         if path.endswith("/robots.txt"):  # RFC 9309: where there is none, nothing is forbidden
             return ACCEPT if response.status in (200, 404, 410) else verdict_by_status(response.status)
@@ -398,7 +400,7 @@ class AniSearchSpider(WalkingSpider):
             return _judge_missing(path)
         if response.status != 200:
             return verdict_by_status(response.status)
-        wrong = _wrong_shape(response, frame[0] if frame else b"")
+        wrong = _wrong_shape(response.url, body, frame[0] if frame else b"")
         return unreadable(ResponseError(wrong)) if wrong else ACCEPT
 
 
@@ -415,19 +417,19 @@ def _judge_missing(path: str) -> Verdict:
     return wrong_address(CARD)
 
 
-def _wrong_shape(response: Response, frame: bytes) -> str | None:
+def _wrong_shape(url: str, body: bytes, frame: bytes) -> str | None:
     """What is wrong with a page for the address it was asked at; ``None``: nothing."""
-    path = urlsplit(response.url).path
+    path = urlsplit(url).path
     about = ID.search(path)
     if not frame:
         return "not a page of AniSearch: it has no content-outer"
-    if b"</html" not in response.body[-1000:].lower():
+    if b"</html" not in body[-1000:].lower():
         return "the page is cut short"
     if about and f'data-type="{about[1]}"'.encode() not in frame:
         return f"the page is not about the {about[1]} that was asked for"
-    if DETAIL.search(path) and b"infoblock" not in response.body:
+    if DETAIL.search(path) and b"infoblock" not in body:
         return "the page of an anime has no infoblock"
-    if not about and b"responsive-table" not in response.body and "&text=" not in response.url:
+    if not about and b"responsive-table" not in body and "&text=" not in url:
         return "a page of the index has no table"
-    missing = missing_anchors(root_of(response.body), path) if "&text=" not in response.url else []
+    missing = missing_anchors(root_of(body), path) if "&text=" not in url else []
     return f"a page of AniSearch has no {', '.join(missing)}: the site may have changed" if missing else None
