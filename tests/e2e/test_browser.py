@@ -13,28 +13,29 @@ import psutil
 import pytest
 from aiohttp import web
 
+from anime_crawler.sandbox.elsewhere import known_at
 from anime_crawler.sandbox.limits import LIMITERS
 from anime_crawler.sandbox.script_page import SCRIPT_PATH, script
-from anime_crawler.sandbox.wire import Call, Reply
+from anime_crawler.sandbox.services import Options, Services
+from anime_crawler.sandbox.wire import Call
 from tests.e2e.support import Project, until
 from tests.politeness.upstream_server import UpstreamServer, running_server
-from tests.sources.fake_anisearch import FakeAniSearch
 
 COMMAND = ("crawl", "anisearch", "-a", "mode=full", "-s", "JOBDIR=var/jobs/anisearch")
-TITLES = 4
-PAGES = ["/anime/index/page-1", *(f"/anime/{own}" for own in range(1, TITLES + 1))]
+SERVICES = Services(Options(titles=5))
+IDS = sorted(known_at("anisearch", SERVICES.world))
+PAGES = ["/anime/index/page-1", *(f"/anime/{own}" for own in IDS)]
 
 
 @pytest.fixture
 def server():
     """AniSearch with few titles under the sandbox's fault `script`."""
-    fake = FakeAniSearch(TITLES, size=TITLES)
+    site = SERVICES.upstreams["anisearch"]
     with running_server() as running:
         running.answers["/robots.txt"] = [web.Response(status=404)]
         for path in [*PAGES, SCRIPT_PATH]:
             call = Call("anisearch", "GET", path, "", {}, b"", running.url)
-            status, body = fake.answer(path, {"sort": ["title"]})
-            reply = script(call, lambda status=status, body=body: Reply(status, body.encode(), "text/html"), {})
+            reply = script(call, lambda call=call: site.answer(call), {})
             headers = {"Content-Type": reply.content_type, **reply.headers}
             running.answers[path] = [web.Response(status=reply.status, body=reply.body, headers=headers)]
         yield running
@@ -68,11 +69,11 @@ def test_a_killed_run_leaves_no_browser_and_is_continued(project, server):
     assert psutil.wait_procs(browsers, timeout=20)[1] == []
     done = project.run(*COMMAND, "-a", "render=browser")
     assert done.returncode == 0, done.stderr
-    assert titles(project) == ["1", "2", "3", "4"]
+    assert titles(project) == IDS
     asked = Counter(arrival.path for arrival in server.arrivals)
     assert asked.keys() == {"/robots.txt", SCRIPT_PATH, *PAGES}
     assert asked[SCRIPT_PATH] <= 2  # its headers let the cache keep it; the kill may have come before
-    assert asked.total() <= len(asked) + 2  # robots.txt, and the page that was under way
+    assert asked.total() <= len(asked) + 3  # robots.txt, the page that was under way, and its script
 
 
 @pytest.mark.slow
@@ -85,7 +86,7 @@ def test_a_stopped_run_takes_its_browser_along(project, server, signals):
     assert process.wait(timeout=20) == 130
     assert psutil.wait_procs(browsers, timeout=20)[1] == []
     assert project.run(*COMMAND, "-a", "render=browser").returncode == 0
-    assert titles(project) == ["1", "2", "3", "4"]
+    assert titles(project) == IDS
 
 
 @pytest.mark.slow

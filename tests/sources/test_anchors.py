@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from scrapy.http import HtmlResponse
 
+from anime_crawler.sandbox import anisearch_lists as lists
+from anime_crawler.sandbox import anisearch_pages as search
+from anime_crawler.sandbox.elsewhere import cast, known_at
+from anime_crawler.sandbox.world import World
 from anime_crawler.sources.anime_planet.spider import AnimePlanetSpider
 from anime_crawler.sources.anisearch.spider import AniSearchSpider
 from tests.conftest import SHARED
 from tests.sources import fake_anime_planet as planet
-from tests.sources import fake_anisearch as search
 
 SAMPLES = SHARED / "samples"
 PLANET, SEARCH = "https://www.anime-planet.com", "https://www.anisearch.com"
@@ -50,11 +53,15 @@ def test_real_pages_have_every_anchor():
     assert len(judged) > 30
 
 
-DETAILS = {PLANET: planet.detail("title-001"), SEARCH: search.detail(1, characters=search.CAST)}
+WORLD = World(titles=200)
+TITLES = list(known_at("anisearch", WORLD).values())
+TITLE = next(title for title in TITLES if cast(title) and all(role.main for role in cast(title)))
+"""One whose characters are all in the first of two lists."""
+DETAILS = {PLANET: planet.detail("title-001"), SEARCH: search.detail(TITLE, WORLD)}
 WHOLE_LISTING = planet.listing([(n, f"title-{n:03}") for n in range(35)], 1, 9)
-WHOLE_INDEX = search.FakeAniSearch(300, 100).index(2, newest_first=False)
+WHOLE_INDEX = lists.index(TITLES[:100], 2, 3)
 CAST = '<table><tr><td><a class="name" href="/characters/mio">Mio</a></td></tr></table>'
-EPISODES = '<section id="episodes"><table><tr data-episode="true"><td>?</td></tr></table></section>'
+EPISODES = lists.episodes(next(title for title in TITLES if title.aired))
 
 
 @pytest.mark.parametrize(
@@ -78,10 +85,10 @@ EPISODES = '<section id="episodes"><table><tr data-episode="true"><td>?</td></tr
         (f"{SEARCH}/anime/1", DETAILS[SEARCH], "ratingstats", "ratings"),
         (f"{SEARCH}/anime/1", DETAILS[SEARCH], 'id="description"', 'id="synopsis"'),
         (f"{SEARCH}/anime/1", DETAILS[SEARCH], "application/ld+json", "text/json"),
-        (f"{SEARCH}/anime/1,x/characters", search.FakeAniSearch(1).part(1, "/characters"), "chara1", "role1"),
-        (f"{SEARCH}/anime/1,x/characters", search.FakeAniSearch(1).part(1, "/characters"), '"title"', '"name"'),
-        (f"{SEARCH}/anime/1,x/episodes", search.about(1, EPISODES), "data-episode", "data-number"),
-        (f"{SEARCH}/anime/1,x/episodes", search.about(1, EPISODES), 'id="episodes"', 'id="list"'),
+        (f"{SEARCH}/anime/1,x/characters", lists.characters(TITLE), "chara1", "role1"),
+        (f"{SEARCH}/anime/1,x/characters", lists.characters(TITLE), '"title"', '"name"'),
+        (f"{SEARCH}/anime/1,x/episodes", EPISODES, "data-episode", "data-number"),
+        (f"{SEARCH}/anime/1,x/episodes", EPISODES, 'id="episodes"', 'id="list"'),
         (f"{SEARCH}/anime/index/page-2", WHOLE_INDEX, "pagenav", "pages"),
         (f"{SEARCH}/anime/index/page-2", WHOLE_INDEX, "<tbody", "<tfoot"),
     ],

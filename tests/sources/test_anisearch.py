@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -16,9 +20,94 @@ from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import ArgumentError
 from anime_crawler.items import Absent, Anime, Character, Episode, Listed, utc_now
+from anime_crawler.sandbox.anisearch_pages import about, frame
+from anime_crawler.sandbox.elsewhere import cast, known_at
+from anime_crawler.sandbox.model import Title
+from anime_crawler.sources.anisearch import spider as module
 from anime_crawler.sources.anisearch.spider import AniSearchSpider
 from tests.sources.driving import RecordingRun, drive
-from tests.sources.fake_anisearch import CHALLENGE, FRAME, FakeAniSearch
+from tests.sources.upstream import Upstream
+
+SPARE = 5
+"""Titles that may appear later."""
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three titles on a page of the index, until a test says otherwise."""
+    monkeypatch.setattr(module, "PAGE_SIZE", 3)
+
+
+class AniSearch(Upstream):
+    """The sandbox's AniSearch with so many titles, all completed; tests number them in order of name and of id."""
+
+    def __init__(self, count: int, size: int | None = None) -> None:
+        super().__init__("anisearch", titles=2 * (count + SPARE) + 10)
+        if size:
+            module.PAGE_SIZE = size
+        self.world = self.services.world
+        known = sorted((int(own), title) for own, title in known_at("anisearch", self.world).items() if cast(title))
+        self.titles: dict[int, Title] = {}
+        self.own: dict[int, int] = {}
+        """AniSearch's id by number."""
+        for number, (own, title) in enumerate(known[: count + SPARE], 1):
+            self.titles[number], self.own[number] = title, own
+            title.romaji, title.english, title.japanese, title.synonyms = f"Title {number:02}", None, None, []
+            title.status, title.episodes, title.aired = "released", 2, 2
+        assert len(self.titles) == count + SPARE
+        self.world.titles.clear()
+        self.add_numbers(range(1, count + 1))
+
+    def add_numbers(self, numbers: Iterable[int]) -> None:
+        """These titles are there."""
+        for number in numbers:
+            self.world.titles[self.titles[number].id] = self.titles[number]
+        self.world.version += 1
+
+    def lose(self, number: int) -> None:
+        """This title is no more."""
+        self.world.titles.pop(self.titles[number].id, None)
+        self.world.version += 1
+
+    def numbers(self) -> set[int]:
+        """Of the titles that are there."""
+        return {number for number, own in self.own.items() if str(own) in self.known()}
+
+    def says(self, number: int, status: str) -> None:
+        """A title's page has that word for its status."""
+        self.fault("rewritten", pattern="Completed", text=status, match={"path": self.path(number)})
+
+    def fail(self, path: str, status: int, body: str) -> None:
+        """What begins with the path is answered so."""
+        self.fault("status", status=status, body=body, content_type="text/html", match={"path": path})
+
+    def path(self, number: int) -> str:
+        """Of a title's page."""
+        return f"/anime/{self.own[number]}"
+
+    def ids(self, *numbers: int) -> str:
+        """The argument."""
+        return ",".join(str(self.own[number]) for number in numbers)
+
+    @property
+    def paths(self) -> list[str]:
+        """Of the requests that were made."""
+        return [urlsplit(request.url).path for request in self.asked]
+
+    def details(self) -> Counter[int]:
+        """How often each anime's page was asked for."""
+        number_of = {own: number for number, own in self.own.items()}
+        found = (re.fullmatch(r"/anime/(\d+)", path) for path in self.paths)
+        return Counter(number_of[int(match[1])] for match in found if match)
+
+    def pages(self) -> int:
+        """How many pages of the index were asked for."""
+        return sum("/index/page-" in path for path in self.paths)
+
+    def read(self, run: RecordingRun, kind: type = Anime) -> set[int]:
+        """Numbers of the items of that kind."""
+        number_of = {str(own): number for number, own in self.own.items()}
+        return {number_of[item.source_id] for item in run.items if isinstance(item, kind)}
 
 
 def crawl(run: RecordingRun, site: Any, *, kill_after: int = 10_000, **arguments: str) -> list[Request]:
@@ -29,18 +118,14 @@ def crawl(run: RecordingRun, site: Any, *, kill_after: int = 10_000, **arguments
     return made
 
 
-def known(run: RecordingRun) -> set[int]:
-    return {int(item.source_id) for item in run.items if isinstance(item, Anime)}
-
-
 @settings(max_examples=40, deadline=None)
 @given(count=st.integers(1, 25), size=st.integers(1, 7))
 def test_a_full_walk_reads_every_anime_exactly_once(count, size):
     """Index pages and details, each once."""
-    site, run = FakeAniSearch(count, size), RecordingRun()
+    site, run = AniSearch(count, size), RecordingRun()
     crawl(run, site)
     assert run.failures == []
-    assert known(run) == set(site.ids)
+    assert site.read(run) == site.numbers()
     assert set(site.details().values()) == {1}
     pages = -(-count // size)
     assert site.pages() == (pages if pages == 1 else 2 * pages)  # the second time nothing is new
@@ -52,50 +137,50 @@ def test_a_full_walk_reads_every_anime_exactly_once(count, size):
 @given(count=st.integers(1, 20), size=st.integers(1, 5), deaths=st.lists(st.integers(1, 9), max_size=6))
 def test_a_walk_that_dies_goes_on_where_it_was(count, size, deaths):
     """However often the process dies: no gap, and no more than the page that was being read is asked for again."""
-    site, run = FakeAniSearch(count, size), RecordingRun()
+    site, run = AniSearch(count, size), RecordingRun()
     for death in deaths:
         crawl(run, site, kill_after=death)
         if run.state and run.state["complete"]:
             return
     crawl(run, site)
-    assert known(run) == set(site.ids)
+    assert site.read(run) == site.numbers()
     assert set(site.details().values()) == {1}
 
 
 def test_titles_that_move_to_another_page_are_read_once():
     """A new title at the front shifts the list: what comes again is passed over; a second pass finds the new one."""
-    site, run = FakeAniSearch(9), RecordingRun()
+    site, run = AniSearch(9), RecordingRun()
     crawl(run, site, kill_after=5)
-    site.ids.insert(0, 50)
+    site.titles[10].romaji = "Title 00"
+    site.add_numbers([10])
     crawl(run, site)
     assert set(site.details().values()) == {1}
-    assert known(run) == {*range(1, 10), 50}
+    assert site.read(run) == set(range(1, 11))
 
 
 @settings(max_examples=40, deadline=None)
 @given(count=st.integers(4, 25), size=st.integers(1, 5), gone=st.lists(st.integers(1, 25), max_size=3))
 def test_titles_that_are_deleted_hide_no_others(count, size, gone):
     """Each while the second page of the index, or a page of an anime, is read: whoever stays is found."""
-    site, run = FakeAniSearch(count, size), RecordingRun()
+    site, run = AniSearch(count, size), RecordingRun()
     left = [own for own in gone if own <= count - 2]
 
-    def answer(request: Request) -> Any:
-        response = site(request)
+    def before(request: Request) -> None:
         if site.pages() >= 2 and left:
-            own = left.pop()
-            site.ids = [other for other in site.ids if other != own]
-        return response
+            site.lose(left.pop())
 
-    crawl(run, answer)
-    assert set(site.ids) <= known(run)
+    site.before = before
+    crawl(run, site)
+    assert site.numbers() <= site.read(run)
     assert run.failures == []
     assert run.full_since == [1]
 
 
 def test_a_checkpoint_of_an_earlier_release_walks_the_index_again_and_reads_what_was_not_read():
     """What had been listed is not read twice; the page number is not trusted."""
-    site, run = FakeAniSearch(9), RecordingRun()
-    old = {"mode": "full", "page": 3, "todo": [6], "titles": [], "is_last": False, "seen": f"{0b1111110:x}"}
+    site, run = AniSearch(9), RecordingRun()
+    seen = f"{sum(1 << site.own[number] for number in range(1, 7)):x}"
+    old = {"mode": "full", "page": 3, "todo": [site.own[6]], "titles": [], "is_last": False, "seen": seen}
     run.state = old | {"looked_at": "2026-11-01", "done": 5, "total": 300, "began_in": 1, "complete": False}
     crawl(run, site)
     assert set(site.details()) == {6, 7, 8, 9}
@@ -104,39 +189,41 @@ def test_a_checkpoint_of_an_earlier_release_walks_the_index_again_and_reads_what
 
 def test_an_incremental_walk_goes_down_to_the_first_page_of_known_titles():
     """One page when nothing is new; else the new ones and one page more; a page of new ones alone proves nothing."""
-    site, run = FakeAniSearch(12), RecordingRun()
+    site, run = AniSearch(12), RecordingRun()
     crawl(run, site)
-    site.paths.clear()
+    site.asked.clear()
     crawl(run, site)
     assert (site.pages(), sum(site.details().values())) == (1, 0)
-    site.ids += [13, 14, 15, 16]
-    site.paths.clear()
+    site.add_numbers([13, 14, 15, 16])
+    site.asked.clear()
     crawl(run, site)
     assert (site.pages(), set(site.details())) == (6, {13, 14, 15, 16})
-    site.ids += [17]
-    site.paths.clear()
+    site.add_numbers([17])
+    site.asked.clear()
     crawl(run, site)
     assert (site.pages(), set(site.details())) == (2, {17})
-    assert known(run) == set(site.ids)
+    assert site.read(run) == site.numbers()
 
 
 def test_what_was_not_finished_is_looked_at_again_after_a_week():
     """Not on the same day; a title that has ended since is left alone from then on."""
-    site, run = FakeAniSearch(6), RecordingRun()
-    site.status = {2: "Ongoing", 4: "Upcoming", 5: "On Hold", 6: "Canceled"}
+    site, run = AniSearch(6), RecordingRun()
+    site.titles[2].status, site.titles[4].status = "ongoing", "anons"
+    site.says(5, "On Hold")
+    site.says(6, "Canceled")
     crawl(run, site)
-    site.status[2] = "Completed"
+    site.titles[2].status = "released"
     for days, expected in ((1, set()), (7, {2, 4, 5}), (7, {4, 5})):
         assert run.state is not None
         run.state["looked_at"] = (utc_now().date() - timedelta(days=days)).isoformat()
-        site.paths.clear()
+        site.asked.clear()
         crawl(run, site)
         assert set(site.details()) == expected
 
 
 def test_full_mode_reads_everything_again_and_goes_on_after_an_interruption():
     """It begins anew in a new run only."""
-    site, run = FakeAniSearch(6), RecordingRun()
+    site, run = AniSearch(6), RecordingRun()
     crawl(run, site)
     crawl(run, site, mode="full", kill_after=4)
     crawl(run, site, mode="full")
@@ -145,82 +232,86 @@ def test_full_mode_reads_everything_again_and_goes_on_after_an_interruption():
 
 def test_ids_are_read_in_their_order_and_unknown_ones_are_absent():
     """No index page, no checkpoint; a repeated id once."""
-    site, run = FakeAniSearch(9), RecordingRun()
-    crawl(run, site, ids="7,3,99,3")
-    assert site.paths == ["/anime/7", "/anime/3", "/anime/99"]
-    assert known(run) == {7, 3}
-    assert [item.source_id for item in run.items if isinstance(item, Absent)] == ["99"]
+    site, run = AniSearch(9), RecordingRun()
+    crawl(run, site, ids=site.ids(7, 3, 10, 3))
+    assert site.paths == [site.path(7), site.path(3), site.path(10)]
+    assert site.read(run) == {7, 3}
+    assert site.read(run, Absent) == {10}
     assert run.state is None
 
 
 def test_titles_are_searched_for_and_the_very_title_is_preferred():
     """Whatever its case and punctuation; others are named, not read."""
-    site, run = FakeAniSearch(20), RecordingRun()
+    site, run = AniSearch(20), RecordingRun()
+    site.titles[1].romaji = "Title: 1!"
     crawl(run, site, titles="TITLE: 1")
-    assert known(run) == {1}
+    assert site.read(run) == {1}
     crawl(run, site, titles="nobody knows;le 1")
-    assert known(run) == {1}
+    assert site.read(run) == {1}
     assert [kind for kind, _ in run.missed] == ["title_not_found"] * 2
     assert run.failures == []
 
 
 def test_characters_and_episodes_are_read_with_their_anime():
     """Before the next anime, and kept by the same checkpoint."""
-    site, run = FakeAniSearch(2), RecordingRun()
+    site, run = AniSearch(2), RecordingRun()
     crawl(run, site, characters="1", episodes="1", kill_after=3)
     assert run.state is not None
-    assert run.state["todo"] == [1, 2]  # its episodes are still missing
+    assert run.state["todo"] == [site.own[1], site.own[2]]  # its episodes are still missing
     crawl(run, site, characters="1", episodes="1")
     assert {type(item) for item in run.items} == {Anime, Character, Episode, Listed}
-    assert site.paths[-3:] == ["/anime/2", "/anime/2/characters", "/anime/2/episodes"]
-    assert {item.role for item in run.items if isinstance(item, Character)} == {"main"}
+    paths = [re.sub(r",[^/]*", "", path) for path in site.paths[-3:]]
+    assert paths == [site.path(2), f"{site.path(2)}/characters", f"{site.path(2)}/episodes"]
+    parts = {(c.anime_id, c.source_id, c.role == "main") for c in run.items if isinstance(c, Character)}
+    assert parts == {(str(site.own[n]), str(role.number), role.main) for n in (1, 2) for role in cast(site.titles[n])}
 
 
 def test_a_missing_part_does_not_cost_the_rest():
     """A characters page that answers 404."""
-    site, run = FakeAniSearch(2), RecordingRun()
-    site.answers["/anime/1/characters"] = (404, "gone")
+    site, run = AniSearch(2), RecordingRun()
+    site.fail(f"{site.path(1)},", 404, "gone")
     crawl(run, site, characters="1")
-    assert known(run) == {1, 2}
-    assert [item.source_id for item in run.items if isinstance(item, Character)] == ["2"]
+    assert site.read(run) == {1, 2}
+    assert {item.anime_id for item in run.items if isinstance(item, Character)} == {str(site.own[2])}
 
 
-@pytest.mark.parametrize(("status", "body"), [(403, "no"), (200, CHALLENGE), (503, CHALLENGE), (403, CHALLENGE)])
-@pytest.mark.parametrize("path", ["/anime/index/page-2", "/anime/4"])
-def test_a_block_ends_the_walk_at_once_and_keeps_its_place(status, body, path):
+@pytest.mark.parametrize(("kind", "status"), [("status", 403), ("cloudflare", 200), ("cloudflare", 503)])
+@pytest.mark.parametrize("number", [None, 4])
+def test_a_block_ends_the_walk_at_once_and_keeps_its_place(kind, status, number):
     """One request, no second try; the next run reads the rest, each anime once."""
-    site, run = FakeAniSearch(9), RecordingRun()
-    site.answers[path] = (status, body)
+    site, run = AniSearch(9), RecordingRun()
+    path = site.path(number) if number else "/anime/index/page-2"
+    site.fault(kind, status=status, match={"path": path})
     made = crawl(run, site)
     assert [verdict.kind for verdict in run.failures] == ["blocked"]
     assert site.paths.count(path) == 1
     assert made[-1].meta["unfinished"]
-    site.answers.clear()
+    site.calm()
     crawl(run, site)
-    assert known(run) == set(site.ids)
+    assert site.read(run) == site.numbers()
     assert max(count for own, count in site.details().items() if own != 4) == 1
 
 
 def test_one_unreadable_anime_is_set_aside_and_looked_at_again():
     """As a dead letter with its id; the walk goes on."""
-    site, run = FakeAniSearch(6), RecordingRun()
-    site.answers["/anime/2"] = (200, "<html>broken</html>")
+    site, run = AniSearch(6), RecordingRun()
+    site.fail(site.path(2), 200, "<html>broken</html>")
     crawl(run, site)
-    assert known(run) == {1, 3, 4, 5, 6}
-    assert [(letter.source_id, letter.request) for letter in run.rejected] == [("2", {"ids": "2"})]
+    assert site.read(run) == {1, 3, 4, 5, 6}
+    assert [(letter.source_id, letter.request) for letter in run.rejected] == [(site.ids(2), {"ids": site.ids(2)})]
     assert run.failures == []
     assert run.state is not None
-    assert int(run.state["unfinished"], 16) == 1 << 2
+    assert int(run.state["unfinished"], 16) == 1 << site.own[2]
 
 
 def test_a_site_that_has_changed_ends_the_walk_after_three_pages():
     """Two are set aside, the third stays pending with a sentence."""
-    site, run = FakeAniSearch(9), RecordingRun()
-    for own in range(2, 10):
-        site.answers[f"/anime/{own}"] = (200, FRAME.format(f' data-type="anime" data-id="{own}"', "new design"))
+    site, run = AniSearch(9), RecordingRun()
+    for number in range(2, 10):
+        site.fail(site.path(number), 200, frame("new design", about("anime", site.ids(number))))
     crawl(run, site)
     assert [verdict.kind for verdict in run.failures] == ["wrong_shape"]
-    assert [letter.source_id for letter in run.rejected if letter.kind == "anime"] == ["2", "3"]
+    assert [letter.source_id for letter in run.rejected if letter.kind == "anime"] == [site.ids(2), site.ids(3)]
     assert run.state is not None
     assert not run.state["complete"]
 
@@ -235,41 +326,46 @@ def test_a_site_that_has_changed_ends_the_walk_after_three_pages():
 )
 def test_an_index_page_without_rows_is_an_error_and_not_the_end(number, page, kind):
     """Otherwise a broken list would look like an empty catalogue. Behind the end it may be empty: that is looked at."""
-    site, run = FakeAniSearch(9), RecordingRun()
-    site.answers[f"/anime/index/page-{number}"] = (200, FRAME.format("", page))
+    site, run = AniSearch(9), RecordingRun()
+    site.fail(f"/anime/index/page-{number}", 200, frame(page))
     crawl(run, site)
     assert [verdict.kind for verdict in run.failures] == [kind]
     assert not (run.state or {}).get("complete")
-    site.answers.clear()
+    site.calm()
     crawl(run, site)
-    assert known(run) == set(site.ids)
+    assert site.read(run) == site.numbers()
 
 
 @pytest.mark.parametrize("number", [2, 3])
 def test_a_list_that_repeats_a_page_ends_the_walk(number):
     """The first page comes again as another one: what should have been there is missing."""
-    site, run = FakeAniSearch(9), RecordingRun()
-    site.answers[f"/anime/index/page-{number}"] = (200, site.index(1, newest_first=False))
+    site, run = AniSearch(9), RecordingRun()
+    site.fault("page_ignored", match={"path": f"/anime/index/page-{number}"})
     made = crawl(run, site)
     assert [verdict.kind for verdict in run.failures] == ["repeated_page"]
     assert made[-1].meta["unfinished"]
-    site.answers.clear()
+    site.calm()
     crawl(run, site)
-    assert known(run) == set(site.ids)
+    assert site.read(run) == site.numbers()
 
 
 def test_a_redirect_to_the_address_with_a_slug_is_followed_once():
     """To another anime: this one is gone. Elsewhere: the run ends and names the setting."""
-    site, run = FakeAniSearch(9), RecordingRun()
-    site.locations = {"/anime/1": "/anime/1,title-one", "/anime/2": "/anime/3,title-three"}
-    crawl(run, site, ids="1,2,4")
-    assert site.paths == ["/anime/1", "/anime/1,title-one", "/anime/2", "/anime/4"]
-    assert known(run) == {1, 4}
-    assert [item.source_id for item in run.items if isinstance(item, Absent)] == ["2"]
-    site.locations = {"/anime/5": "/anime/5,a", "/anime/5,a": "/anime/5,b"}
-    crawl(run, site, ids="5")
-    site.locations = {"/anime/6": "https://elsewhere.example.org/anime/6"}
-    crawl(run, site, ids="6")
+    site, run = AniSearch(9), RecordingRun()
+
+    def redirect(number: int, location: str, count: int | None = None) -> None:
+        site.fault("redirect", location=location, count=count, match={"path": site.path(number)})
+
+    redirect(1, f"{site.path(1)},title-one", count=1)
+    redirect(2, f"{site.path(3)},title-three", count=1)
+    crawl(run, site, ids=site.ids(1, 2, 4))
+    assert site.paths == [site.path(1), f"{site.path(1)},title-one", site.path(2), site.path(4)]
+    assert site.read(run) == {1, 4}
+    assert site.read(run, Absent) == {2}
+    redirect(5, f"{site.path(5)},a")
+    crawl(run, site, ids=site.ids(5))
+    redirect(6, "https://elsewhere.example.org/anime/6")
+    crawl(run, site, ids=site.ids(6))
     assert [verdict.kind for verdict in run.failures] == ["moved", "moved"]
     assert run.failures[1].setting == "ANISEARCH_BASE_URL"
     assert "elsewhere.example.org" in run.failures[1].message
@@ -277,10 +373,11 @@ def test_a_redirect_to_the_address_with_a_slug_is_followed_once():
 
 def test_a_search_that_leads_straight_to_an_anime_has_found_it():
     """As sites do for a single hit."""
-    site, run = FakeAniSearch(9), RecordingRun()
-    site.locations = {"/anime/index/": "/anime/8,title-eight"}
+    site, run = AniSearch(9), RecordingRun()
+    site.titles[8].romaji = "Title 8"
+    site.fault("redirect", location=f"{site.path(8)},title-eight", match={"path": "/anime/index/"})
     crawl(run, site, titles="Eight;Title 8")
-    assert known(run) == {8}
+    assert site.read(run) == {8}
     assert [message.partition(". ")[0] for _, message in run.missed] == [
         "AniSearch has no anime called exactly 'Eight'"
     ]
@@ -289,7 +386,7 @@ def test_a_search_that_leads_straight_to_an_anime_has_found_it():
 def test_a_failure_that_is_a_bug_goes_through():
     """It is not taken for a page."""
     spider = AniSearchSpider(ids="1")
-    (request,) = drive(spider, RecordingRun(), FakeAniSearch(1), kill_after=1)
+    (request,) = drive(spider, RecordingRun(), AniSearch(1), kill_after=1)
     failure = Failure(ZeroDivisionError())
     failure.request = request  # type: ignore[attr-defined]
     with pytest.raises(ZeroDivisionError):
@@ -331,16 +428,16 @@ def test_a_resumed_run_starts_no_request_of_its_own():
 
 def test_an_unknown_word_costs_only_itself():
     """The anime is stored without a status, and the word is counted."""
-    site, run = FakeAniSearch(3), RecordingRun()
-    site.status = {2: "Dreaming"}
+    site, run = AniSearch(3), RecordingRun()
+    site.says(2, "Dreaming")
     crawl(run, site)
-    assert (known(run), run.rejected) == ({1, 2, 3}, [])
+    assert (site.read(run), run.rejected) == ({1, 2, 3}, [])
     assert run.drifted["status: unknown value 'dreaming'", "unknown"] == 1
 
 
 def test_requests_go_out_as_plain_data():
     """Callbacks by name and values of JSON only, so that a killed run goes on."""
-    site, run = FakeAniSearch(3), RecordingRun()
+    site, run = AniSearch(3), RecordingRun()
     spider = AniSearchSpider(characters="1")
     for request in drive(spider, run, site):
         assert json.loads(json.dumps(request.cb_kwargs)) == request.cb_kwargs

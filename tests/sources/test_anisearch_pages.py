@@ -14,9 +14,24 @@ from anime_crawler.base_spiders import Action, ResponseError, reading
 from anime_crawler.sources.anisearch.parse import is_native, parse_file, partial, split_synonyms
 from anime_crawler.sources.anisearch.schema import drift, root_of
 from anime_crawler.sources.anisearch.spider import AniSearchSpider
-from tests.sources.fake_anisearch import CHALLENGE, FRAME, about, detail
 
+FRAME = '<html lang="en"><head></head><body><div id="content-outer"{}>{}</div></body></html>'
+CHALLENGE = "<html><head><title>Just a moment...</title></head><body></body></html>"
 NOW = datetime(2026, 5, 3, tzinfo=UTC)
+
+
+def about(own: int, body: str) -> str:
+    return FRAME.format(f' data-type="anime" data-id="{own}"', body)
+
+
+def detail(own: int, status: str = "Completed") -> str:
+    lines = f'<div class="type">OVA, 1</div><div class="status"><span class="header">Status:</span> {status}</div>'
+    title = f'<div class="title" lang="ja"><strong>Title {own}</strong></div>'
+    block = f'<ul class="infoblock"><li>{title}{lines}</li></ul>'
+    cover = '<img id="details-cover" src="anime/cover/0.webp">'
+    rest = '<section id="description"></section><table id="ratingstats"></table>'
+    rest += '<script type="application/ld+json">{}</script>'
+    return about(own, f'<section id="information">{cover}{block}</section>{rest}<section id="characters"></section>')
 
 
 @pytest.mark.parametrize(
