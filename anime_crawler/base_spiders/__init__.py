@@ -56,7 +56,7 @@ from anime_crawler.base_spiders.walk import (
     WalkState,
     until_now,
 )
-from anime_crawler.base_spiders.words import Words, envelope, read
+from anime_crawler.base_spiders.words import Moment, Words, envelope, read
 
 __all__ = [
     "ACCEPT",
@@ -69,6 +69,7 @@ __all__ = [
     "ArgumentError",
     "Drift",
     "GivenUp",
+    "Moment",
     "NotJsonError",
     "Page",
     "Paging",

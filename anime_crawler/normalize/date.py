@@ -50,7 +50,9 @@ def season_of(partial: str | None) -> str | None:
     """
     if partial is None or len(partial) < 7:
         return None
-    month = int(partial[5:7]) if len(partial) == 7 else (date.fromisoformat(partial) + BORDER).month
+    month = int(partial[5:7])
+    if len(partial) == 10:  # in whichever year: ten days after the last one there is no year any more
+        month = (date(2000, month, int(partial[8:])) + BORDER).month
     return SEASONS[(month - 1) // 3]
 
 
@@ -83,6 +85,6 @@ def utc_stamp(text: Any) -> str | None:
     """A moment as ISO 8601 in UTC, so that stamps compare as text; ``None`` for what is no moment with a zone."""
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
+        return moment.astimezone(UTC).isoformat() if moment and moment.tzinfo else None
+    except (ValueError, OverflowError):  # the first and the last day there is begin and end elsewhere than in UTC
         return None
-    return moment.astimezone(UTC).isoformat() if moment and moment.tzinfo else None

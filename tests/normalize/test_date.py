@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime_crawler.normalize.date import cour_of, partial_date, read_date
+from anime_crawler.normalize.date import cour_of, partial_date, read_date, season_of, utc_stamp
 
 DAYS = st.dates(date(1900, 1, 1), date(2100, 12, 20))
 
@@ -96,3 +96,10 @@ def test_a_partial_date_is_never_filled_in(year, month, day):
     except ValueError:
         return
     assert found == "-".join([f"{year:04}", *([f"{month:02}", *([f"{day:02}"] if day else [])] if month else [])])
+
+
+def test_the_ends_of_the_calendar_are_no_error():
+    """A source's "never": the last day there is; a moment that UTC does not have is none."""
+    assert cour_of("9999-12-31", derived=season_of("9999-12-31")) == ("winter", 10_000)
+    assert utc_stamp("9999-12-31T23:59:59-14:00") is None
+    assert utc_stamp("0001-01-01T00:00:00+14:00") is None

@@ -17,7 +17,10 @@ from anime_crawler.items import Item, Rejected
 from tests.test_source_contract import SAMPLES
 
 NOW = datetime(2026, 5, 3, tzinfo=UTC)
+LAST_DAY, LAST_MOMENT = "9999-12-31", "9999-12-31T23:59:59-14:00"
+"""A day that nothing can be added to, and a moment that UTC does not have."""
 WRONG: list[Any] = [None, True, -1, 10**25, 1.5, "", "x\x00", [], ["x", None, 5], {"x": {"y": []}}]
+WRONG += [LAST_DAY, LAST_MOMENT, 9999]
 JSON = [s for s in SAMPLES if body_file(s).suffix == ".json"]
 ACCEPTED = [s for s in JSON if read(s, "expected.json")["verdict"] == "ok" and "unknown" not in s.name]
 ONE_OF_A_KIND = [s for s in ACCEPTED if not s.name.startswith(("kind__", "status__", "translation_kind__"))]

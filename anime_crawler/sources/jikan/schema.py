@@ -269,9 +269,9 @@ def moment_of(header: bytes | None) -> datetime | None:
     """The moment in a ``Last-Modified``; ``None``: none that can be read."""
     try:
         moment = parsedate_to_datetime((header or b"").decode("latin-1"))
+        return moment.astimezone(UTC) if moment.tzinfo else None
     except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else None
 
 
 def known_part(moment: str | None, words: str, parts: Day | None, path: str) -> str | None:

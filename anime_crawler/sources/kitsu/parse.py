@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -347,7 +347,7 @@ def _score(text: str | None) -> float | None:
 
 
 def _next_episode(at: datetime | None, fetched_at: datetime) -> datetime | None:
-    return at.astimezone(UTC) if at and at > fetched_at else None
+    return at if at and at > fetched_at else None
 
 
 def _picture(image: Image | None) -> str | None:

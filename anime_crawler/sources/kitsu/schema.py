@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from anime_crawler.base_spiders import (
     Drift,
+    Moment,
     Words,
     count_unknown,
     count_vanished,
@@ -66,7 +67,7 @@ class AnimeAttributes(Words):
     """Percent in a string: ``"82.28"``."""
     startDate: str | None = None  # noqa: N815
     endDate: str | None = None  # noqa: N815
-    nextRelease: AwareDatetime | None = None  # noqa: N815
+    nextRelease: Moment | None = None  # noqa: N815
     ageRating: str | None = None  # noqa: N815
     ageRatingGuide: str | None = None  # noqa: N815
     """Free text: ``Teens 13 or older``, ``17+ (violence & profanity)``, ``Mild Nudity``, ""."""
@@ -80,7 +81,7 @@ class AnimeAttributes(Words):
     episodeLength: Count | None = None  # noqa: N815
     """Minutes."""
     nsfw: bool | None = None
-    updatedAt: AwareDatetime | None = None  # noqa: N815
+    updatedAt: Moment | None = None  # noqa: N815
     """Of the last daily job; says when the answer was made, not when somebody changed the row."""
 
 

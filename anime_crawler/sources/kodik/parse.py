@@ -440,7 +440,7 @@ def _next_episode(at: datetime | None, status: AiringStatus | None, fetched_at: 
     """Kodik copies Shikimori's time, which is a published one."""
     if at is None or status is AiringStatus.RELEASED or at < fetched_at - OLDEST_NEXT_EPISODE:
         return {}
-    return {"next_episode_at": at.astimezone(UTC), "next_episode_is_estimated": False}
+    return {"next_episode_at": at, "next_episode_is_estimated": False}
 
 
 def _rejected(kind: str, record: Any, reason: str, fetched_at: datetime, source_id: str | None = None) -> Rejected:

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 import orjson
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from anime_crawler.base_spiders import Drift, ResponseError, Words, count_unknown, count_vanished, envelope
+from anime_crawler.base_spiders import Drift, Moment, ResponseError, Words, count_unknown, count_vanished, envelope
 from anime_crawler.normalize.date import utc_stamp
 
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -62,8 +62,8 @@ class Material(Words):
     camrip: bool | None = None
     blocked_countries: list[str] | None = None
     blocked_seasons: dict[str, str | list[str]] | list[Any] | str | None = None
-    created_at: AwareDatetime | None = None
-    updated_at: AwareDatetime | None = None
+    created_at: Moment | None = None
+    updated_at: Moment | None = None
     seasons: Any = None
     """Season number -> ``{link, title?, episodes?}``; read by ``parse.players``, 11 players at a time."""
     material_data: Any = None
@@ -94,7 +94,7 @@ class MaterialData(Words):
     shikimori_votes: Count | None = None
     aired_at: str | None = None
     released_at: str | None = None
-    next_episode_at: AwareDatetime | None = None
+    next_episode_at: Moment | None = None
     rating_mpaa: str | None = None
     episodes_total: Count | None = None
     episodes_aired: Count | None = None

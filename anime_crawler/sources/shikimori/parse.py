@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -122,7 +122,7 @@ def anime_from_title(title: Title, fetched_at: datetime) -> Anime:
         {
             **_common(title, status, fetched_at),
             **_titles(title.russian, title.licenseNameRu, title.english, title.name, title.japanese, title.synonyms),
-            "source_updated_at": title.updatedAt and title.updatedAt.astimezone(UTC),
+            "source_updated_at": title.updatedAt,
             "url": site_url(title.url),
             "year": int(aired_from[:4]) if aired_from else year,
             "season": season,
@@ -151,7 +151,7 @@ def anime_from_rest_title(title: RestTitle, fetched_at: datetime) -> Anime:
         {
             **_common(title, status, fetched_at),
             **_titles(title.russian, title.license_name_ru, english, title.name, japanese, title.synonyms),
-            "source_updated_at": title.updated_at and title.updated_at.astimezone(UTC),
+            "source_updated_at": title.updated_at,
             "url": site_url(title.url),
             "year": int(aired_from[:4]) if aired_from else None,
             "season": season,
@@ -227,7 +227,7 @@ def _is_adult(maturity: str | None, genres: dict[str, tuple[str, ...]]) -> bool 
 def _next_episode(at: datetime | None, status: AiringStatus | None, fetched_at: datetime) -> dict[str, Any]:
     if at is None or status is AiringStatus.RELEASED or at < fetched_at - OLDEST_NEXT_EPISODE:
         return {}
-    return {"next_episode_at": at.astimezone(UTC), "next_episode_is_estimated": False}
+    return {"next_episode_at": at, "next_episode_is_estimated": False}
 
 
 def _season(text: str | None) -> tuple[str | None, int | None]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from anime_crawler.base_spiders import Drift, Words, count_unknown, count_vanished, envelope
+from anime_crawler.base_spiders import Drift, Moment, Words, count_unknown, count_vanished, envelope
 from anime_crawler.base_spiders.graphql import Unresolved, error_text
 from anime_crawler.base_spiders.graphql import unresolved as unresolved_at
 
@@ -85,8 +85,8 @@ class Title(Words):
     season: str | None = None
     url: str | None = None
     franchise: str | None = None
-    nextEpisodeAt: AwareDatetime | None = None  # noqa: N815
-    updatedAt: AwareDatetime | None = None  # noqa: N815
+    nextEpisodeAt: Moment | None = None  # noqa: N815
+    updatedAt: Moment | None = None  # noqa: N815
     poster: Poster | None = None
     genres: list[Genre] | None = None
     studios: list[Studio] | None = None
@@ -122,8 +122,8 @@ class RestTitle(Words):
     released_on: str | None = None
     url: str | None = None
     franchise: str | None = None
-    next_episode_at: AwareDatetime | None = None
-    updated_at: AwareDatetime | None = None
+    next_episode_at: Moment | None = None
+    updated_at: Moment | None = None
     image: Image | None = None
     genres: list[Genre] | None = None
     studios: list[Studio] | None = None
