@@ -48,8 +48,8 @@ OUTSIDE: dict[Language, tuple[str, str]] = {
 }
 """Language -> what a special, and an episode of another season, is called."""
 
-LATIN = re.compile(r"[a-z0-9_]")
-"""What of a word, in lower case and decomposed, gets into the backend's address."""
+LATIN = re.compile(r"[A-Za-z0-9_]")
+"""What of a word, in lower case and then decomposed, gets into the backend's address: of ™ its two capitals."""
 
 FALLBACK_LANGUAGES = ("romaji", "en", "ru", "native")
 

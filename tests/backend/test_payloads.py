@@ -137,6 +137,7 @@ def test_a_russian_title_is_not_repeated_among_the_others():
         ({"romaji": "Naruto", "ru": "Наруто"}, None, "Naruto"),
         ({"romaji": "Naruto", "native": "ナルト"}, "native", "Naruto / ナルト"),
         ({"romaji": "Naruto", "ru": "Наруто: Ураганные хроники 2"}, "ru", "Naruto / Наруто: Ураганные хроники"),
+        ({"romaji": "Naruto", "ru": "Наруто™ дубль"}, "ru", "Naruto / дубль"),
         ({"romaji": "Steins;Gate 0", "ru": "Врата;Штейна 0 [ТВ-1]"}, "ru", "Steins;Gate 0 / Врата;Штейна"),
         ({"romaji": "One Piece", "ru": "Ван-Пис"}, "ru", "One Piece / Ван-Пис"),
         ({"romaji": "B-PROJECT", "ru": "B-PROJECT"}, "ru", "B-PROJECT"),
