@@ -6,6 +6,8 @@ from typing import Any
 
 Unresolved = dict[int, list[str]]
 """Place of a record in an answer -> what of it could not be resolved, and why: ``relations: Not Found.``"""
+ANYWHERE = -1
+"""Place of what an error says that has no path: it may be of any record of the answer."""
 
 
 def error_text(error: Any) -> str:
@@ -14,7 +16,7 @@ def error_text(error: Any) -> str:
 
 
 def unresolved(document: Any, at: tuple[str, ...], alone: str | None = None) -> Unresolved:
-    """What GraphQL's errors beside the data say of each record. Errors that name no record are left out.
+    """What GraphQL's errors beside the data say of each record, or of any. Errors of other places are left out.
 
     Args:
         at: names that lead to the list of records: ``("Page", "media")``.
@@ -24,6 +26,7 @@ def unresolved(document: Any, at: tuple[str, ...], alone: str | None = None) -> 
     for error in document.get("errors") or () if isinstance(document, dict) else ():
         path = error.get("path") if isinstance(error, dict) else None
         if not isinstance(path, list):
+            found.setdefault(ANYWHERE, []).append(f"not resolved: {error_text(error)[:100]}")
             continue
         end = len(at)
         if path[:end] == list(at) and len(path) > end and type(path[end]) is int:
@@ -40,4 +43,10 @@ def unresolved(document: Any, at: tuple[str, ...], alone: str | None = None) -> 
 def of_rows(places: Unresolved, records: list[Any], rows: list[Any]) -> Unresolved:
     """The same for `rows`, which are some of the answer's records in their order."""
     wrong = {id(record): places.get(place, []) for place, record in enumerate(records)}
-    return {place: wrong.get(id(row), []) for place, row in enumerate(rows)}
+    found = {place: wrong.get(id(row), []) for place, row in enumerate(rows)}
+    return {**found, ANYWHERE: places.get(ANYWHERE, [])}
+
+
+def said_of(places: Unresolved | None, place: int) -> list[str]:
+    """What errors say that may be of this record."""
+    return [*places.get(place, ()), *places.get(ANYWHERE, ())] if places else []

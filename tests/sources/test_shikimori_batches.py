@@ -145,6 +145,15 @@ def test_data_beside_errors_are_used_and_the_errors_are_told(spider):
     assert run.failures == []
 
 
+def test_an_error_without_a_path_may_be_of_any_title():
+    """What is empty in any of them is untold."""
+    run = RecordingRun()
+    answer = {"data": {"animes": [title(1), title(2)]}, "errors": [{"message": "a resolver failed"}]}
+    drive(named([1, 2]), run, lambda request: json_response(answer))
+    assert all("description" in item.untold for item in run.items)
+    assert [kind for kind, _ in run.missed] == ["partial_answer"]
+
+
 def test_an_empty_page_beside_an_error_ends_no_walk():
     """It may be empty because of the error: the run is incomplete, and asks for the page again."""
     run = RecordingRun()

@@ -22,7 +22,7 @@ from anime_crawler.base_spiders import (
     set_aside,
     shape_of,
 )
-from anime_crawler.base_spiders.graphql import Unresolved
+from anime_crawler.base_spiders.graphql import Unresolved, said_of
 from anime_crawler.items import Airing, AiringStatus, Anime, Character, Item, Kind, Rejected, Season
 from anime_crawler.normalize.date import cour_of, partial_date
 from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
@@ -89,7 +89,7 @@ def items_from_media(
     """
     for place, record in enumerate(records):
         try:
-            media, anime = _read(record, fetched_at, (unresolved or {}).get(place, []))
+            media, anime = _read(record, fetched_at, said_of(unresolved, place))
         except (RecordError, ValidationError) as error:
             own = _id_in(record)
             yield _rejected("anime", record, error, fetched_at, own, own)

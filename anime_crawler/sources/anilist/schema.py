@@ -264,7 +264,7 @@ def is_usable(document: Any) -> bool:
 
 
 def unresolved(document: Any) -> Unresolved:
-    """What GraphQL's errors beside the data say of each title. Errors that name no title are left out."""
+    """What GraphQL's errors beside the data say of each title, or of any."""
     return unresolved_at(document, ("Page", "media"), alone="Media")
 
 

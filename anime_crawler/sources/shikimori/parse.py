@@ -23,7 +23,7 @@ from anime_crawler.base_spiders import (
     set_aside,
     shape_of,
 )
-from anime_crawler.base_spiders.graphql import Unresolved
+from anime_crawler.base_spiders.graphql import Unresolved, said_of
 from anime_crawler.items import ADULT_MATURITIES, AiringStatus, Anime, Item, Kind, Rejected
 from anime_crawler.normalize.bbcode import normalize_description
 from anime_crawler.normalize.date import cour_of, partial_date, read_date, season_of
@@ -77,7 +77,7 @@ def items_from_animes(
         unresolved: what GraphQL's errors say of each of them, as `schema.unresolved` gives it.
     """
     for place, record in enumerate(animes):
-        yield _item(record, fetched_at, (unresolved or {}).get(place, []))
+        yield _item(record, fetched_at, said_of(unresolved, place))
 
 
 def _item(record: Any, fetched_at: datetime, wrong: list[str]) -> Anime | Rejected:

@@ -160,7 +160,7 @@ def messages(document: Any) -> list[str]:
 
 
 def unresolved(document: Any) -> Unresolved:
-    """What GraphQL's errors beside the data say of each title. Errors that name no title are left out."""
+    """What GraphQL's errors beside the data say of each title, or of any."""
     return unresolved_at(document, ("animes",))
 
 
