@@ -120,3 +120,17 @@ def test_an_odd_value_costs_neither_the_anime_nor_its_episodes():
     )
     assert "length" in noted[2]
     assert (noted[1], noted[3]) == ("", "")
+
+
+@pytest.mark.parametrize("name", ["startdate", "enddate"])
+def test_a_renamed_date_does_not_make_a_finished_anime_run_again(name):
+    """Its status follows from its dates: where one may have another name, it is unknown, and what is stored stays."""
+    titles = '<titles><title xml:lang="x-jat" type="main">Rei</title></titles>'
+    dates = "<startdate>2020-01-05</startdate><enddate>2020-03-29</enddate>"
+    body = f'<anime id="1"><type>TV Series</type>{dates}{titles}</anime>'
+    (whole,) = parse_file(body.encode(), "file", NOW)
+    (renamed,) = parse_file(body.replace(name, f"{name}_on").encode(), "file", NOW)
+    assert (whole.status, renamed.status) == ("released", None)
+    assert {"status", "aired_to" if name == "enddate" else "aired_from"} <= renamed.untold
+    (running,) = parse_file(body.replace("<enddate>2020-03-29</enddate>", "").encode(), "file", NOW)
+    assert running.status == "ongoing"

@@ -17,6 +17,7 @@ from anime_crawler.base_spiders import (
     episodes_aired,
     explain,
     mapped,
+    note,
     read,
     reading,
     set_aside,
@@ -189,7 +190,13 @@ def anime_from_entry(entry: AnimeEntry, episodes: Sequence[EpisodeEntry], fetche
     today = fetched_at.astimezone(JAPAN).date().isoformat()
     kind = _kind(entry.type)
     start, end = _date(entry.startdate, "startdate"), _date(entry.enddate, "enddate")
-    status = airing_status(start, end, today, is_at_once=entry.episodecount == 1 and kind in DONE_AT_ONCE)
+    status: AiringStatus | None = None
+    if entry.unknown_dates and not (
+        entry.startdate and entry.enddate
+    ):  # a date that is missing says that it is not over
+        note(f"status: a date is missing, and nobody knows what {', '.join(entry.unknown_dates)[:80]} is")
+    else:
+        status = airing_status(start, end, today, is_at_once=entry.episodecount == 1 and kind in DONE_AT_ONCE)
     season, season_year = cour_of(start, derived=season_of(start and start[:7]))
     regular = [episode for episode in episodes if episode.type == "1"]
     description = clean_description(entry.description)
@@ -304,7 +311,7 @@ def airing_status(start: str | None, end: str | None, today: str, *, is_at_once:
     return AiringStatus.RELEASED if is_at_once and end is None else AiringStatus.ONGOING
 
 
-def _aired(regular: list[EpisodeEntry], total: int | None, status: AiringStatus, today: str) -> int | None:
+def _aired(regular: list[EpisodeEntry], total: int | None, status: AiringStatus | None, today: str) -> int | None:
     """Regular episodes that have aired; those of a finished work all have, listed or not. ``None``: nothing dated."""
     dates = [date for date in map(_day_of, regular) if date]
     aired = sum(has_passed(date, today) for date in dates) if dates else None

@@ -30,6 +30,7 @@ GZIP = b"\x1f\x8b"
 WEB_PAGE = re.compile(r"\s*<(?:!doctype\s+html|html|head)\b", re.IGNORECASE)
 DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 AMPERSAND = re.compile(r"&(?:(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{0,31});)?")
+LIKE_DATE = re.compile("date|start|end|air|begin|finish", re.IGNORECASE)
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What is no character of XML."""
 DAT_LINE = re.compile(r"(\d{1,9})\|(\d{1,2})\|([^|\n]+)\|([^\n]+)")
@@ -109,6 +110,8 @@ class AnimeEntry(Words):
     """``request=anime`` without its episodes and characters, which are checked alone."""
 
     id: Id
+    unknown_dates: list[str] = []
+    """Names of elements that no schema knows and that may be what a date was renamed to."""
     restricted: bool | None = None
     """True: for adults only."""
     type: str | None = None
@@ -264,6 +267,7 @@ def anime_record(root: Element) -> dict[str, Any]:
     """The anime of an answer, to be checked as `AnimeEntry`."""
     texts = ("type", "episodecount", "startdate", "enddate", "description", "picture")
     return {
+        "unknown_dates": sorted(filter(LIKE_DATE.search, {e.tag for e in root} - set(KNOWN[ANIME]["."].split()))),
         "id": root.get("id"),
         "restricted": root.get("restricted"),
         **{name: text_of(root, name) for name in texts},
