@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from scrapy.exceptions import UsageError
 from scrapy.settings import BaseSettings
 from scrapy.spiderloader import SpiderLoader
 
@@ -29,6 +30,19 @@ def config_from(settings: BaseSettings) -> Config:
     names = (name.upper() for name in Config.model_fields)
     _config = Config.load({name: settings[name] for name in names if name in settings})
     return _config
+
+
+def refuse_words(args: list[str]) -> None:
+    """For commands without free words. Scrapy hands on an option that it does not know: a misspelt ``--recheck`` would
+    be an ordinary delivery, and ``deadletters drop 3 -s DATABASE_URL=…`` would drop from another catalogue.
+
+    Raises:
+        UsageError: there are some. Values are not repeated, one may be a credential.
+    """
+    if args:
+        names = " ".join(word.partition("=")[0] for word in args if word.startswith("-"))
+        what = names or f"{len(args)} words too many"
+        raise UsageError(f"not understood: {what}; -s NAME=value and -L stand before words as list, show or clear")
 
 
 def source_spiders(settings: BaseSettings) -> dict[str, type[SourceSpider]]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from scrapy.commands import ScrapyCommand
 
 from anime_crawler import output
-from anime_crawler.commands import complain, config_from
+from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.job import Exit
 from anime_crawler.politeness.cache_policy import cache_ttl_of
@@ -37,6 +37,7 @@ class Command(ScrapyCommand):
             action.add_argument("--source", metavar="NAME", help="of this source only")
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        refuse_words(args)
         assert self.settings is not None
         try:
             config = config_from(self.settings)

@@ -15,7 +15,7 @@ from anime_crawler.catalogue.engine import connect
 from anime_crawler.catalogue.errors import CatalogueError
 from anime_crawler.catalogue.lock import LockHeld, connect_alone
 from anime_crawler.catalogue.store import Storable, store_items
-from anime_crawler.commands import complain, config_from
+from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import ConfigError
 from anime_crawler.job import Exit
 from anime_crawler.pipelines.replay import replay
@@ -44,6 +44,7 @@ class Command(ScrapyCommand):
         actions.add_parser("drop", help="forget one").add_argument("id", type=int)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        refuse_words(args)
         assert self.settings is not None
         try:
             self.config = config_from(self.settings)

@@ -17,7 +17,7 @@ from anime_crawler.catalogue import backends, dead_letters, runs
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.catalogue.titles import raise_all_versions
-from anime_crawler.commands import complain, config_from
+from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.heartbeat import Heartbeat
 from anime_crawler.extensions.report import RunReport
@@ -54,6 +54,7 @@ class Command(ScrapyCommand):
         )
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        refuse_words(args)
         assert self.settings is not None
         try:
             config = config_from(self.settings)

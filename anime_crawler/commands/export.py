@@ -17,7 +17,7 @@ from scrapy.exceptions import UsageError
 from anime_crawler.catalogue.engine import connect
 from anime_crawler.catalogue.errors import CatalogueError
 from anime_crawler.catalogue.export import COLUMNS, KINDS, WRITERS, rows
-from anime_crawler.commands import complain, config_from
+from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import ConfigError
 from anime_crawler.job import Exit
 
@@ -40,6 +40,7 @@ class Command(ScrapyCommand):
         parser.add_argument("-o", "--output", metavar="FILE", required=True, help="`-` is standard output")
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        refuse_words(args)
         assert self.settings is not None
         if args:
             raise UsageError(f"what is {args[0]!r}? Use {self.syntax()}")

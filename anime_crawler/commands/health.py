@@ -7,6 +7,7 @@ import time
 
 from scrapy.commands import ScrapyCommand
 
+from anime_crawler.commands import refuse_words
 from anime_crawler.extensions.heartbeat import HEARTBEAT_S, heartbeats
 
 STALLED_S = 6 * HEARTBEAT_S  # a busy loop may miss some beats; one that misses six is stuck
@@ -21,6 +22,7 @@ class Command(ScrapyCommand):
         return "Exit 0 while each run gets on or has ended, 1 when one is stuck"
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        refuse_words(args)
         is_any = False
         for beat in heartbeats():
             try:

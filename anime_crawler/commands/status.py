@@ -14,7 +14,7 @@ from scrapy.commands import ScrapyCommand
 from anime_crawler import output
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.status import read_status
-from anime_crawler.commands import complain, config_from
+from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.job import BUDGETS
 from anime_crawler.politeness.budget import BudgetError, Wait
@@ -39,6 +39,7 @@ class Command(ScrapyCommand):
         parser.add_argument("--prometheus", action="store_true", help="as Prometheus metrics")
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        refuse_words(args)
         assert self.settings is not None
         try:
             config = config_from(self.settings)

@@ -11,7 +11,7 @@ from typing import Any
 from scrapy.commands import ScrapyCommand
 
 from anime_crawler import output
-from anime_crawler.commands import complain, config_from
+from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.commands.status import budget, politeness, table
 from anime_crawler.config import ConfigError
 from anime_crawler.frontier.overview import overview
@@ -35,6 +35,7 @@ class Command(ScrapyCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="for programs")
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        refuse_words(args)
         assert self.settings is not None
         try:
             config = config_from(self.settings)
