@@ -63,7 +63,7 @@ CONCURRENT_REQUESTS_PER_DOMAIN = 4
 DOWNLOAD_DELAY = 0.001  # never 0: Scrapy does not hold a slot's concurrency then
 DOWNLOAD_DELAY_JITTER = 0
 AUTOTHROTTLE_ENABLED = False  # limits are published windows, held by the politeness middleware
-DNS_RESOLVER = "scrapy.resolver.CachingHostnameResolver"  # Scrapy's usual one knows no IPv6
+TWISTED_DNS_RESOLVER = "scrapy.resolver.CachingHostnameResolver"  # Scrapy's usual one knows no IPv6
 DOWNLOAD_VERIFY_CERTIFICATES = True  # Scrapy's default is False; a token would go to anyone
 DOWNLOAD_HANDLERS = {
     "http": "anime_crawler.politeness.handler.SecretDownloadHandler",

@@ -166,7 +166,7 @@ REFUSED = b'{"error": {"message": "Invalid internal token"}}'
         (403, REFUSED, "token_refused: 403 Invalid internal token", "INTERNAL_TOKEN"),
         (404, b"Not Found", "wrong_service: 404 Not Found", "BACKEND_BASE_URL"),
         (307, b"", "redirect: 307", "BACKEND_BASE_URL"),
-        (500, b"oops", "database_trouble: 500 of unknown cause", "backend's log"),
+        (500, b"oops", "unknown_error: 500 of unknown cause", "backend's log"),
         (422, b"{}", "token_stripped: 422", "BACKEND_BASE_URL"),
     ],
 )

@@ -124,7 +124,9 @@ def test_a_search_without_hits_is_no_failure(walked: Project, tmp_path: Path) ->
     project = Project(tmp_path, walked.sandbox, ALONE)
     project.calm()
     row = project.sandbox.get("/_sandbox/oracle?what=known&source=animeschedule")[0]
-    assert_clean(crawl(project, "-a", f"titles={row['romaji']};No Such Name"), project)
+    done = crawl(project, "-a", f"titles={row['romaji']};No Such Name")
+    assert done.returncode == 1, done.stderr
+    assert project.problems() == {("animeschedule", "title_not_found")}
     assert row["source_id"] in routes(project)
     assert project.requests_to("animeschedule") == 3
 

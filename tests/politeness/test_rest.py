@@ -50,7 +50,7 @@ def test_a_pause_of_more_than_a_day_is_cut_to_one_and_reported(server, plan, tmp
     """A year is taken for an error."""
     server.answers["/limited"] = [web.Response(status=429, headers={"Retry-After": "31536000"})]
     result = crawl(plan("/limited"))
-    assert [problem["kind"] for problem in result.report["problems"]] == ["absurd_pause"]
+    assert "absurd_pause" in [problem["kind"] for problem in result.report["problems"]]
     assert result.outcomes["/limited"][0] == "resting"
     assert 86_300 < Budgets(tmp_path / "politeness.sqlite").resting("upstream").seconds <= 86_400
 
