@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, literal_column, select, text, update
 
-from anime_crawler.catalogue.sql import iso, upsert
+from anime_crawler.catalogue.sql import iso
 from anime_crawler.catalogue.tables import checkpoint, run
-from anime_crawler.items import Checkpoint, utc_now
+from anime_crawler.items import Checkpoint, place_of, utc_now
 
 DELIVERIES = 0x616E6964
 """First half of PostgreSQL's names for the locks of deliveries that are under way; the second is the run's number."""
@@ -103,15 +103,14 @@ def store_checkpoint(conn: Connection, run_id: int, item: Checkpoint) -> bool:
         moved it; nothing is changed. A walk that stands where `item` would move it has been moved already.
     """
     values = {"state": _text(item.state), "run_id": run_id, "updated_at": iso(utc_now())}
-    if item.previous is None:
-        first = upsert(conn.dialect.name, checkpoint).values(spider=item.source, **values)
-        moved = conn.scalar(first.on_conflict_do_nothing().returning(checkpoint.c.spider)) is not None
-    else:
-        stands = (checkpoint.c.spider == item.source) & (checkpoint.c.state == _text(item.previous))
-        moved = conn.execute(update(checkpoint).where(stands).values(values)).rowcount == 1
-    if not moved and load_checkpoint(conn, item.source) == item.state:
+    held = load_checkpoint(conn, item.source)  # one transaction writes at a time, so nobody moves it meanwhile
+    if held is None and item.previous is None:
+        conn.execute(insert(checkpoint).values(spider=item.source, **values))
         return True
-    return moved
+    if held is not None and item.previous is not None and place_of(held) == place_of(item.previous):
+        conn.execute(update(checkpoint).where(checkpoint.c.spider == item.source).values(values))
+        return True
+    return held is not None and place_of(held) == place_of(item.state)
 
 
 def _text(value: Mapping[str, Any]) -> str:

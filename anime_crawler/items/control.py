@@ -49,6 +49,10 @@ class Checkpoint(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    volatile: ClassVar[frozenset[str]] = frozenset({"read_at"})
+    """Names within a state that say when a page was read, not how far the walk is: a page that is read again after a
+    crash comes to the same place at another time."""
+
     source: NonBlank
     """Folder name of the upstream under ``sources/``; each has one walk."""
     previous: dict[str, Any] | None
@@ -64,6 +68,13 @@ class Checkpoint(BaseModel):
     asked: tuple[NonBlank, ...] = ()
     """Ids of anime whose details the source was asked for, whatever it answered: `Run.wanted` leaves them out in this
     run, and until they are old. Empty: none."""
+
+
+def place_of(state: Any) -> Any:
+    """A checkpoint's state without what is `volatile` in it, however deep: equal for the same place of a walk."""
+    if isinstance(state, dict):
+        return {name: place_of(value) for name, value in state.items() if name not in Checkpoint.volatile}
+    return [place_of(value) for value in state] if isinstance(state, list) else state
 
 
 class Absent(Item):

@@ -133,3 +133,19 @@ def test_a_title_is_asked_about_once_a_run(tables):
     tables.store(release("a", "1", numbers=[1, 2, 3]), run=1)
     assert tables.run(wanted, 1, NOW + timedelta(days=100), 50, frozenset()) == []
     assert tables.run(wanted, 2, NOW, 50, frozenset()) == []
+
+
+def test_a_page_that_is_read_again_comes_to_the_same_place_at_another_time(tables):
+    """When a page was read is no place: neither the page nor those after it are refused."""
+    tables.run(runs.begin_run, "jikan", {}, "full")
+
+    def put(page: int, minute: int, before: tuple[int, int] | None) -> bool:
+        state = {"place": {"row": page, "read_at": f"2026-01-01T00:{minute:02}:00Z"}}
+        previous = {"place": {"row": before[0], "read_at": f"2026-01-01T00:{before[1]:02}:00Z"}} if before else None
+        return tables.run(runs.store_checkpoint, 1, Checkpoint(source="jikan", previous=previous, state=state))
+
+    assert put(1, 0, None)
+    assert put(2, 1, (1, 0))
+    assert put(2, 5, (1, 0))
+    assert put(3, 6, (2, 5))
+    assert not put(2, 7, (1, 0))

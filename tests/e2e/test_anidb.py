@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from anime_crawler.catalogue.engine import connect, open_engine
+from anime_crawler.catalogue.origin import note_origin, origin_of
 from anime_crawler.catalogue.store import store_items
 from anime_crawler.items import Anime, Titles, utc_now
 from anime_crawler.sandbox.process import RunningSandbox
@@ -89,6 +90,8 @@ def point_to(project: Project, aids: list[str], database: str = "anime.db") -> N
     url = f"sqlite:///{project.directory / 'var' / database}"
     open_engine(url).dispose()
     with connect(url, writes=True) as conn:
+        if origin_of(conn) is None:
+            note_origin(conn, "sandbox")
         store_items(conn, 1, named, identity_source="shikimori", source_priority=["shikimori"])
 
 

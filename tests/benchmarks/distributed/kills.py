@@ -153,7 +153,7 @@ def with_leases(project: Project, schedule: Schedule, *settings: str) -> Outcome
     seconds = time.monotonic() - began
     asked = requests_seen(project)
     found = Counter(row["source_id"] for row in project.records("anime"))
-    cast = Counter(row["source_id"] for row in project.records("characters"))
+    cast = Counter((row["anime_id"], row["source_id"]) for row in project.records("characters"))
     unasked = known - {key.split("/")[2] for key in asked if key.endswith("/characters")}
     return Outcome(
         seconds=seconds,
