@@ -58,7 +58,8 @@ soak: setup ## kill workers of one crawl for five minutes, and compare what they
 
 coverage: setup ## run the suite and show which branches it does not reach
 	@$(BIN)/python -m tests.services
-	@$(PYTEST) --cov --cov-report=term
+	@$(PYTEST) --cov --cov-report=term-missing
+	@$(BIN)/python -m tests.branches
 
 lint: setup ## check style, format and types
 	@$(BIN)/ruff check .

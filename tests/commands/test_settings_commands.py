@@ -87,6 +87,7 @@ def test_diagnose_names_the_one_setting_to_change(wrong, code, words, scrapy, se
     assert CANARY not in done.stdout + done.stderr
 
 
+@pytest.mark.exec
 def test_diagnose_is_readable_on_a_terminal(scrapy, services):
     """Two tables with the words people look for."""
     done = scrapy("diagnose", COLUMNS="160", **services)

@@ -114,6 +114,7 @@ def test_a_wrong_spider_argument_is_named_with_those_that_there_are(
     assert quick_project.sandbox.get("/_sandbox/log") == []
 
 
+@pytest.mark.exec
 def test_0_is_done(quick_project: Project) -> None:
     """And the report says the same."""
     done = quick_project.crawl()
@@ -121,6 +122,7 @@ def test_0_is_done(quick_project: Project) -> None:
     assert "exit code 0" in done.stderr
 
 
+@pytest.mark.exec
 def test_1_is_done_but_for_records_set_aside(quick_project: Project) -> None:
     """Named with the command that lists them."""
     quick_project.fault("kodik", "replaced", path="title", value={}, record=0)
@@ -129,6 +131,7 @@ def test_1_is_done_but_for_records_set_aside(quick_project: Project) -> None:
     assert "scrapy deadletters list" in " ".join(done.stderr.split())
 
 
+@pytest.mark.exec
 def test_3_is_an_upstream_that_stays_away(quick_project: Project, clean: Exports) -> None:
     """The service and the reason are said, and the same command continues."""
     quick_project.fault("kodik", "status", status=502)
@@ -153,6 +156,7 @@ def test_4_is_a_backend_that_stays_away_while_the_catalogue_is_complete(quick_pr
     assert len(quick_project.dump()["videos"]) == len(expected)
 
 
+@pytest.mark.exec
 def test_5_is_another_run_that_holds_the_lock(quick_project: Project) -> None:
     """The message says who; the first run is not disturbed. 130 is its own end by Ctrl-C."""
     quick_project.fault("kodik", "silence")

@@ -101,6 +101,7 @@ def test_a_kill_at_each_durable_step_changes_nothing(
     assert_nothing_went_twice(project)
 
 
+@pytest.mark.exec
 @pytest.mark.parametrize("signum", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT])
 def test_a_stop_signal_ends_the_run_and_the_next_run_completes_it(
     new_project: NewProject, signum: signal.Signals
@@ -138,6 +139,7 @@ def test_a_job_directory_of_a_deleted_catalogue_or_of_a_dry_run_hides_nothing(ne
     assert project.exports() == clean.exports()
 
 
+@pytest.mark.exec
 def test_a_second_signal_ends_the_run_at_once(new_project: NewProject) -> None:
     """Exit code 130 although answers are still under way, and the next run completes."""
     project = new_project(titles=30)
@@ -153,6 +155,7 @@ def test_a_second_signal_ends_the_run_at_once(new_project: NewProject) -> None:
     finish(project)
 
 
+@pytest.mark.exec
 def test_a_second_start_exits_with_five_and_a_dead_owner_is_taken_over(new_project: NewProject) -> None:
     """While a run holds the lock another exits 5 and does nothing; after kill -9 of the owner it runs."""
     project = new_project(titles=30)

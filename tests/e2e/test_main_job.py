@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.e2e.support import Project
 
 NewProject = Callable[..., Project]
@@ -38,6 +40,7 @@ def players_in(dumped: Any) -> set[tuple[str, str]]:
     return {(video["source_episode_id"], video["url"]) for video in dumped["videos"]}
 
 
+@pytest.mark.exec
 def test_a_full_import_of_200_titles_holds_every_player_of_the_oracle_in_17_requests(new_project: NewProject) -> None:
     """At most 12 Kodik and 5 Shikimori requests; episodes and players in the backend are the oracle's."""
     project = new_project(titles=200)

@@ -23,6 +23,7 @@ def sandbox() -> Iterator[Any]:
         yield running
 
 
+@pytest.mark.exec
 def test_a_crawl_into_postgres_is_a_crawl_into_sqlite(sandbox, tmp_path, postgres_url, redis_url):
     """The same rows, the same at the backend; its requests are counted in Redis, and `status` tells of them there."""
     file = Project(tmp_path / "file", sandbox, {"BACKEND_BASE_URL": sandbox.backend_url})

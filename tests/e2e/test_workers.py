@@ -144,6 +144,7 @@ def test_two_workers_crawl_each_page_once_and_store_what_one_does(
         assert token.encode() not in during + dumped(server)
 
 
+@pytest.mark.exec
 def test_a_killed_workers_page_is_fetched_again_by_another(
     workers: list[Project], clean: Clean, server: redis.Redis, start: Start
 ) -> None:
