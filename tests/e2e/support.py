@@ -141,8 +141,8 @@ def kill_at_random(
     return met
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
-    """Wait for something to happen."""
+def until(condition: Callable[[], bool], timeout_s: float = 120) -> None:
+    """Wait for something to happen; not for ever, so that a test that hangs says where."""
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"

@@ -167,7 +167,7 @@ def test_5_is_another_run_that_holds_the_lock(quick_project: Project) -> None:
     assert str(first.pid) in second.stderr
     assert quick_project.requests_to("kodik") == 1
     first.send_signal(signal.SIGINT)
-    assert first.wait(10) == 130
+    assert first.wait(60) == 130
     assert "what is not done stays for the next run" in quick_project.log()
     assert quick_project.report()["exit_code"] == 130
 

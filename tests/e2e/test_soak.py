@@ -12,7 +12,7 @@ from tests.e2e.support import Project
 from tests.sandboxes import running_sandbox
 
 TWO_KILLS = Schedule(length_s=3, every_s=1.5, workers=3, last_s=2, is_restarting=False)
-SHORT = ("-s", "WORKER_LEASE_S=3")  # what the dead held returns within the few seconds of the short form
+SHORT = ("-s", "WORKER_LEASE_S=6")  # what the dead held returns within the few seconds of the short form
 
 
 @pytest.mark.timeout(1800)

@@ -130,12 +130,12 @@ def test_an_open_breaker_lets_one_probe_through_in_a_rest(quick_project: Project
     until(lambda: quick_project.requests_to("kodik") == 5)
     time.sleep(1)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 130, quick_project.log()
+    assert process.wait(60) == 130, quick_project.log()
     again = quick_project.start(*CRAWL, MAX_RETRIES="9")
     until(lambda: "Spider opened" in quick_project.log().split("Closing spider")[-1])
     time.sleep(1)
     again.send_signal(signal.SIGTERM)
-    assert again.wait(10) == 130, quick_project.log()
+    assert again.wait(60) == 130, quick_project.log()
     assert quick_project.requests_to("kodik") == 5
     finish(quick_project, clean)
 
@@ -145,7 +145,7 @@ def test_silence_is_a_timeout(quick_project: Project, clean: Exports, kind: str)
     """Before the first byte and between bytes, each cut after HTTP_TIMEOUT_SECONDS; outlasted where it passes."""
     for service in SERVICES:
         quick_project.fault(service, kind, count=1)
-    done = quick_project.crawl(HTTP_TIMEOUT_SECONDS="1")
+    done = quick_project.crawl(HTTP_TIMEOUT_SECONDS="3")
     assert done.returncode == 0, done.stderr
     assert [quick_project.report()["counters"][service]["failed timeout"] for service in SERVICES] == [1, 1]
     assert quick_project.exports() == clean
@@ -169,10 +169,10 @@ def deaf_port() -> Iterator[int]:
 def test_silence_at_connect_is_a_timeout_and_a_new_address_is_taken_by_the_next_run(
     quick_project: Project, clean: Exports
 ) -> None:
-    """Exit 3 within seconds, resumable with another KODIK_BASE_URL."""
+    """Exit 3, resumable with another KODIK_BASE_URL."""
     with deaf_port() as port:
         url = f"http://127.0.0.1:{port}/kodik"
-        done = quick_project.crawl(HTTP_TIMEOUT_SECONDS="1", KODIK_BASE_URL=url)
+        done = quick_project.crawl(HTTP_TIMEOUT_SECONDS="3", KODIK_BASE_URL=url)
     assert done.returncode == 3, done.stderr
     assert quick_project.report()["counters"]["kodik"]["failed timeout"] == 2
     finish(quick_project, clean)

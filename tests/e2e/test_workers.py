@@ -29,7 +29,7 @@ from tests.sandboxes import running_sandbox
 NewProject = Callable[..., Project]
 Start = Callable[..., Popen[str]]
 CRAWL = ("crawl", "kodik")
-SHORT = ("-s", "WORKER_LEASE_S=3")  # for those that wait for its end; a process at its start may be silent for seconds
+SHORT = ("-s", "WORKER_LEASE_S=6")  # for those that wait for its end; a process at its start may be silent for seconds
 TITLES = 40  # three list pages
 KODIK = "anime_crawler:frontier:kodik"
 

@@ -29,7 +29,7 @@ from tests.services import free_port
 
 IDLE: dict[str, int] = {}
 KEY = "anime_crawler:frontier:kodik"
-LEASE_S = 1.0
+LEASE_S = 2.0
 
 
 @pytest.fixture

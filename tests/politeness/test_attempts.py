@@ -46,7 +46,7 @@ def bad_day(tmp_path_factory):
     with running_server() as server, running_server() as elsewhere:
         bad = [*RETRIED, *GIVEN_UP, *NEVER_SENT, f"{elsewhere.url}/stolen"]
         paths = [path for index, path in enumerate(bad) for path in (path, f"/ok/{index}")]
-        config = {**FAST, "http_timeout_seconds": 0.6}
+        config = {**FAST, "http_timeout_seconds": 2}
         plan = Plan(server.url, paths, str(directory), one_by_one=True, config=config, log_level="DEBUG")
         result = crawl(plan)
         yield Day(result, server, elsewhere, (directory / "log.txt").read_text())

@@ -61,7 +61,7 @@ def test_values_last_as_long_as_they_are_to(place: str) -> None:
 def test_a_lease_has_one_owner(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until it is released or its time is over; only the owner renews and releases it."""
     for module in ("cache_redis", "cache_storage"):
-        monkeypatch.setattr(f"anime_crawler.politeness.{module}.LEASE_S", 0.3)
+        monkeypatch.setattr(f"anime_crawler.politeness.{module}.LEASE_S", 1.5)
 
     async def use(storage: CacheStorage) -> None:
         assert [await storage.acquire(A, owner) for owner in ("one", "two", "one")] == [True, False, True]
@@ -69,7 +69,7 @@ def test_a_lease_has_one_owner(place: str, monkeypatch: pytest.MonkeyPatch) -> N
         assert not await storage.acquire(A, "two")
         await storage.release(A, "one")
         assert await storage.acquire(A, "two")
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(1.6)
         assert await storage.acquire(A, "one")
 
     with_storage(place, use)
