@@ -44,7 +44,7 @@ def test_kills_at_random_instants_change_nothing(new_project: NewProject, keep_j
     clean = new_project("clean", titles=60)
     finish(clean)
     killed = new_project("killed", titles=60)
-    assert kill_at_random(killed, CRAWL, 8, random.Random(5), 1.5, keep_jobdir) > 0
+    assert kill_at_random(killed, CRAWL, 8, random.Random(5), 1.5, keep_jobdir) >= 6
     finish(killed)
     assert result(killed) == result(clean)
     assert_nothing_went_twice(killed)
@@ -58,7 +58,10 @@ def test_a_hundred_kills_in_one_import_change_nothing(new_project: NewProject, k
     clean = new_project("clean", titles=300)
     finish(clean)
     killed = new_project("killed", titles=300)
+    slow = {"rules": [{"name": "slow", "delay_s": 0.03}]}  # so that the last kill still meets work
+    killed.sandbox.post("/backend/_reference/faults", slow)
     assert kill_at_random(killed, CRAWL, 100, random.Random(7), 1.5, keep_jobdir) >= 90
+    killed.sandbox.delete("/backend/_reference/faults")
     finish(killed)
     assert result(killed) == result(clean)
     assert_nothing_went_twice(killed)
@@ -93,7 +96,9 @@ def test_a_kill_at_each_durable_step_changes_nothing(
     nth = max(1, round(position * reached[step]))
     project = new_project(titles=8)
     process = project.start(step, str(nth), *CRAWL, module="tests.e2e.crash")
-    assert process.wait(120) in (-signal.SIGKILL, 0), project.log()[-3000:]
+    # How often the last step is reached differs a little from run to run.
+    ends = {-signal.SIGKILL, 0} if position == 1 else {-signal.SIGKILL}
+    assert process.wait(120) in ends, project.log()[-3000:]
     if not keep_jobdir:
         project.wipe_jobdir()
     finish(project)
