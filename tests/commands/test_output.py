@@ -43,7 +43,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(directory: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command, ended; its upstreams are away."""
-    env = clean_environment({"KITSU_BASE_URL": "http://127.0.0.1:1", "PYTHONPATH": str(ROOT), **environment})
+    env = clean_environment({"KITSU_BASE_URL": "http://127.0.0.1:1", **environment})
     return processes.run("scrapy", *command, cwd=directory, env=env, timeout=60)
 
 
@@ -52,7 +52,7 @@ def test_a_reader_that_has_gone_is_no_error(directory, command, unbuffered):
     """As `command | true`: nothing on stderr, and the exit code that it has otherwise."""
     read, write = os.pipe()
     os.close(read)
-    env = clean_environment({"KITSU_BASE_URL": "http://127.0.0.1:1", "PYTHONPATH": str(ROOT)})
+    env = clean_environment({"KITSU_BASE_URL": "http://127.0.0.1:1"})
     env |= {"PYTHONUNBUFFERED": "1"} if unbuffered else {}
     process = processes.start("scrapy", *command, cwd=directory, env=env, stdout=write, stderr=subprocess.PIPE)
     os.close(write)

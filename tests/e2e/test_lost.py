@@ -8,10 +8,8 @@ import pytest
 
 from anime_crawler import settings
 from tests.e2e.support import Project
-from tests.guard import ROOT
 
 Exports = dict[str, bytes]
-PATH = {"PYTHONPATH": str(ROOT)}
 
 
 def with_pipeline(name: str) -> tuple[str, str]:
@@ -23,7 +21,7 @@ def test_an_item_that_a_pipeline_fails_on_is_set_aside_and_can_be_replayed(
     quick_project: Project, clean: Exports
 ) -> None:
     """Exit 1, one letter that names the pipeline and holds the record; nothing is missing after the replay."""
-    done = quick_project.crawl(*with_pipeline("FailingPipeline"), **PATH)
+    done = quick_project.crawl(*with_pipeline("FailingPipeline"))
     assert done.returncode == 1, done.stderr
     assert ("kodik", "item_error") in quick_project.problems()
     assert "FailingPipeline raised RuntimeError: a fault in a pipeline" in done.stderr
@@ -47,7 +45,7 @@ def test_a_run_with_a_request_that_is_not_done_is_not_over(
     quick_project: Project, clean: Exports, options: tuple[str, str], kind: str
 ) -> None:
     """Exit 3; the same command without the fault goes on, and ends where an undisturbed run does."""
-    done = quick_project.crawl(*options, **PATH)
+    done = quick_project.crawl(*options)
     assert done.returncode == 3, done.stderr
     assert ("kodik", kind) in quick_project.problems()
     (run,) = json.loads(quick_project.run("status", "--json").stdout)["runs"]
@@ -69,13 +67,13 @@ def test_a_fault_that_scrapy_only_logs_is_no_exit_0(
     quick_project: Project, options: tuple[str, ...], code: int
 ) -> None:
     """Whoever it is that failed."""
-    done = quick_project.crawl(*options, **PATH)
+    done = quick_project.crawl(*options)
     assert done.returncode == code, done.stderr
     assert quick_project.problems() & {("run", "bug"), ("run", "fatal")}
 
 
 def test_a_record_that_a_filter_drops_is_counted(quick_project: Project) -> None:
     """Dropping is what such a pipeline is for."""
-    done = quick_project.crawl(*with_pipeline("DroppingPipeline"), **PATH)
+    done = quick_project.crawl(*with_pipeline("DroppingPipeline"))
     assert done.returncode == 0, done.stderr
     assert quick_project.report()["counters"]["release"]["dropped"] == 1
