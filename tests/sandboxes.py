@@ -10,7 +10,6 @@ from typing import Any
 
 from anime_crawler.sandbox.process import RunningSandbox, serving, words_of
 from tests import processes
-from tests.e2e.support import until
 from tests.guard import ROOT, clean_environment
 
 MOST_IDLE = 4  # some 60 MB each; most tests want one of two kinds
@@ -34,11 +33,8 @@ idle: list[Started] = []
 @contextmanager
 def running_sandbox(**options: Any) -> Iterator[RunningSandbox]:
     """A sandbox in its first state, with the options of ``scrapy sandbox``; nobody else has it until the block ends."""
-    one = next((one for one in reversed(idle) if one.options == options), None)
-    if one:
-        idle.remove(one)
-        start_over(one.sandbox)
-    else:
+    one = _idle_again(options)
+    if one is None:
         end = ExitStack()
         one = Started(options, end.enter_context(_forked_sandbox(options)), end)
     is_well = False
@@ -66,10 +62,22 @@ def _forked_sandbox(options: dict[str, Any]) -> Iterator[RunningSandbox]:
         yield sandbox
 
 
+def _idle_again(options: dict[str, Any]) -> Started | None:
+    """One with these options that an earlier test had, put in order; ``None``: there is none.
+
+    One that has still to answer somebody will come to no state that is known: it ends.
+    """
+    for one in [one for one in reversed(idle) if one.options == options]:
+        idle.remove(one)
+        if not _in_flight(one.sandbox):
+            start_over(one.sandbox)
+            return one
+        one.end.close()
+    return None
+
+
 def start_over(sandbox: RunningSandbox) -> None:
-    """Bring it into the state that it has when it starts, once it has done what the test before asked of it."""
-    sandbox.delete("/_sandbox/faults")
-    until(lambda: not _in_flight(sandbox))
+    """Bring it into the state that it has when it starts."""
     sandbox.delete("/backend/_reference/faults")
     sandbox.delete("/backend/_reference/rows")
     sandbox.post("/backend/_reference/reset")

@@ -11,8 +11,9 @@ import email.message
 import hmac
 import json
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -85,6 +86,8 @@ class ImportEndpoint:
         self._backend = backend
         self._what = what
         self._behind_gateway: set[asyncio.Task[Answer]] = set()
+        self._queues: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Of those who wait for each lock."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one POST."""
@@ -117,6 +120,9 @@ class ImportEndpoint:
         done, _ = await asyncio.wait({working}, timeout=gateway.gateway_s)
         if done:
             return working.result()
+        behind = ExitStack()
+        behind.enter_context(self._backend.stats.in_flight())
+        working.add_done_callback(lambda _: behind.close())
         assert gateway.status is not None
         return Answer(gateway.status, (gateway.body or "").encode(), gateway.content_type.encode())
 
@@ -154,8 +160,9 @@ class ImportEndpoint:
         only_writes = fault.holds == "writes" and isinstance(payload, VideoImport)
         if only_writes and not await store.writer.run(partial(store.would_change_video, payload=payload)):
             return
-        while self._backend.switches.is_held(fault):  # noqa: ASYNC110  a lock tells nobody that it has gone
-            await asyncio.sleep(LOCK_POLL_S)
+        async with self._queues[id(fault)]:  # in the order in which they came, as a database lets them in
+            while self._backend.switches.is_held(fault):  # noqa: ASYNC110  a lock tells nobody that it has gone
+                await asyncio.sleep(LOCK_POLL_S)
 
     async def _store(self, payload: Any, post: Post) -> Answer:
         backend, what = self._backend, self._what
