@@ -108,8 +108,7 @@ def store_checkpoint(conn: Connection, run_id: int, item: Checkpoint) -> bool:
         conn.execute(insert(checkpoint).values(spider=item.source, **values))
         return True
     if held is not None and item.previous is not None and place_of(held) == place_of(item.previous):
-        conn.execute(update(checkpoint).where(checkpoint.c.spider == item.source).values(values))
-        return True
+        return conn.execute(update(checkpoint).where(checkpoint.c.spider == item.source).values(values)).rowcount == 1
     return held is not None and place_of(held) == place_of(item.state)
 
 

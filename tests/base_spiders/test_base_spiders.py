@@ -180,12 +180,14 @@ def test_a_bug_has_no_kind_of_verdict():
 
 def test_a_body_is_parsed_once_and_forgotten_with_its_response():
     """The judge and the callback read the same document."""
+    gc.collect()  # other tests may have left responses behind
+    before = len(body._documents)
     response = TextResponse("https://example.org/", body=b'{"a": 1}')
     assert json_body(response) is json_body(response)
-    assert len(body._documents) == 1
+    assert len(body._documents) == before + 1
     del response
     gc.collect()
-    assert len(body._documents) == 0
+    assert len(body._documents) <= before
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"<html>", b"\xff", b"[" * 5000, b"nan", b'{"a": 1'])
