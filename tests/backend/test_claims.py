@@ -204,7 +204,10 @@ def test_an_importer_that_was_paused_too_long_sends_nothing_on_its_old_claims(tm
 def end_sessions_with_claims(url: str) -> None:
     """What a restart of the server, or an administrator, does to importers."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as admin:
-        admin.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE classid = {claims.OWNERS}")
+        admin.execute(
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE classid = {claims.OWNERS}"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
 
 
 def test_an_importer_whose_session_was_ended_has_no_claims_and_writes_nothing_more(tmp_path, postgres_url):

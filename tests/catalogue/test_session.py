@@ -85,7 +85,10 @@ def test_a_lock_that_was_lost_is_not_given_back_in_silence(postgres_url):
         catalogue_lock(postgres_url, *LOCK),
         psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as admin,
     ):
-        admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'")
+        admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
 
 
 def test_who_only_waits_hears_of_it_too(postgres_url, monkeypatch):

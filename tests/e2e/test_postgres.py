@@ -66,7 +66,10 @@ def test_a_run_whose_session_the_server_ends_ends_too_and_the_next_one_completes
     run = project.start("crawl", "kodik", "-s", "JOBDIR=var/jobs/kodik", HTTP_TIMEOUT_SECONDS="300")
     until(lambda: project.requests_to("kodik") == 1, timeout_s=60)
     with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as admin:
-        ended = admin.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'").fetchall()
+        ended = admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ).fetchall()
         assert ended
     assert run.wait(60) == 3, project.log()
     assert "Our session at the database is lost" in project.log()
