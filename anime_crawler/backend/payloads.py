@@ -49,7 +49,7 @@ OUTSIDE: dict[Language, tuple[str, str]] = {
 """Language -> what a special, and an episode of another season, is called."""
 
 LATIN = re.compile(r"[A-Za-z0-9_]")
-"""What of a word, in lower case and then decomposed, gets into the backend's address: of ™ its two capitals."""
+"""The letters of a lower-case, then decomposed word that get into the backend's address: of ™ its two capitals."""
 
 FALLBACK_LANGUAGES = ("romaji", "en", "ru", "native")
 

@@ -42,7 +42,7 @@ class TitleWork:
     has_failed: bool = False
     """Something is left undelivered that may succeed later."""
     is_tried_out: bool = False
-    """What has failed had all its attempts: it is left to the next run."""
+    """A record that has failed has had all its attempts: it is left to the next run."""
 
     def __post_init__(self) -> None:
         entries = self.posts.episodes
@@ -61,7 +61,7 @@ class PlayerWork:
     post: PlayerPost
     attempts: int = 0
     before: SentPlayer | None = None
-    """What the books say of it besides a POST that is under way."""
+    """The receipt or intent that the catalogue holds of this player, besides a POST that is under way."""
     in_doubt: bool = False
     """An earlier POST of it may have been stored, or may have been under way; see `doubt`."""
 

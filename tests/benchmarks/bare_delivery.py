@@ -22,7 +22,7 @@ Post = tuple[str, bytes]
 
 
 def wanted(config: Config) -> list[tuple[str, TitlePosts]]:
-    """What a delivery of the whole catalogue has to send, by title id."""
+    """The posts of a delivery of the whole catalogue, by title id."""
     with connect(config.database_url) as conn:
         titles = [title_id for title_id, _ in outbox.titles_to_deliver(conn, 100_000, 0, ready_only=False)]
         states = outbox.load_titles(conn, titles)
