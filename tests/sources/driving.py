@@ -11,14 +11,17 @@ from typing import Any
 
 from scrapy import Request
 from scrapy.http import TextResponse
+from scrapy.utils.asyncgen import as_async_generator
 from scrapy.utils.request import fingerprint
 from twisted.python.failure import Failure
 
-from anime_crawler.base_spiders import Action, GivenUp, SourceSpider, Verdict
+from anime_crawler.base_spiders import OUT_OF_QUOTA, Action, GivenUp, SourceSpider, Verdict
 from anime_crawler.catalogue.details import UNFINISHED
 from anime_crawler.items import Absent, Anime, Checkpoint, Item, Rejected
 
-Answer = Callable[[Request], TextResponse]
+Answer = Callable[[Request], TextResponse | None]
+"""``None``: our own limits leave no room for the request, and it is not sent."""
+OVER = Verdict(Action.GIVE_UP, OUT_OF_QUOTA, "rests until tomorrow")
 
 
 class RecordingRun:
@@ -109,11 +112,14 @@ async def _drive(spider: SourceSpider, run: RecordingRun, answer: Answer, kill_a
             known.add(fingerprint(request))
             pending.append(request)
 
-    async for request in spider.start():
-        add(request)
+    async for first in spider.start():
+        if isinstance(first, Request):
+            add(first)
+        else:
+            run.take(first)
         while pending and len(made) < kill_after:
             made.append(pending.pop(0))
-            for yielded in outcome_of(spider, made[-1], answer(made[-1])):
+            async for yielded in as_async_generator(outcome_of(spider, made[-1], answer(made[-1]))):
                 if isinstance(yielded, Request):
                     add(yielded)
                 else:
@@ -121,14 +127,19 @@ async def _drive(spider: SourceSpider, run: RecordingRun, answer: Answer, kill_a
     return made
 
 
-def outcome_of(spider: SourceSpider, request: Request, response: TextResponse) -> list[Any]:
-    response.request = request
-    verdict = spider.judge(response)
+def outcome_of(spider: SourceSpider, request: Request, response: TextResponse | None) -> Any:
+    """What the callback or the errback of the request gives for this answer: an iterable, perhaps an async one."""
+    if response is None:
+        request.meta["unfinished"] = True
+        verdict = OVER
+    else:
+        response.request = request
+        verdict = spider.judge(response)
     if verdict.action is Action.ACCEPT:
-        return list(request.callback(response, **request.cb_kwargs))  # type: ignore[misc]
+        return request.callback(response, **request.cb_kwargs)  # type: ignore[misc]
     failure = Failure(GivenUp(verdict, 1, response))
     failure.request = request  # type: ignore[attr-defined]
-    return list(request.errback(failure))  # type: ignore[misc]
+    return request.errback(failure)  # type: ignore[misc]
 
 
 def json_response(document: Any, status: int = 200) -> TextResponse:

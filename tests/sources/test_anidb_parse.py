@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from anime_crawler.items import Titles
 from anime_crawler.sources import anidb
 from anime_crawler.sources.anidb.parse import airing_status, clean_description, has_passed, parse_file
 from anime_crawler.sources.anidb.schema import bears, drift, fingerprint, root_from_body
-from tests.sources.fake_anidb import NOW
+
+NOW = datetime(2026, 5, 3, 12, tzinfo=UTC)
 
 
 @given(st.dates(), st.dates(), st.sampled_from([4, 7, 10]))
