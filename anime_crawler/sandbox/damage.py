@@ -53,6 +53,11 @@ def slow_start(_call: Call, answer: Answer, options: Options) -> Reply:
     return replace(answer(), delay_s=options.get("delay_s", 60))
 
 
+def held(_call: Call, answer: Answer, _options: Options) -> Reply:
+    """The true answer, once the faults have been taken away."""
+    return replace(answer(), held=True)
+
+
 def slow_body(_call: Call, answer: Answer, options: Options) -> Reply:
     """`delay_s` of silence in the middle of the body."""
     return replace(answer(), pause_s=options.get("delay_s", 60))
@@ -247,6 +252,7 @@ DAMAGES: dict[str, Callable[[Call, Answer, Options], Reply]] = {
         silence,
         drop,
         slow_start,
+        held,
         slow_body,
         cut,
         truncated,

@@ -12,6 +12,9 @@ from anime_crawler.sandbox.log import Entry, Log
 from anime_crawler.sandbox.services import Services
 from anime_crawler.sandbox.wire import Call, Reply
 
+HELD_POLL_S = 0.02
+"""Seconds between two looks whether the faults that hold an answer are still there."""
+
 
 class Gate:
     """ASGI application for a service that answers with plain functions."""
@@ -33,6 +36,8 @@ class Gate:
             entry.status, entry.bytes = reply.status, len(reply.body)
             if reply.silent or reply.dropped:
                 entry.status = 0
+            if reply.held:
+                await self._until_let_go(receive)
             await deliver(reply, call.method, scope, receive, send)
         finally:
             self.log.end(entry)
@@ -47,6 +52,13 @@ class Gate:
             return upstream.answer(call)
         entry.fault = fault.kind
         return fault.apply(call, lambda: upstream.answer(call))
+
+    async def _until_let_go(self, receive: Receive) -> None:
+        """Wait until there are no faults any more, or the client has closed the connection."""
+        gone = asyncio.ensure_future(until_gone(receive))
+        while self.faults.active and not gone.done():  # noqa: ASYNC110  a list that is emptied tells nobody
+            await asyncio.sleep(HELD_POLL_S)
+        gone.cancel()
 
 
 class LoggingGate:

@@ -55,6 +55,8 @@ class Reply:
     """Silence in the middle of the body."""
     missing: int = 0
     """Bytes that the header announces and that never come; the connection is closed instead."""
+    held: bool = False
+    """Nothing is sent before the faults are taken away."""
     silent: bool = False
     """Never answered: the connection stays open until the client gives up."""
     dropped: bool = False

@@ -85,9 +85,14 @@ def ends_well(process: Popen[str], worker: Project) -> None:
     assert process.wait(100) == 0, worker.log()[-3000:]
 
 
-def hold_page(worker: Project, number: int, delay_s: float = 60) -> None:
-    """Let the first answer for the list page of that number take so long."""
-    worker.fault("kodik", "slow_start", skip=number - 1, count=1, delay_s=delay_s)
+def hold_page(worker: Project, number: int) -> None:
+    """Let the first answer for the list page of that number wait for `let_go`."""
+    worker.fault("kodik", "held", skip=number - 1, count=1)
+
+
+def let_go(worker: Project) -> None:
+    """Send the answer that waits."""
+    worker.sandbox.delete("/_sandbox/faults")
 
 
 def until_page(worker: Project, number: int, server: redis.Redis) -> None:
@@ -127,12 +132,13 @@ def test_two_workers_crawl_each_page_once_and_store_what_one_does(
     """The backend holds the same; keys of a stock scrapy-redis stay; nothing at any time holds a token."""
     workers[0].environment.pop("BACKEND_BASE_URL")  # the second has the same
     server.zadd("kodik:requests", {pickle.dumps({"url": "http://a.test"}): 0})
-    hold_page(workers[0], 1, delay_s=3)  # until both are there
+    hold_page(workers[0], 1)
     processes = [start(worker) for worker in workers]
     until(lambda: server.zcard("anime_crawler:crawl:kodik:alive") == 2)
     until_page(workers[0], 1, server)
     assert {worker["pid"] for worker in overview(server)["workers"]} == {process.pid for process in processes}
     during = dumped(server)
+    let_go(workers[0])
     for process, worker in zip(processes, workers, strict=True):
         ends_well(process, worker)
     assert workers[0].exports() == clean.exports
@@ -165,10 +171,11 @@ def test_a_worker_that_slept_beyond_its_lease_neither_stores_nor_acks(
     workers: list[Project], clean: Clean, server: redis.Redis, start: Start
 ) -> None:
     """Another has taken over; the sleeper wakes with the answer in its hands, drops it, and ends with 3."""
-    hold_page(workers[0], 2, delay_s=2)
+    hold_page(workers[0], 2)
     sleeper = start(workers[0], *SHORT)
     until_page(workers[0], 2, server)
     sleeper.send_signal(signal.SIGSTOP)
+    let_go(workers[0])
     ends_well(start(workers[1], *SHORT), workers[1])
     sleeper.send_signal(signal.SIGCONT)
     assert sleeper.wait(100) == 3, workers[0].log()[-3000:]
@@ -182,12 +189,13 @@ def test_a_planted_pickle_is_refused_and_reported_and_nothing_is_lost(
 ) -> None:
     """Exit code 1; it is kept for people to look at."""
     planted = pickle.dumps(Path("planted"))
-    hold_page(workers[0], 1, delay_s=1)
+    hold_page(workers[0], 1)
     process = start(workers[0])
     until_page(workers[0], 1, server)
     server.hset(f"{KODIK}:requests", "000000000000", planted)
     server.zadd(f"{KODIK}:pending:127.0.0.1", {"000000000000": -9})
     server.sadd(f"{KODIK}:slots", "127.0.0.1")
+    let_go(workers[0])
     assert process.wait(100) == 1, workers[0].log()[-3000:]
     assert ("kodik", "refused_request") in workers[0].problems()
     assert server.hvals(f"{KODIK}:refused") == [planted]
@@ -260,13 +268,14 @@ def test_another_worker_ends_the_walk_of_one_that_was_killed(walk: Walk, server:
     """Everything again, with one request more for each that the dead one was at; the heir had come long before."""
     first, second = walk.workers
     at = walk.requests // 2
-    first.fault(walk.source, "slow_start", count=1, delay_s=8)  # until both are there
-    first.fault(walk.source, "slow_start", skip=at - 1, count=1, delay_s=60)
-    first.fault(walk.source, "slow_start", delay_s=0.3)
+    first.fault(walk.source, "held")
     one = start(first, *SHORT, command=walk.command)
     until(lambda: first.requests_to(walk.source) > 0)
     other = start(second, *SHORT, command=walk.command)
     until(lambda: server.zcard(f"anime_crawler:crawl:{walk.source}:alive") == 2)
+    let_go(first)
+    first.fault(walk.source, "slow_start", skip=at - 1, count=1, delay_s=60)
+    first.fault(walk.source, "slow_start", delay_s=0.3)
     until(lambda: first.requests_to(walk.source) > at)
     busy = [worker for worker in overview(server)["workers"] if worker["holds"]]
     dead, heir, its_project = (one, other, second) if busy[0]["pid"] == one.pid else (other, one, first)
@@ -293,12 +302,15 @@ def test_workers_killed_again_and_again_end_as_one_does(
     crew = [replace(first, directory=first.directory / str(number)) for number in range(3)]
     chance = random.Random(11)
     processes = [start(worker, *SHORT) for worker in crew]
+    met = 0
     for _ in range(12):
         time.sleep(chance.uniform(0.5, 4))
         victim = chance.randrange(3)
+        met += processes[victim].poll() is None
         processes[victim].kill()
         processes[victim].wait()
         processes[victim] = start(crew[victim], *SHORT)
+    assert met >= 10  # else the kills met nothing
     assert {process.wait(300) for process in processes} <= {0, 3}
     ends_well(start(first, *SHORT), first)
     assert first.exports() == clean.exports()

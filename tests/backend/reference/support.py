@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -95,10 +97,35 @@ class Client:
         """Status and body of POSTs that are all sent before one is answered; ``(0, error)``: no answer."""
         return asyncio.run(self._at_once(posts))
 
+    def meeting(self, *posts: tuple[str, Any], **faults: Any) -> list[tuple[int, str]]:
+        """The same of POSTs that certainly meet: a lock holds them until all have come to it.
+
+        Args:
+            faults: further switches that are in force, then and afterwards.
+        """
+        self.faults(rules=[{"name": "lock"}], **faults)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(self.at_once, *posts)
+            self.until_held(len(posts))
+            self.faults(**faults)
+            return waiting.result()
+
+    def until_held(self, posts: int) -> None:
+        """Wait until the lock has so many."""
+        until(lambda: self.stats()["faults"].get("lock", 0) == posts)
+
     async def _at_once(self, posts: tuple[tuple[str, Any], ...]) -> list[tuple[int, str]]:
         headers = {"X-Internal-Token": TOKEN}
         async with aiohttp.ClientSession(self.url, headers=headers) as session:
             return await asyncio.gather(*(_send(session, route, body) for route, body in posts))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something to happen; not for ever, so that a test that hangs says where."""
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
 
 
 async def _send(session: aiohttp.ClientSession, route: str, body: Any) -> tuple[int, str]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from anime_crawler.backend.reference import Fault, Faults, create_app
+from anime_crawler.backend.reference import Fault, Faults, create_app, endpoint, faults
 from anime_crawler.backend.reference.faults import PRESETS
-from tests.backend.reference.support import IMPORT, TOKEN, Client, anime, running, video
+from tests.backend.reference.support import IMPORT, TOKEN, Client, anime, running, until, video
 
 ANSWERED = sorted(name for name, values in PRESETS.items() if "status" in values and "gateway_s" not in values)
 NO_ANSWER = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
@@ -99,14 +100,20 @@ def test_a_share_of_the_posts_fails_the_same_way_for_the_same_seed(backend: Clie
     assert pattern(2) != first
 
 
-def test_a_backend_that_is_down_comes_back_by_itself(backend: Client):
+def test_a_backend_that_is_down_comes_back_by_itself(backend: Client, monkeypatch):
     """503 or a dropped connection for the seconds that are asked for."""
-    for name in ("unavailable", "drop"):
-        backend.rule(name, lasts_s=0.15)
-        with pytest.raises((AssertionError, *NO_ANSWER)):
-            backend.ok("anime", anime())
-        time.sleep(0.2)
-        backend.ok("anime", anime())
+    now = [1000.0]
+    monkeypatch.setattr(faults, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    backend.rule("unavailable", lasts_s=15)
+    now[0] += 14
+    assert backend.post("anime", anime()).status_code == 503
+    now[0] += 2
+    backend.ok("anime", anime())
+    backend.rule("drop", lasts_s=15)
+    with pytest.raises(NO_ANSWER):
+        backend.post("anime", anime())
+    now[0] += 16
+    backend.ok("anime", anime())
 
 
 def test_a_dropped_connection_has_no_answer_and_stores_nothing(backend: Client):
@@ -138,17 +145,18 @@ def test_a_slow_commit_outlives_its_client(backend: Client):
     backend.rule("slow", delay_s=0.2)
     with pytest.raises(requests.Timeout):
         backend.session.post(f"{backend.url}{IMPORT}/anime", json=anime(), timeout=0.05)
-    deadline = time.monotonic() + 10
-    while backend.anime() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: backend.anime() is not None)
 
 
-def carried(backend: Client, pause_s: float, posts: int = 5) -> int:
-    """How many POSTs one connection carries with pauses between them."""
+def carried(backend: Client, posts: int = 5, until_closed: bool = False) -> int:
+    """How many POSTs one connection carries.
+
+    Args:
+        until_closed: after each, wait until the server closes the connection.
+    """
     address = urlsplit(backend.url)
     headers = {"X-Internal-Token": TOKEN, "Content-Type": "application/json"}
-    with closing(HTTPConnection(str(address.hostname), address.port, timeout=10)) as connection:
+    with closing(HTTPConnection(str(address.hostname), address.port, timeout=60)) as connection:
         connection.connect()
         connection.auto_open = 0  # no second connection behind our back
         for done in range(posts):
@@ -157,33 +165,40 @@ def carried(backend: Client, pause_s: float, posts: int = 5) -> int:
                 connection.getresponse().read()
             except OSError:
                 return done
-            time.sleep(pause_s)
+            if until_closed:
+                assert connection.sock.recv(1) == b""
     return posts
 
 
 def test_a_recycled_worker_drops_its_connection(backend: Client):
     """After as many requests as it is set to carry; a new connection carries as many again."""
     backend.faults(recycle_after=3)
-    assert [carried(backend, 0), carried(backend, 0)] == [3, 3]
+    assert [carried(backend), carried(backend)] == [3, 3]
     backend.faults()
-    assert carried(backend, 0) == 5
+    assert carried(backend) == 5
 
 
 def test_an_idle_connection_is_closed_early(backend: Client):
     """When its idle time is set below the client's."""
     backend.faults(keep_alive_s=0.1)
-    assert carried(backend, 0.4, posts=2) == 1
-    assert carried(backend, 0, posts=3) == 3
+    assert carried(backend, posts=2, until_closed=True) == 1
+    backend.faults(keep_alive_s=30)
+    assert carried(backend, posts=3) == 3
 
 
-def test_a_long_slug_chain_takes_its_time(backend: Client):
+def test_a_long_slug_chain_takes_its_time(backend: Client, monkeypatch):
     """As many query times as links: the third title waits for three."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(endpoint, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
     for source_id, title in (("1", "Имя"), ("2", "Слово")):
         backend.ok("anime", anime(source_id, title=title))
     backend.faults(slug_query_s=0.1)
-    started = time.monotonic()
     backend.ok("anime", anime("3", title="Дело"))
-    assert time.monotonic() - started >= 0.3
+    assert slept == [pytest.approx(0.3)]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +260,7 @@ def test_a_lock_holds_posts_until_it_goes_and_they_go_on_without_their_client(ba
     for _ in range(2):
         with pytest.raises(requests.ReadTimeout):
             backend.session.post(f"{backend.url}{IMPORT}/video", json=video(), timeout=1)
-    assert backend.stats()["faults"] == {"lock": 2}
+    backend.until_held(2)
     assert backend.videos() == []
     assert backend.post("anime", anime("2")).status_code == 200
     backend.faults(store_duplicates=True)
@@ -255,8 +270,7 @@ def test_a_lock_holds_posts_until_it_goes_and_they_go_on_without_their_client(ba
 
 def rows_in_time(backend: Client) -> int:
     """Rows of the player, once the backend is at work on nothing any more."""
-    while backend.stats()["in_flight"]:
-        time.sleep(0.01)
+    until(lambda: backend.stats()["in_flight"] == 0)
     return len(backend.videos())
 
 
@@ -264,12 +278,15 @@ def test_a_lock_for_writers_lets_pass_what_changes_nothing(backend: Client):
     """As CREATE INDEX does."""
     backend.title()
     backend.ok("video", video())
-    backend.rule("write_lock", route="video", lasts_s=0.3)
+    backend.rule("write_lock", route="video")
     backend.ok("video", video())
-    assert backend.stats()["in_flight"] == 0
-    began = time.monotonic()
-    backend.ok("video", video(priority=7))
-    assert time.monotonic() - began > 0.1
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(backend.at_once, ("video", video(priority=7)))
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.5)
+        backend.faults()
+        assert waiting.result()[0][0] == 200
+    assert backend.videos()[0]["priority"] == 7
 
 
 @pytest.mark.parametrize("status", [502, 504])
@@ -289,15 +306,11 @@ def test_a_lock_can_hold_one_worker_while_the_others_go_on(backend: Client):
     """Connections are dealt to the workers in turn."""
     backend.title()
     backend.faults(workers=2, rules=[{"name": "lock", "route": "video", "worker": 0}])
-    ended = 0
-    for number in range(4):
-        try:
-            body = video(url=f"https://kodikplayer.com/seria/{number}/a/720p")
-            requests.post(
-                f"{backend.url}{IMPORT}/video", json=body, headers={"X-Internal-Token": TOKEN}, timeout=1
-            ).raise_for_status()
-            ended += 1
-        except requests.ReadTimeout:
-            pass
-    backend.faults()
-    assert ended == 2
+    with ThreadPoolExecutor(4) as pool:
+        posts = [("video", video(url=f"https://kodikplayer.com/seria/{number}/a/720p")) for number in range(4)]
+        waiting = [pool.submit(backend.at_once, post) for post in posts]
+        until(lambda: backend.stats()["answers"].get("video") == {"200": 2})
+        backend.until_held(2)
+        assert sum(post.done() for post in waiting) <= 2
+        backend.faults()
+        assert [post.result()[0][0] for post in waiting] == [200] * 4
