@@ -57,6 +57,7 @@ def answer(path: str, status: int, body: str, **headers: str) -> TextResponse:
     ("path", "status", "body", "expected"),
     [
         (LIST, 200, PAGE, ("accept", "ok", None)),
+        (SEARCH, 200, PAGE, ("accept", "ok", None)),
         (ONE, 200, json.dumps(show(1)), ("accept", "ok", None)),
         ("/anime/anime", 200, json.dumps(show(1)), ("accept", "ok", None)),
         (TIMETABLE, 200, "[]", ("accept", "ok", None)),

@@ -63,6 +63,7 @@ def test_kodik_answers_are_judged_by_body_before_status(status, body, expected):
         (500, b'{"errors":[{"exception":"X","message":"y"}]}', ("give_up", "unresolvable", None)),
         (503, b'{"code":503,"exception":"X","message":"y"}', ("retry", "server_error", None)),
         (200, b'{"data":null}', ("retry", "wrong_shape", None)),
+        (200, b'{"data":{"animes":null}}', ("retry", "wrong_shape", None)),
         (200, b"null", ("retry", "wrong_shape", None)),
         (200, GUARD, ("retry", "challenge", None)),
         (403, GUARD, ("retry", "challenge", None)),

@@ -19,21 +19,20 @@ Quirks:
     Without ``tz`` times are London's and change with the season. We always ask for UTC.
     Weeks are ISO weeks with the year that the week belongs to: 30 December 2024 is in week 1 of 2025.
     The subtitle timetable has raw rows where there are no subtitles, and the dub timetable has been seen with raw rows.
-        A row's own ``airType`` counts, and only those asked for are taken (sample ``timetable__leaked_raw_rows``).
+        A row's own ``airType`` counts, and only those asked for are taken (sample ``timetable__dub``).
     ``status`` in a timetable is that of the Japanese broadcast: finished anime have dub episodes to come.
     An episode that is delayed keeps its old date; ``delayedUntil`` is the new one. Without it there is none, and no
-        airing is told (sample ``timetable__delayed``). Windows of former delays stay in the rows.
-    Several episodes at once are one row, from ``subtractedEpisodeNumber`` to ``episodeNumber``
-        (sample ``timetable__range``).
+        airing is told (sample ``timetable__raw``). Windows of former delays stay in the rows.
+    Several episodes at once are one row, from ``subtractedEpisodeNumber`` to ``episodeNumber`` (sample
+        ``timetable__raw``).
     An episode may vanish from a timetable by an editing mistake and come back; nothing is deleted for it.
-    What is unknown is absent, 0, an empty text, or a date of the year 1 (sample ``anime__unknowns``).
+    What is unknown is absent, 0, an empty text, or a date of the year 1 (sample ``anime__dates``).
     The zero date's hour has been seen shifted; every year below 1900 is taken for it.
-    ``season.year`` is text, and ``season.season`` is empty where only the year is known (sample ``anime__year_only``).
-    ``Delayed`` is a pause when it is ``On Break`` or has no end (samples ``anime__delayed_without_end``,
-        ``anime__delayed_with_end``).
+    ``season.year`` is text, and ``season.season`` is empty where only the year is known (sample ``anime__dates``).
+    ``Delayed`` is a pause when it is ``On Break`` or has no end (sample ``anime__dates``).
     ``websites`` are typed in by people, without scheme and in old forms; Kitsu's may be a slug, which is no id
-        (sample ``anime__old_websites``).
-    A native title may begin with the word ``Native`` by mistake (sample ``anime__native_prefix``).
+        (sample ``anime__texts``).
+    A native title may begin with the word ``Native`` by mistake (sample ``anime__texts``).
     Several anime may have one title. They are told apart by route; a search takes those with exactly the wanted name.
     Nothing says what changed. Timetables do so in part: the record of an anime is asked for when a raw row shows its
         first episode, a delay or its end. Other changes come with the next full walk.

@@ -12,11 +12,11 @@ Quirks:
     Ids it does not know are left out without an error: we yield `Absent` for them.
     One value its schema does not know fails a whole page with 500 and ``exception``. We ask once without links and
         relations, then for halves, until the bad title is alone and set aside (sample ``error__unresolved_enum``).
-    ``episodes: 0`` means unknown; ``episodesAired: 0`` of a released title means all (sample ``title__released``).
-    Dates are partial; the filled-in ``date`` invents the missing parts (sample ``title__partial_dates``).
-    ``nextEpisodeAt`` stays after the last episode (sample ``title__leftover_next_episode``).
-    Descriptions are BBCode with spoilers, and Japanese names in brackets (sample ``title__bbcode``).
-    Posters may be on any of its former hosts (sample ``title__old_hosts``).
+    ``episodes: 0`` means unknown; ``episodesAired: 0`` of a released title means all (sample ``title__episodes``).
+    Dates are partial; the filled-in ``date`` invents the missing parts (sample ``title__dates``).
+    ``nextEpisodeAt`` stays after the last episode (sample ``title__episodes``).
+    Descriptions are BBCode with spoilers, and Japanese names in brackets (sample ``title__texts``).
+    Posters may be on any of its former hosts (sample ``title__links``).
     ``isCensored`` means more than adult and is not used; ``rating`` and genres say it.
     DDoS-Guard may answer a page of HTML with 200 or 403 instead (``judge``). It wants an honest user agent and bans
         those that pretend to be a browser.
