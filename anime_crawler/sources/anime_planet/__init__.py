@@ -20,11 +20,11 @@ Quirks:
         ``detail__running``).
     ``12+ eps`` have aired so far; how many there will be nobody says (sample ``detail__running``).
     A third of the dates are 1 January: where only the year is known, the site fills in the rest. We take the year
-        (sample ``detail__new_year``).
+        (sample ``detail__renamed``).
     Strings of the linked data are escaped twice; its picture's address is broken. It is missing or cannot be read on
         a few pages: what is visible stands in for it (samples ``detail__broken_linked_data``, ``detail__bare``).
     Commas between content warnings belong to the names (sample ``detail__full``).
-    ``Alt title:`` is one title, commas and all; ``Alt titles:`` are several (sample ``detail__one_alternative``).
+    ``Alt title:`` is one title, commas and all; ``Alt titles:`` are several (sample ``detail__renamed``).
     Anything under ``default`` is a placeholder, named after the present season (sample ``detail__bare``).
     ``Other`` is what the site could not sort: no kind (sample ``detail__bare``).
     Cards of a listing say less than pages and round ratings to one decimal, so that the spider reads every page
