@@ -107,6 +107,8 @@ class Anilist:
         for word in reversed(given.get("sort", ["ID"])):
             name = word.removesuffix("_DESC")
             found.sort(key=SORTS[name], reverse=word != name)
+        if "search" in given:  # it is fuzzy; whatever has all of it comes first
+            found.sort(key=lambda title: given["search"].lower() not in names_of(title))
         return [lambda title=title: media_object(title, self.world) for title in found]  # type: ignore[misc]
 
     def _candidates(self, given: dict[str, Any]) -> list[Title]:
@@ -155,14 +157,23 @@ def request_of(call: Call) -> tuple[str, dict[str, Any]]:
     return text, variables
 
 
+def names_of(title: Title) -> str:
+    """All that it is called, a name a line, in small letters."""
+    return "\n".join(filter(None, [title.romaji, title.english, title.japanese, *title.synonyms])).lower()
+
+
 def wanted(title: Title, given: dict[str, Any]) -> bool:
-    """Whether the filters let the title through; a date that is null matches no filter of dates."""
+    """Whether the filters let the title through; a date that is null matches no filter of dates.
+
+    A search finds whatever has its first word.
+    """
     value = begin_value(title)
     if {"startDate_greater", "startDate_lesser"} & given.keys() and (
         value is None or not given.get("startDate_greater", -1) < value < given.get("startDate_lesser", 10**8)
     ):
         return False
-    words = given.get("search", "").lower()
-    names = "\n".join(filter(None, [title.romaji, title.english, title.japanese, *title.synonyms])).lower()
+    first = given.get("search", "").lower().split()[:1]
     lists = ((status_of(title, 2), "status_in"), (format_of(title), "format_in"))
-    return words in names and all(name not in given or value in given[name] for value, name in lists)
+    return all(word in names_of(title) for word in first) and all(
+        name not in given or value in given[name] for value, name in lists
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from anime_crawler.sandbox.elsewhere import OFFSETS, Role, cast, id_at, oddities
+from anime_crawler.sandbox.elsewhere import OFFSETS, Role, cast, draws, id_at
 from anime_crawler.sandbox.model import Day, Title
 from anime_crawler.sandbox.synopsis import synopsis
 from anime_crawler.sandbox.words import GENRES, HENTAI, STUDIOS
@@ -25,7 +25,12 @@ FORMATS = {
     "tv_special": "SPECIAL",
     "music": "MUSIC",
 }
-STATUSES = {"anons": "NOT_YET_RELEASED", "ongoing": "RELEASING", "released": "FINISHED"}
+STATUSES = {
+    "anons": "NOT_YET_RELEASED",
+    "ongoing": "RELEASING",
+    "released": "FINISHED",
+    "cancelled": "CANCELLED",
+}
 SOURCES = {"web_manga": "MANGA", "game": "VIDEO_GAME"}
 OLD_SOURCES = ("ORIGINAL", "MANGA", "LIGHT_NOVEL", "VISUAL_NOVEL", "VIDEO_GAME")
 """Words of version 1; everything else was OTHER."""
@@ -45,7 +50,7 @@ def status_of(title: Title, version: int | None = None) -> str | None:
 
 def is_paused(title: Title) -> bool:
     """One running series in ten has an episode that nobody knows the time of."""
-    return title.status == "ongoing" and oddities("anilist hiatus", title).randrange(10) == 0
+    return title.status == "ongoing" and draws("anilist hiatus", title.id, 10) == (0,)
 
 
 def format_of(title: Title) -> str | None:
@@ -55,10 +60,11 @@ def format_of(title: Title) -> str | None:
 
 def begin_of(title: Title) -> Day:
     """First day: of what is announced often nothing is known, of one title in thirty only the month."""
-    draw, (year, month, day) = oddities("anilist date", title), title.aired_on
-    if title.status == "anons" and draw.randrange(2):
+    is_announced, (year, month, day) = title.status == "anons", title.aired_on
+    *unknown, only_month = draws("anilist date", title.id, *([2, 30] if is_announced else [30]))
+    if any(unknown):
         return None, None, None
-    return (year, month, None) if draw.randrange(30) == 0 else (year, month, day)
+    return (year, month, None) if only_month == 0 else (year, month, day)
 
 
 def begin_value(title: Title) -> int | None:
@@ -99,10 +105,10 @@ def media_object(title: Title, world: World) -> dict[str, Any]:
 
 def named(title: Title) -> dict[str, Any]:
     """What names a title, also where it is only related."""
-    english = None if oddities("anilist english", title).randrange(10) == 0 else title.english
+    english = None if draws("anilist english", title.id, 10) == (0,) else title.english
     return {
         "id": id_of(title),
-        "idMal": title.mal_id if oddities("anilist mal", title).randrange(25) else None,
+        "idMal": None if draws("anilist mal", title.id, 25) == (0,) else title.mal_id,
         "type": "ANIME",
         "format": format_of(title),
         "title": {"romaji": title.romaji, "english": english, "native": title.japanese, "userPreferred": title.romaji},
@@ -115,7 +121,7 @@ def text_of(title: Title) -> str | None:
     paragraphs = synopsis(title)
     if not paragraphs:
         return None
-    spoiler = " ~!The map is a fake.!~" if oddities("anilist spoiler", title).randrange(5) == 0 else ""
+    spoiler = " ~!The map is a fake.!~" if draws("anilist spoiler", title.id, 5) == (0,) else ""
     return "<br><br>\n".join(paragraphs) + f"{spoiler}<br><br>\n(Source: <i>Northern Licence</i>)"
 
 
@@ -126,7 +132,7 @@ def day_object(day: Day) -> dict[str, int | None]:
 
 def duration_of(title: Title) -> int | None:
     """Minutes; one more than elsewhere for one title in six."""
-    return title.duration + (oddities("anilist duration", title).randrange(6) == 0) if title.duration else None
+    return title.duration + (draws("anilist duration", title.id, 6) == (0,)) if title.duration else None
 
 
 def source_of(title: Title, version: int | None) -> str:
@@ -150,7 +156,7 @@ def cover(title: Title) -> dict[str, str | None]:
 def tag(number: int, title: Title) -> dict[str, Any]:
     """Themes and demographics; one in ten gives something away."""
     name, _, kind = GENRES[number]
-    is_spoiler = oddities(f"anilist tag {number}", title).randrange(10) == 0
+    is_spoiler = draws(f"anilist tag {number}", title.id, 10) == (0,)
     word = {"id": 1000 + number, "name": name, "category": f"Theme-{kind.capitalize()}", "rank": 60 + number % 40}
     return {**word, "isGeneralSpoiler": False, "isMediaSpoiler": is_spoiler, "isAdult": False}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from random import Random
 
 from anime_crawler.sandbox.model import Title
@@ -53,9 +54,16 @@ def oddities(source: str, title: Title) -> Random:
     return Random(f"{source}:{title.id}")  # noqa: S311 - repeatable, keeps no secret
 
 
+@lru_cache(maxsize=100_000)
+def draws(oddity: str, number: int, *below: int) -> tuple[int, ...]:
+    """First numbers of `oddities`, each below one of those given. Lists ask for the same ones with every page."""
+    draw = Random(f"{oddity}:{number}")  # noqa: S311 - as in `oddities`
+    return tuple(draw.randrange(n) for n in below)
+
+
 def id_at(source: str, title: Title) -> str | None:
     """The source's id of the title; ``None``: it does not know the title."""
-    if oddities(f"{source} knows", title).randrange(100) >= SHARES[source]:
+    if draws(f"{source} knows", title.id, 100)[0] >= SHARES[source]:
         return None
     if source == "jikan":
         return None if title.mal_id is None else str(title.mal_id)

@@ -21,7 +21,9 @@ class Title:
     synonyms: list[str]
     kind: str | None
     status: str | None
-    """anons, ongoing, released, or ``None`` (Shikimori has such rows)."""
+    """anons, ongoing, released, or ``None`` (Shikimori has such rows). Nothing invented is cancelled: Shikimori has no
+    word for it.
+    """
     episodes: int
     """Planned; 0 is Shikimori's word for unknown."""
     aired: int

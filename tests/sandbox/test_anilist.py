@@ -142,6 +142,19 @@ def test_a_pause_is_seen_with_version_2_only():
     assert page(found)["media"] == [{"old": "RELEASING", "new": "HIATUS"}]
 
 
+def test_a_search_is_fuzzy():
+    """Whatever has its first word; what has all of it comes first, however few know it."""
+    world = World(seed=2, titles=30)
+    called = {title.romaji: title for title in known_at("anilist", world).values()}
+    name = next(name for name in called if " " in name)
+    others = [title for title in called.values() if title.romaji != name][:2]
+    for other in others:
+        other.romaji, other.votes = f"{name.split()[0]} Zutto", 10**6
+    found = page(TITLES, Anilist(world), page=1, search=name, sort=["SEARCH_MATCH"])["media"]
+    assert found[0]["title"]["romaji"] == name
+    assert {title["title"]["romaji"] for title in found} >= {other.romaji for other in others}
+
+
 def test_what_changed_last_comes_first():
     """A change moves a title to the top of the list."""
     world = World(seed=2, titles=30)
