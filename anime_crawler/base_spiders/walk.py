@@ -392,7 +392,6 @@ class WalkingSpider(SourceSpider):
         """The first request of this run's walk; none when it has ended, or waits in the frontier."""
         stored = await self.run.checkpoint()
         walk = self.begin(stored)
-        self.run.full_listing = walk.full
         return [] if walk.complete or self.is_resumed else [self.walk_request(walk, stored)]
 
     def walk_request(self, walk: WalkState, stored: dict[str, Any] | None) -> Request:
@@ -413,6 +412,7 @@ class WalkingSpider(SourceSpider):
     ) -> Iterator[Item | Rejected | Checkpoint | Request]:
         """One page: its items, then how far the walk has come, then the next page."""
         here = self.state_of(walk)
+        self.run.full_listing = here.full  # a process that resumes or joins a walk makes no first request of it
         try:
             page = self.read_page(response, here)
             self.check_repeats(here, page)
