@@ -170,6 +170,10 @@ class Job:
         except CatalogueError as failure:
             self.fail_catalogue(failure)
             return False
+        except Exception as failure:  # a fault of ours: without its dead letter the item would be lost
+            logger.exception("a dead letter could not be stored")
+            self.fail_catalogue(CatalogueError(f"a dead letter could not be stored: {failure!r}"))
+            return False
         self._is_lacking = True
         return True
 

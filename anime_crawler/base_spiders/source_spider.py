@@ -32,8 +32,8 @@ class Run(Protocol):
     id: int
     """Number of the run; later runs have higher ones. An interrupted run keeps its number."""
     full_listing: bool
-    """Set by the spider with each page of a walk, in each process: whether the walk lists everything. The catalogue then
-    notes each release and anime as seen in this run, also where nothing of it has changed."""
+    """Set by the spider with each page of a walk, in each process: whether the walk lists everything. The catalogue
+    then notes each release and anime as seen in this run, also where nothing of it has changed."""
 
     async def checkpoint(self) -> dict[str, Any] | None:
         """State of the last stored `Checkpoint` of this spider, also from an earlier run; ``None``: never ran."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -89,11 +89,26 @@ class CataloguePipeline:
             await asyncio.sleep(0)
 
     async def _store(self, items: Sequence[Storable]) -> bool:
-        if self._job.failed or not await self._job.may_store():
+        """Whether these items are committed. Whatever fails here ends the run: none of their requests is acked."""
+        try:
+            if self._job.failed or not await self._job.may_store():
+                return False
+            counts = await self._job.catalogue.write(self._storing(items))
+            self._count(items, counts)
+        except CatalogueError as error:
+            self._job.fail_catalogue(error)
             return False
+        except Exception as error:  # a fault of ours: as fatal, but with its traceback
+            logger.exception("items could not be stored")
+            self._job.fail_catalogue(CatalogueError(f"items could not be stored: {error!r}"))
+            return False
+        return True
+
+    def _storing(self, items: Sequence[Storable]) -> Callable[[Connection], Counter[tuple[str, str]]]:
+        """The function that stores these items on a connection."""
         config = self._job.config
         spider = getattr(self._crawler, "spider", None)
-        store = partial(
+        return partial(
             _store_with_origin,
             origin="sandbox" if getattr(spider, "is_of_sandbox", False) else "real",
             run_id=self._job.run_id,
@@ -105,22 +120,15 @@ class CataloguePipeline:
             refresh_released_days=config.refresh_released_days,
             usual=self._usual,
         )
-        try:
-            counts = await self._job.catalogue.write(store)
-        except CatalogueError as error:
-            self._job.fail_catalogue(error)
-            return False
-        except Exception as error:  # a fault of ours: as fatal, for the batch is lost, but with its traceback
-            logger.exception("items could not be stored")
-            self._job.fail_catalogue(CatalogueError(f"items could not be stored: {error!r}"))
-            return False
+
+    def _count(self, items: Sequence[Storable], counts: Counter[tuple[str, str]]) -> None:
+        """Tell the job what became of a committed batch."""
         for source in {item.source for item in items if isinstance(item, Checkpoint)}:
             self._job.note_checkpoints(source, counts["checkpoint", "refused"])
         for (kind, outcome), count in counts.items():
             self._job.report.count(kind, outcome, count)
             if outcome == "not_believed":
                 self._job.not_believed(self._source, kind, count)
-        return True
 
 
 def _store_with_origin(conn: Connection, *, origin: Origin, **batch: Any) -> Counter[tuple[str, str]]:

@@ -84,6 +84,36 @@ class FailingExtension:
         raise RuntimeError("a fault in an extension")
 
 
+class _FailingJob:
+    """Makes a method of the job fail at its second call."""
+
+    method: str
+
+    @classmethod
+    def from_crawler(cls, crawler: Any) -> _FailingJob:
+        calls, real = iter((True, False)), getattr(crawler.job, cls.method)
+
+        def fail_the_second(*args: Any) -> Any:
+            if next(calls, False):
+                return real(*args)
+            raise OSError("no file descriptors are left")
+
+        setattr(crawler.job, cls.method, fail_the_second)
+        return cls()
+
+
+class FailingBeforeStoring(_FailingJob):
+    """Fails before the transaction of a batch."""
+
+    method = "may_store"
+
+
+class FailingAfterStoring(_FailingJob):
+    """Fails after a batch with a checkpoint is committed."""
+
+    method = "note_checkpoints"
+
+
 class FailingExporter(PydanticJsonLinesExporter):
     """Cannot write a release."""
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from anime_crawler.catalogue.engine import make_engine
+from anime_crawler.catalogue.migrations import migrate
 from anime_crawler.frontier.sqlite import FILE, SqliteStore
 from anime_crawler.politeness.budget import Budgets
 from tests.e2e.support import Project
@@ -59,6 +61,23 @@ def test_no_room_for_the_catalogue(quick_project: Project, clean: Exports, kib: 
     """At the lock, in the migration, at the first page and at a later one: DATABASE_URL is named."""
     done = crawl_with_room(quick_project, kib)
     assert_ended_with(done, "DATABASE_URL", "anime.db")
+    finish(quick_project, clean)
+
+
+@pytest.mark.parametrize("table", ["player", "told", "checkpoint"])
+def test_no_room_for_one_table_of_the_catalogue(quick_project: Project, clean: Exports, table: str) -> None:
+    """Whichever part of a page is written when it fails: nothing of that page is kept."""
+    path = quick_project.directory / "var/anime.db"
+    with make_engine(f"sqlite:///{path}").connect() as conn:
+        migrate(conn)
+    fill_up(path, table, "INSERT")
+    done = quick_project.crawl()
+    assert_ended_with(done, "DATABASE_URL", "database or disk is full")
+    db = sqlite3.connect(path)
+    counts = [db.execute(f"SELECT count(*) FROM {one}").fetchone()[0] for one in ("release", "player", "checkpoint")]
+    db.close()
+    assert counts == [0, 0, 0]
+    make_room(path)
     finish(quick_project, clean)
 
 

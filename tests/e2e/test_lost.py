@@ -72,6 +72,21 @@ def test_a_fault_that_scrapy_only_logs_is_no_exit_0(
     assert quick_project.problems() & {("run", "bug"), ("run", "fatal")}
 
 
+@pytest.mark.parametrize("name", ["FailingBeforeStoring", "FailingAfterStoring"])
+def test_a_fault_around_the_storing_of_a_page_ends_the_run_which_is_not_over(
+    quick_project: Project, clean: Exports, name: str
+) -> None:
+    """Exit 2, as when the catalogue fails; the same command without the fault goes on and misses nothing."""
+    done = quick_project.crawl("-s", f'EXTENSIONS={{"tests.e2e.faulty.{name}": 0}}')
+    assert done.returncode == 2, done.stderr
+    assert "items could not be stored: OSError('no file descriptors are left')" in " ".join(done.stderr.split())
+    (run,) = json.loads(quick_project.run("status", "--json").stdout)["runs"]
+    assert run["state"] == "running"
+    done = quick_project.crawl()
+    assert done.returncode == 0, done.stderr
+    assert quick_project.exports() == clean
+
+
 def test_a_record_that_a_filter_drops_is_counted(quick_project: Project) -> None:
     """Dropping is what such a pipeline is for."""
     done = quick_project.crawl(*with_pipeline("DroppingPipeline"))

@@ -81,6 +81,32 @@ def test_a_run_whose_session_the_server_ends_ends_too_and_the_next_one_completes
         assert sum(1 for _ in export.rows(conn, "anime")) > 0
 
 
+@pytest.mark.parametrize("table", ["player", "checkpoint"])
+def test_a_session_that_ends_while_a_page_is_stored_leaves_nothing_of_it(sandbox, tmp_path, postgres_url, table):
+    """Exit code 3, the walk is not complete; the same command reads the page again and ends as if nothing had been."""
+    sandbox.post("/_sandbox/reset", {})
+    whole = Project(tmp_path / "whole", sandbox, {"BACKEND_BASE_URL": ""})
+    assert whole.crawl().returncode == 0
+    project = Project(tmp_path / "project", sandbox, {"DATABASE_URL": postgres_url, "BACKEND_BASE_URL": ""})
+    assert project.run("crawl", "kodik", "-a", "shikimori_ids=1").returncode in (0, 1)
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as admin:
+        admin.execute(
+            "CREATE FUNCTION end_session() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END'"
+        )
+        admin.execute(f"CREATE TRIGGER away BEFORE INSERT ON {table} EXECUTE FUNCTION end_session()")
+        ended = project.crawl()
+        assert ended.returncode == 3, ended.stderr
+        assert "Our session at the database is lost" in " ".join(ended.stderr.split())
+        assert "Traceback" not in ended.stderr
+        assert admin.execute("SELECT count(*) FROM checkpoint").fetchone() == (0,)
+        admin.execute(f"DROP TRIGGER away ON {table}")
+    again = project.crawl()
+    assert again.returncode == 0, again.stderr
+    with connect(postgres_url) as conn:
+        assert list(export.rows(conn, "players")) == whole.records("players")
+
+
 def test_a_database_that_is_away_is_no_wrong_setting(sandbox, tmp_path):
     """Exit code 3 from each command: it may be back when the same command is run again; a wrong password is exit 2."""
     environment = {"DATABASE_URL": f"postgresql://postgres:hunter2@127.0.0.1:{free_port()}/anime"}

@@ -181,3 +181,26 @@ def test_what_other_workers_have_taken_over_is_not_stored(url):
         return await job.catalogue.read(lambda conn: conn.execute(select(t.anime.c.source_id)).all()), job.ended
 
     assert run(url, work) == ([], [])
+
+
+@pytest.mark.parametrize("part", ["may_store", "note_checkpoints"])
+def test_a_fault_around_the_transaction_ends_the_run_and_answers_everybody_who_waits(url, part, caplog):
+    """Whether it comes before the commit or after it: nobody waits for ever, and nothing is acked."""
+
+    def fail(*_):
+        raise OSError("no file descriptors are left")
+
+    async def work(pipeline, job):
+        setattr(job, part, fail)
+        waiting = asyncio.gather(*(pipeline.process_item(item) for item in page(0)), return_exceptions=True)
+        outcomes = await asyncio.wait_for(waiting, 60)
+        assert all(isinstance(outcome, DropItem) for outcome in outcomes)
+        with pytest.raises(DropItem):
+            await asyncio.wait_for(pipeline.process_item(release("later")), 60)
+        ((message, exit_code, failed),) = job.ended
+        assert ("no file descriptors are left" in message, exit_code, failed) == (True, 2, True)
+
+    run(url, work)
+    assert "items could not be stored" in caplog.text
+    with opened(url) as tables:
+        assert len(tables.rows(t.release)) == (100 if part == "note_checkpoints" else 0)
