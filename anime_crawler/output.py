@@ -1,7 +1,11 @@
-"""Where every command writes: no error is a reader that has gone, a terminal of another encoding or of odd width."""
+"""Where every command writes: no error is a reader that has gone, a terminal of another encoding or of odd width.
+
+Standard output that cannot be written, on a full disk, makes any command end with one sentence and exit code 2.
+"""
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import io
 import os
@@ -18,13 +22,23 @@ USUAL = 80
 """Where nobody says."""
 
 
+EXIT_UNWRITABLE = 2
+"""`job.Exit.CONFIGURATION`, which takes long to import."""
+
+
 class Pipe(io.FileIO):
-    """A standard stream; what is written after its reader has gone (``| head``) goes nowhere."""
+    """A standard stream. What is written after its reader has gone (``| head``), or to a full disk, goes nowhere."""
+
+    failure: OSError | None = None
+    """Why the first piece that got lost could not be written; ``None``: everything was, or its reader had gone."""
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:
+            return memoryview(data).nbytes
+        except OSError as error:
+            self.failure = self.failure or error
             return memoryview(data).nbytes
 
 
@@ -46,6 +60,27 @@ def prepare() -> None:
                 write_through=stream.write_through,
             )
             setattr(sys, name, mended)
+            if name == "stdout":
+                atexit.register(end_with_failure, mended, pipe)
+
+
+def say_unwritable(error: OSError) -> str:
+    """The sentence for standard output that cannot be written."""
+    return f"standard output cannot be written: {error.strerror or error}"
+
+
+def end_with_failure(stdout: io.TextIOWrapper, pipe: Pipe) -> None:
+    """End the process with `EXIT_UNWRITABLE` where something that it has written to standard output got lost.
+
+    Called when the interpreter exits, by when the exit code cannot be changed otherwise. What cannot be written to
+    stderr is not told: there is nobody whom it could be told.
+    """
+    if not stdout.closed:
+        stdout.flush()
+    if pipe.failure:
+        sys.stderr.write(f"scrapy: {say_unwritable(pipe.failure)}\n")
+        sys.stderr.flush()
+        os._exit(EXIT_UNWRITABLE)
 
 
 def escaped(error: UnicodeError) -> tuple[str, int]:

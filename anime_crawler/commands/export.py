@@ -14,6 +14,7 @@ from typing import BinaryIO
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
+from anime_crawler import output
 from anime_crawler.catalogue.engine import connect
 from anime_crawler.catalogue.errors import CatalogueError
 from anime_crawler.catalogue.export import COLUMNS, KINDS, WRITERS, rows
@@ -65,8 +66,13 @@ def _output(name: str) -> Iterator[BinaryIO]:
     """Standard output, or a file that appears under its name only when it is complete."""
     if name == "-":
         sys.stdout.flush()
-        with open(sys.stdout.fileno(), "wb", closefd=False) as stream:  # not ours, which hides that the reader has gone
-            yield stream
+        try:
+            with open(sys.stdout.fileno(), "wb", closefd=False) as stream:  # ours hides that the reader has gone
+                yield stream
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OSError(output.say_unwritable(error)) from error
         return
     path = Path(name).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)

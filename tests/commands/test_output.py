@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,3 +95,46 @@ def test_a_command_without_standard_streams_ends_as_ever(directory):
     env = clean_environment({"PYTHONPATH": str(ROOT)})
     words = ["sh", "-c", 'exec "$0" -m scrapy parsefile kodik "$1" >&- 2>&-', sys.executable, KODIK]
     assert subprocess.run(words, cwd=directory, env=env, timeout=60).returncode == 0
+
+
+FULL = Path("/dev/full")
+PRINTING = [command for command in COMMANDS if command[0] != "export"]  # of an empty catalogue, JSON lines are none
+
+
+def end_of(directory: Path, command: Sequence[str], environment: Mapping[str, str], **streams: Any) -> tuple[int, str]:
+    """Exit code and standard error of a command with such standard streams."""
+    env = clean_environment({"KITSU_BASE_URL": "http://127.0.0.1:1", **environment})
+    streams = {"stderr": subprocess.PIPE, **streams}
+    with processes.start("scrapy", *command, cwd=directory, env=env, text=True, **streams) as process:
+        said = process.communicate(timeout=60)[1]
+    return process.returncode, said
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a file that is always full")
+@pytest.mark.parametrize(
+    ("command", "unbuffered"),
+    [
+        *((command, unbuffered) for command in PRINTING for unbuffered in ("", "1")),
+        (("export", "--kind", "anime", "--format", "csv", "-o", "-"), ""),
+        (("nosuch",), ""),
+        (("--help",), ""),
+        (("deliver", "-s", "DRY_RUN=1"), ""),
+    ],
+    ids=repr,
+)
+def test_output_that_cannot_be_written_is_one_sentence_and_exit_code_2(directory, command, unbuffered):
+    """As `command > /dev/full`, or on a full disk."""
+    environment = {"PYTHONUNBUFFERED": unbuffered} if unbuffered else {}
+    if command[0] == "deliver":
+        environment |= {"BACKEND_BASE_URL": "http://127.0.0.1:1", "INTERNAL_TOKEN": "x"}
+    with FULL.open("wb") as full:
+        ended = end_of(directory, command, environment, stdout=full)
+    assert ended == (2, "scrapy: standard output cannot be written: No space left on device\n")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a file that is always full")
+@pytest.mark.parametrize(("command", "code"), [(("version",), 0), (("deadletters", "show", "7"), 2)])
+def test_messages_that_cannot_be_written_change_no_exit_code(directory, command, code):
+    """As `command 2> /dev/full`: nobody can be told."""
+    with FULL.open("wb") as full:
+        assert end_of(directory, command, {}, stdout=subprocess.DEVNULL, stderr=full)[0] == code
