@@ -12,28 +12,33 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from anime_crawler.backend.books import Books
 from anime_crawler.backend.claims import Claims, ClaimsLostError
 from anime_crawler.backend.doubt import Doubts
 from anime_crawler.backend.episodes import EpisodeDelivery
-from anime_crawler.backend.errors import DeliveryStoppedError, MisdirectedError
+from anime_crawler.backend.errors import DeliveryStoppedError, MisdirectedError, NoAnswerError
 from anime_crawler.backend.gate import POLL_S, Gate
 from anime_crawler.backend.lane import TITLES_PER_LOAD, TITLES_PER_QUERY, Lane
 from anime_crawler.backend.ledger import Ledger
 from anime_crawler.backend.payloads import posts_for
 from anime_crawler.backend.players import PlayerFailures
-from anime_crawler.backend.sender import Sender
+from anime_crawler.backend.sender import MISDIRECTED, Sender
 from anime_crawler.backend.suspects import Suspects
 from anime_crawler.backend.work import EPISODES_PER_POST, WorkQueue
 from anime_crawler.backend.workers import Worker, Workshop, settle
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.backends import address_of, use_backend
 from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.catalogue.origin import origin_of
 from anime_crawler.config import Config
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.politeness.budget import BudgetStorage
 from anime_crawler.politeness.limits import budget_of
+
+if TYPE_CHECKING:
+    from anime_crawler.backend.client import BackendClient
 
 logger = logging.getLogger(__name__)
 
@@ -142,17 +147,12 @@ class Importer:
         self, more_may_come: Callable[[], bool], ready_only: Callable[[], bool], stopping: Callable[[], bool]
     ) -> DeliveryStoppedError | None:
         """Why it was stopped; ``None``: it was not."""
-        from anime_crawler.backend.client import BackendClient  # here: aiohttp takes 0.1 s to import
-
         config = self._config
-        assert config.backend_base_url and config.internal_token  # Config has checked it
         gate = Gate(config, self._report, more_may_come, stopping)
-        if penalty := self._budgets.resting(budget_of("backend", config.backend_base_url)):  # of an earlier process
+        # Of an earlier process
+        if penalty := self._budgets.resting(budget_of("backend", config.backend_base_url or "")):
             gate.pause(penalty.seconds)
-        token = config.internal_token.get_secret_value()
-        async with BackendClient(
-            config.backend_base_url, token, config.concurrency, config.http_timeout_seconds
-        ) as client:
+        async with self._client() as client:
             claims = Claims(self._catalogue, max(client.timeouts_s.values()))
             await claims.begin()
             sender = Sender(client, gate, config, self._report, self._budgets, claims, self._catalogue)
@@ -166,8 +166,14 @@ class Importer:
         return gate.stopped
 
     async def plan(self) -> PlannedPosts:
-        """What `run` would send now if every POST succeeded."""
+        """What `run` would send now if every POST succeeded.
+
+        Raises:
+            MisdirectedError: `run` would refuse to send what the catalogue holds to this backend.
+            DeliveryStoppedError: the backend does not say whether it is one that `run` would send that to.
+        """
         await self._use_backend()
+        await self._refuse_another_backend()
         anime = episodes = players = refused = after_seq = 0
         while batch := await self._catalogue.read(
             lambda conn: outbox.titles_to_deliver(conn, TITLES_PER_QUERY, after_seq, ready_only=False)  # noqa: B023
@@ -182,6 +188,29 @@ class Importer:
                     players += len(posts.players)
                     refused += len(posts.refused)
         return PlannedPosts(anime, episodes, players, refused)
+
+    async def _refuse_another_backend(self) -> None:
+        """Do once what `Sender` does before its first POST. A catalogue of real titles asks the backend nothing."""
+        if await self._catalogue.read(origin_of) != "sandbox":
+            return
+        async with self._client() as client:
+            try:
+                is_sandbox = await client.is_sandbox()
+            except NoAnswerError as error:
+                why = (
+                    f"the backend does not say whether it is the sandbox's, and invented titles go to no other: {error}"
+                )
+                raise DeliveryStoppedError(why, "BACKEND_BASE_URL") from error
+        if not is_sandbox:
+            raise MisdirectedError(MISDIRECTED, "BACKEND_BASE_URL")
+
+    def _client(self) -> BackendClient:
+        from anime_crawler.backend.client import BackendClient  # here: aiohttp takes 0.1 s to import
+
+        config = self._config
+        assert config.backend_base_url and config.internal_token  # Config has checked it
+        token = config.internal_token.get_secret_value()
+        return BackendClient(config.backend_base_url, token, config.concurrency, config.http_timeout_seconds)
 
     async def _deliver(self, sender: Sender, more_may_come: Callable[[], bool], ready_only: Callable[[], bool]) -> None:
         queue = WorkQueue(most_titles=2 * self._config.concurrency + TITLES_PER_LOAD)

@@ -20,7 +20,7 @@ from scrapy.commands.crawl import Command as ScrapyCrawl
 from scrapy.crawler import Crawler
 from scrapy.exceptions import UsageError
 
-from anime_crawler.backend.errors import MisdirectedError
+from anime_crawler.backend.errors import DeliveryStoppedError, MisdirectedError
 from anime_crawler.backend.importer import DeliveryResult, Importer
 from anime_crawler.base_spiders import ArgumentError, SourceSpider
 from anime_crawler.catalogue import dead_letters, runs
@@ -253,8 +253,7 @@ class MainJob:
             print_summary(job.report, None, None)
             return job.fatal_code or Exit.CONFIGURATION
         if self.dry_run and self.config.backend_base_url:
-            plan = await self._importer(job).plan()
-            print("DRY RUN, nothing was sent or kept. A real run would send:", plan, sep="\n")
+            is_broken = not await self._print_plan(job) or is_broken
         if is_over:
             await job.catalogue.write(lambda conn: dead_letters.clear_answered(conn, job.run_id))
         job.tell_vanished(await job.catalogue.read(lambda conn: vanished_in(conn, job.run_id)))
@@ -273,6 +272,17 @@ class MainJob:
         if self.settings["LOG_FILE"]:  # where scrapyd shows it
             logger.info("run report: %s", json.dumps(report, ensure_ascii=False))
         return code
+
+    async def _print_plan(self, job: Job) -> bool:
+        """Whether a real run would send something to this backend at all."""
+        try:
+            plan = await self._importer(job).plan()
+        except DeliveryStoppedError as error:
+            job.is_misdirected = isinstance(error, MisdirectedError)
+            job.report.problem("backend", "misdirected", error.reason, error.setting)
+            return False
+        print("DRY RUN, nothing was sent or kept. A real run would send:", plan, sep="\n")
+        return True
 
     def _record_end(self, conn: Any, job: Job, code: int, report: dict[str, Any], is_last: bool) -> None:
         add_drift(conn, job.run_id, drift_counts(job.report))

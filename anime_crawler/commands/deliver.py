@@ -11,7 +11,7 @@ from scrapy.commands import ScrapyCommand
 from scrapy.settings import BaseSettings
 from scrapy.utils.log import configure_logging
 
-from anime_crawler.backend.errors import MisdirectedError
+from anime_crawler.backend.errors import DeliveryStoppedError, MisdirectedError
 from anime_crawler.backend.importer import DeliveryResult, Importer
 from anime_crawler.catalogue import backends, dead_letters, runs
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
@@ -92,7 +92,11 @@ async def deliver(config: Config, settings: BaseSettings, *, recheck: bool = Fal
         budgets = open_budgets(config, BUDGETS)
         importer = Importer(catalogue, config, run_id, report, settings.getlist("SOURCE_PRIORITY"), budgets)
         if dry_run:
-            print("DRY RUN, nothing was sent. A real run would send:", await importer.plan(), sep="\n")
+            try:
+                plan = await importer.plan()
+            except DeliveryStoppedError as error:
+                return complain(error, Exit.CONFIGURATION if isinstance(error, MisdirectedError) else Exit.BACKEND)
+            print("DRY RUN, nothing was sent. A real run would send:", plan, sep="\n")
             return Exit.DONE
         stop = asyncio.Event()
         for signum in (signal.SIGINT, signal.SIGTERM):

@@ -38,12 +38,21 @@ def test_what_was_crawled_from_a_sandbox_is_marked_and_kept_apart(project):
                 said = " ".join(done.stderr.split())
                 assert "this backend is not the sandbox's, so nothing is sent: set DATABASE_URL" in said
                 assert "Traceback" not in said
+                dry = await asyncio.to_thread(project.run, *words, "-s", "DRY_RUN=1", BACKEND_BASE_URL=backend.url)
+                assert (dry.returncode, dry.stdout) == (2, ""), dry.stderr
+                assert "this backend is not the sandbox's, so nothing is sent" in " ".join(dry.stderr.split())
             assert backend.posts == {}
+        away = await asyncio.to_thread(project.run, "deliver", "-s", "DRY_RUN=1", BACKEND_BASE_URL=backend.url)
+        assert (away.returncode, away.stdout) == (4, "")
+        assert away.stderr.count("\n") == 1
 
     asyncio.run(deliver_elsewhere())
     real = project.run("crawl", "shikimori", "-a", "ids=1", SHIKIMORI_BASE_URL="https://shikimori.io")
     assert real.returncode == 2
     assert "holds invented titles, and real titles are never added" in real.stderr
+    plan = project.run("deliver", "-s", "DRY_RUN=1", BACKEND_BASE_URL=project.sandbox.backend_url)
+    assert plan.returncode == 0, plan.stderr
+    assert " anime, " in plan.stdout
     assert project.run("deliver", BACKEND_BASE_URL=project.sandbox.backend_url).returncode == 0
 
 
