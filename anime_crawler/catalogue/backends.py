@@ -7,10 +7,13 @@ a receipt is.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+import re
+from contextlib import suppress
+from ipaddress import IPv6Address, ip_address
+from socket import inet_aton
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, delete, insert, select, text, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, text, tuple_, update
 
 from anime_crawler.catalogue.tables import (
     backend,
@@ -24,6 +27,10 @@ from anime_crawler.catalogue.tables import (
 
 PORTS = {"http": 80, "https": 443}
 
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+"""Three spellings of one host; the first one stands in addresses. Other addresses of 127.0.0.0/8 are hosts of their
+own, for a server may listen on one of them alone."""
+
 RECEIPTS = (
     ("anime", delivered_anime, "title_id, checksum, delivered_at, trace_id", "0, ''", "number, url"),
     ("episode", delivered_episode, "title_id, number, checksum, delivered_at, trace_id", "''", "url"),
@@ -33,11 +40,21 @@ RECEIPTS = (
 
 
 def address_of(base_url: str) -> str:
-    """Which backend BACKEND_BASE_URL names: scheme, host, port and path, without credentials."""
+    """Which backend BACKEND_BASE_URL names: scheme, host, port and path, in one spelling and without credentials."""
     url = urlsplit(base_url)
-    host = (url.hostname or "").rstrip(".")
-    host = f"[{ip_address(host)}]" if ":" in host else host
+    host = _host((url.hostname or "").rstrip("."))
     return f"{url.scheme}://{host}:{url.port or PORTS.get(url.scheme, 0)}{url.path.rstrip('/')}"
+
+
+def _host(name: str) -> str:
+    if re.fullmatch(r"[0-9a-fx.]+", name):  # 127.1 and 0x7f000001 are 127.0.0.1 for whoever connects
+        with suppress(OSError):
+            name = str(ip_address(inet_aton(name)))
+    if ":" in name:
+        address = ip_address(name)
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        name = str(mapped) if mapped else f"[{address}]"
+    return LOOPBACK[0] if name in LOOPBACK else name
 
 
 def use_backend(conn: Connection, address: str) -> str | None:
@@ -47,7 +64,8 @@ def use_backend(conn: Connection, address: str) -> str | None:
     Returns:
         The address of the backend that they belonged to, when it was another one: every title is compared anew.
     """
-    before = conn.scalar(select(backend.c.address).where(backend.c.is_current))
+    _respell(conn)
+    before = _current(conn)
     if before == address:
         return None
     conn.execute(delete(backend).where(backend.c.address == address))
@@ -58,6 +76,46 @@ def use_backend(conn: Connection, address: str) -> str | None:
         _look_at_all_again(conn)
     conn.execute(insert(backend).values(address=address, is_current=True))
     return before
+
+
+def _current(conn: Connection) -> str | None:
+    return conn.scalar(select(backend.c.address).where(backend.c.is_current))
+
+
+def _respell(conn: Connection) -> None:
+    """Spell the addresses as `address_of` does now, where an older release spelled them otherwise, and put the receipts
+    together whose addresses turn out to be one backend's. Of two receipts of one record the later one stays, and every
+    title is compared anew."""
+    spelled = {address: address_of(address) for address in conn.scalars(select(backend.c.address))}
+    if all(old == new for old, new in spelled.items()):
+        return
+    current = _current(conn)
+    if current is not None:
+        _put_away(conn, current)
+    conn.execute(delete(backend))
+    for old, new in spelled.items():
+        if old != new:
+            _join(conn, old, new)
+    for new in set(spelled.values()):
+        conn.execute(insert(backend).values(address=new, is_current=current is not None and new == spelled[current]))
+    if current is not None:
+        _fetch_back(conn, spelled[current])
+        conn.execute(update(title).values(delivered_version=0))
+
+
+def _join(conn: Connection, old: str, new: str) -> None:
+    """Make the receipts under the address `old` those of `new`."""
+    for earlier, later in ((old, new), (new, old)):
+        a, b = receipt_elsewhere.alias("a"), receipt_elsewhere.alias("b")
+        same = and_(*(a.c[name] == b.c[name] for name in ("kind", "title_id", "number", "url")))
+        a_at, b_at = (func.coalesce(t.c.delivered_at, t.c.sent_at) for t in (a, b))
+        is_older = a_at <= b_at if earlier == old else a_at < b_at
+        key = tuple_(*(receipt_elsewhere.c[name] for name in ("kind", "title_id", "number", "url")))
+        older = select(a.c.kind, a.c.title_id, a.c.number, a.c.url).where(
+            a.c.backend == earlier, b.c.backend == later, same, is_older
+        )
+        conn.execute(delete(receipt_elsewhere).where(receipt_elsewhere.c.backend == earlier, key.in_(older)))
+    conn.execute(update(receipt_elsewhere).where(receipt_elsewhere.c.backend == old).values(backend=new))
 
 
 def refill(conn: Connection) -> None:

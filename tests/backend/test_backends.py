@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from anime_crawler.catalogue import backends, outbox
 from anime_crawler.catalogue.backends import address_of
@@ -32,8 +32,17 @@ def database_url(request: pytest.FixtureRequest, on_postgresql: bool) -> str | N
         ("HTTP://LocalHost:8000/", "http://localhost:8000"),
         ("http://host", "http://host:80"),
         ("https://user:secret@host./backend/", "https://host:443/backend"),
-        ("http://[::1]:8000", "http://[::1]:8000"),
-        ("http://[0:0::0:1]:8000", "http://[::1]:8000"),
+        *(
+            (f"http://{host}:8000/", "http://localhost:8000")
+            for host in ("127.0.0.1", "[::1]", "[0:0::0:1]", "[::ffff:127.0.0.1]", "127.1", "LOCALHOST.")
+        ),
+        ("http://127.0.0.1", "http://localhost:80"),
+        ("https://127.0.0.1/", "https://localhost:443"),
+        ("http://localhost:8001", "http://localhost:8001"),
+        ("http://127.0.0.1:8000/B/", "http://localhost:8000/B"),
+        ("http://127.0.0.2:8000", "http://127.0.0.2:8000"),
+        ("http://a.localhost:8000", "http://a.localhost:8000"),
+        ("http://[0:0::0:2]:8000", "http://[::2]:8000"),
     ],
 )
 def test_an_address_has_one_spelling_and_no_credentials(base_url, address):
@@ -64,6 +73,52 @@ def test_another_backend_gets_everything_and_the_first_one_keeps_its_receipts(tm
         assert await w.rows(select(delivered_player.c.number).where(delivered_player.c.state == "sending")) == [(9,)]
         assert await w.rows(select(backend.c.address).where(backend.c.is_current)) == [(address_of(first.url),)]
         assert await w.rows(select(func.count()).select_from(receipt_elsewhere)) == [(10,)]
+
+    in_world(tmp_path, story, database_url=database_url)
+
+
+def test_no_two_backends_get_one_address():
+    """Any difference of scheme, port or path stays one, for every spelling of the host."""
+    hosts = ("localhost", "127.0.0.1", "[::1]", "127.0.0.2", "backend.example", "10.0.0.1")
+    rest = (":8000", ":8001", "", ":443", ":8000/a", ":8000/A", ":8000/a/b")
+    found = {address_of(f"{scheme}://{host}{more}") for scheme in ("http", "https") for host in hosts for more in rest}
+    assert len(found) == 2 * 4 * len(rest) - 4  # https and :443 are one
+
+
+@DATABASES
+@pytest.mark.parametrize("current", [0, 1])
+def test_receipts_that_an_older_release_kept_under_two_spellings_are_put_together(tmp_path, database_url, current):
+    """Nothing is sent again, a player in doubt stays so, and of two receipts of one record the later one counts."""
+
+    async def story(w: World) -> None:
+        await two_titles(w)
+        await w.deliver()
+        port = w.backend.url.rpartition(":")[2]
+        spellings = [f"http://localhost:{port}", f"http://127.0.0.1:{port}"]
+        here, there = spellings[current], spellings[1 - current]
+        doubt = SentPlayer("1", 9, player_url("1", 9), 20, "sending", "2026-01-01T00:00:00.000000Z", "killed")
+
+        def as_an_older_release(conn: Connection) -> None:
+            conn.execute(delete(backend))
+            backends._put_away(conn, there)
+            late = update(receipt_elsewhere).where(receipt_elsewhere.c.title_id == "1")
+            conn.execute(late.values(delivered_at="2099", sent_at="2099"))
+            outbox.record_players(conn, [doubt])
+            wrong = SentPlayer("1", 1, player_url("1", 1), 7, "done", "2026-01-01T00:00:00.000000Z", "early")
+            outbox.record_players(conn, [wrong])
+            conn.execute(insert(backend).values(address=there, is_current=False))
+            conn.execute(insert(backend).values(address=here, is_current=True))
+
+        await w.catalogue.write(as_an_older_release)
+        w.backend.reset_stats()
+        for url in spellings:
+            assert (await w.deliver(BACKEND_BASE_URL=url)).pending == 0
+        assert w.backend.posts == {}
+        c = delivered_player.c
+        assert await w.rows(select(c.number, c.trace_id).where(c.state == "sending")) == [(9, "killed")]
+        assert await w.rows(select(c.number).where(c.priority == 7)) == []
+        assert await w.rows(select(backend)) == [(f"http://localhost:{port}", True)]
+        assert await w.rows(select(func.count()).select_from(receipt_elsewhere)) == [(0,)]
 
     in_world(tmp_path, story, database_url=database_url)
 
