@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from scrapy.http import HtmlResponse
 
+from anime_crawler.sandbox import anime_planet_lists as planet_lists
+from anime_crawler.sandbox import anime_planet_pages as planet
 from anime_crawler.sandbox import anisearch_lists as lists
 from anime_crawler.sandbox import anisearch_pages as search
 from anime_crawler.sandbox.elsewhere import cast, known_at
@@ -14,7 +16,6 @@ from anime_crawler.sandbox.world import World
 from anime_crawler.sources.anime_planet.spider import AnimePlanetSpider
 from anime_crawler.sources.anisearch.spider import AniSearchSpider
 from tests.conftest import SHARED
-from tests.sources import fake_anime_planet as planet
 
 SAMPLES = SHARED / "samples"
 PLANET, SEARCH = "https://www.anime-planet.com", "https://www.anisearch.com"
@@ -57,25 +58,28 @@ WORLD = World(titles=200)
 TITLES = list(known_at("anisearch", WORLD).values())
 TITLE = next(title for title in TITLES if cast(title) and all(role.main for role in cast(title)))
 """One whose characters are all in the first of two lists."""
-DETAILS = {PLANET: planet.detail("title-001"), SEARCH: search.detail(TITLE, WORLD)}
-WHOLE_LISTING = planet.listing([(n, f"title-{n:03}") for n in range(35)], 1, 9)
+PLANETS = known_at("anime_planet", WORLD)
+SLUG, PLANET_TITLE = next((slug, title) for slug, title in PLANETS.items() if cast(title))
+WHO = cast(PLANET_TITLE)[0]
+ANIME, CHARACTER = f"{PLANET}/anime/{SLUG}", f"{PLANET}/characters/{planet.character_slug(WHO)}"
+DETAILS = {PLANET: planet.detail(PLANET_TITLE, WORLD), SEARCH: search.detail(TITLE, WORLD)}
+WHOLE_LISTING = planet_lists.listing([*PLANETS.values()][:35], 1, 9)
 WHOLE_INDEX = lists.index(TITLES[:100], 2, 3)
-CAST = '<table><tr><td><a class="name" href="/characters/mio">Mio</a></td></tr></table>'
 EPISODES = lists.episodes(next(title for title in TITLES if title.aired))
 
 
 @pytest.mark.parametrize(
     ("path", "body", "old", "new"),
     [
-        (f"{PLANET}/anime/title-001", DETAILS[PLANET], "entrySynopsis", "entry-synopsis"),
-        (f"{PLANET}/anime/title-001", DETAILS[PLANET], '"type"', '"kind"'),
-        (f"{PLANET}/anime/title-001", DETAILS[PLANET], "iconYear", "year"),
-        (f"{PLANET}/anime/title-001", DETAILS[PLANET], "md-3-5", "md-6-10"),
-        (f"{PLANET}/anime/title-001", DETAILS[PLANET], 'itemprop="image"', 'itemprop="picture"'),
-        (f"{PLANET}/anime/title-001", DETAILS[PLANET], "myListBar", "list-bar"),
-        (f"{PLANET}/characters/mio", planet.character("mio"), "Anime Roles", "Roles"),
-        (f"{PLANET}/anime/title-001/characters", planet.characters("title-001", []) + CAST, '"name"', '"named"'),
-        (f"{PLANET}/anime/all?sort=title&page=1", WHOLE_LISTING, '"pagination"', '"pages"'),
+        (ANIME, DETAILS[PLANET], "entrySynopsis", "entry-synopsis"),
+        (ANIME, DETAILS[PLANET], '"type"', '"kind"'),
+        (ANIME, DETAILS[PLANET], "iconYear", "year"),
+        (ANIME, DETAILS[PLANET], "md-3-5", "md-6-10"),
+        (ANIME, DETAILS[PLANET], 'itemprop="image"', 'itemprop="picture"'),
+        (ANIME, DETAILS[PLANET], "myListBar", "list-bar"),
+        (CHARACTER, planet_lists.character([(PLANET_TITLE, WHO)]), "Anime Roles", "Roles"),
+        (f"{ANIME}/characters", planet_lists.characters(PLANET_TITLE), 'class="name"', 'class="named"'),
+        (f"{PLANET}/anime/all?sort=title&page=1", WHOLE_LISTING, '"pagination', '"pages'),
         (f"{PLANET}/anime/all?sort=title&page=1", WHOLE_LISTING, 'data-type="anime"', 'data-kind="anime"'),
         (f"{SEARCH}/anime/1", DETAILS[SEARCH], "infoblock", "info-block"),
         (f"{SEARCH}/anime/1", DETAILS[SEARCH], 'class="type"', 'class="kind"'),
@@ -95,16 +99,13 @@ EPISODES = lists.episodes(next(title for title in TITLES if title.aired))
 )
 def test_a_page_that_lacks_an_anchor_is_refused(path, body, old, new):
     """The same page with it is taken; without it no request is acked, nothing is stored, and the run is incomplete."""
-    whole = f"<!doctype html><html><head></head><body>{body}</body></html>" if "</html" not in body else body
-    assert verdict(path, whole.encode())[0] == "ok"
-    assert old in whole
-    assert verdict(path, whole.replace(old, new).encode())[0] == "wrong_shape"
+    assert verdict(path, body.encode())[0] == "ok"
+    assert old in body
+    assert verdict(path, body.replace(old, new).encode())[0] == "wrong_shape"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 @pytest.mark.parametrize("site", [PLANET, SEARCH])
 def test_a_page_is_read_in_the_encoding_that_its_mark_says(site, encoding):
     """As strange as that would be."""
-    page = f"<!doctype html><html><head></head><body>{DETAILS[site]}</body></html>"
-    page = page if "</html" not in DETAILS[site] else DETAILS[site]
-    assert verdict(f"{site}/anime/{'title-001' if site == PLANET else '1'}", page.encode(encoding))[0] == "ok"
+    assert verdict(f"{site}/anime/{SLUG if site == PLANET else '1'}", DETAILS[site].encode(encoding))[0] == "ok"

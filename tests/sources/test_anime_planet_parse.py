@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,11 +13,17 @@ from hypothesis import strategies as st
 
 from anime_crawler.base_spiders import RecordError, ResponseError
 from anime_crawler.items import Absent, Anime, Character, Rejected
+from anime_crawler.sandbox.anime_planet_lists import listing
+from anime_crawler.sandbox.anime_planet_pages import detail
+from anime_crawler.sandbox.elsewhere import known_at
+from anime_crawler.sandbox.world import World
 from anime_crawler.sources import anime_planet
 from anime_crawler.sources.anime_planet.parse import alternative_titles, anime_from_entry, parse_file, type_fields
 from anime_crawler.sources.anime_planet.schema import Entry, JsonLd, revealed
-from tests.sources.fake_anime_planet import BASE, detail
 
+BASE = "https://www.anime-planet.com"
+WORLD = World(titles=20)
+TITLE = next(iter(known_at("anime_planet", WORLD).values()))
 NOW = datetime(2026, 5, 3, tzinfo=UTC)
 SAMPLES = Path(anime_planet.__file__).parent / "samples"
 
@@ -137,7 +144,13 @@ def test_pages_without_items_say_what_they_are():
 
 def test_the_address_tells_where_the_page_does_not_name_itself():
     """``--url`` of a page without a canonical link."""
-    (anime,) = parse_file(detail("some-title").encode(), f"{BASE}/anime/some-title?x=1", NOW)
-    assert anime.source_id == "some-title"  # type: ignore[union-attr]
-    (unnamed,) = parse_file(detail("some-title").encode(), "file.html", NOW)
+    page = re.sub('<link rel="canonical"[^>]*>', "", detail(TITLE, WORLD)).encode()
+    anime, *_ = parse_file(page, f"{BASE}/anime/some-title?x=1", NOW)
+    assert anime.source_id == "some-title"
+    (unnamed,) = parse_file(page, "file.html", NOW)
     assert isinstance(unnamed, Rejected)
+
+
+def test_a_listing_past_its_end_holds_nothing():
+    """No item, and no sentence that the page is none."""
+    assert list(parse_file(listing([], 2, 1).encode(), "page.html", NOW)) == []

@@ -24,6 +24,9 @@ class Upstream:
         now: the world's present in seconds since 1970; a moment ago unless it is said.
     """
 
+    base_url = "https://x.test"
+    """What the upstream takes for its own address, in links and redirects."""
+
     def __init__(
         self,
         source: str,
@@ -76,7 +79,7 @@ class Upstream:
         if self.source == "kodik":
             body += f"&token={TOKENS[self.source]}".encode()
         path = parts.path.removeprefix(self.base_path)
-        call = Call(self.source, request.method, path, parts.query, headers, body, "https://x.test")
+        call = Call(self.source, request.method, path, parts.query, headers, body, self.base_url)
         fault, upstream = self.services.faults.pick(call), self.services.upstreams[self.source]
         reply = fault.apply(call, lambda: upstream.answer(call)) if fault else upstream.answer(call)
         kind = HtmlResponse if "html" in reply.content_type else TextResponse
