@@ -9,7 +9,14 @@ import pytest
 
 from anime_crawler import sources
 from anime_crawler.commands import source_checks
-from anime_crawler.commands.source_checks import CHECKS, SAMPLE_CHECKS, folder_of, samples_of
+from anime_crawler.commands.source_checks import (
+    CHECKS,
+    SAMPLE_CHECKS,
+    draft_missing,
+    files_are_those_of_all,
+    folder_of,
+    samples_of,
+)
 
 NAMES = list(sources.cards())
 FOLDERS = {name: folder_of(name) for name in NAMES}
@@ -65,9 +72,39 @@ def test_each_kind_of_damage_is_noticed(damaged):
         "material__third_season: kind: 'tv', not 'ova'",
         "material__seasons_0_1_2: judged wrong_shape, not ok",
         "looks like a secret",
-        "list_page__two_translations is to hold a response, meta.json with",
+        "list_page__two_translations is to hold a response or one for each case",
     ):
         assert problem in found
+
+
+def test_each_answer_of_a_sample_with_several_is_checked(damaged):
+    """A case with other items, one judged otherwise, a case too many in one file or another, a draft of them all."""
+    sample = damaged / "samples" / "material__blocked"
+    expected = json.loads((sample / "expected.json").read_text(encoding="utf-8"))
+    assert set(expected) == {"all", "some", "unknown"}
+
+    def problems_with(change):
+        changed = json.loads(json.dumps(expected))
+        change(changed)
+        (sample / "expected.json").write_text(json.dumps(changed), encoding="utf-8")
+        return [*files_are_those_of_all("kodik"), *(problem for check in SAMPLE_CHECKS for problem in check(sample))]
+
+    assert problems_with(lambda cases: None) == []
+    assert problems_with(lambda cases: cases["some"]["items"][0].update(kind="ova")) == ["some: kind: 'tv', not 'ova'"]
+    (problem,) = problems_with(lambda cases: cases["all"].update(verdict="token_refused"))
+    assert problem == "all: judged ok, not token_refused"
+    (problem,) = problems_with(lambda cases: cases.pop("unknown"))
+    assert problem.startswith("samples/material__blocked is to hold a response or one for each case")
+    (problem,) = problems_with(lambda cases: cases.update(draft="Compare"))
+    assert "is a draft" in problem
+    (sample / "expected.json").unlink()
+    assert draft_missing("kodik") == [sample]
+    drafted = json.loads((sample / "expected.json").read_text(encoding="utf-8"))
+    assert {case: drafted[case] for case in expected} == expected
+    assert "draft" in drafted
+    meta = json.loads((sample / "meta.json").read_text(encoding="utf-8"))
+    (sample / "meta.json").write_text(json.dumps(meta | {"status": {"all": 200}}), encoding="utf-8")
+    assert len(list(files_are_those_of_all("kodik"))) == 1
 
 
 def test_the_command_says_what_is_fine_and_refuses_what_is_not_there(scrapy):

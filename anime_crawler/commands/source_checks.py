@@ -56,36 +56,68 @@ def read(sample: Path, file: str) -> Any:
     return json.loads((sample / file).read_text(encoding="utf-8"))
 
 
-def body_file(sample: Path) -> Path:
-    """The answer as it was received: ``response.json``, ``response.html``, …"""
-    (file,) = sample.glob("response.*")
-    return file
+def responses_of(sample: Path) -> list[Path]:
+    """The answers as they were received: ``response.json``, ``response.html`` …, or one for each case of the sample:
+    ``response.movie.xml``, ``response.ova.xml`` …
+    """
+    return sorted(sample.glob("response.*"))
 
 
-def parsed(sample: Path) -> list[Any]:
-    """What the parser gives for a sample.
+def case_of(response: Path) -> str:
+    """``movie`` of ``response.movie.xml``; empty where the sample has one answer."""
+    return ".".join(response.name.split(".")[1:-1])
+
+
+def meta_of(response: Path) -> dict[str, Any]:
+    """What ``meta.json`` says of an answer. A value that differs from case to case is an object with one for each."""
+    meta = read(response.parent, "meta.json")
+    return {name: value[case_of(response)] if isinstance(value, dict) else value for name, value in meta.items()}
+
+
+def expected_of(response: Path) -> dict[str, Any]:
+    """What is expected of an answer: all of ``expected.json``, or what stands there under the answer's case."""
+    expected = read(response.parent, "expected.json")
+    found: dict[str, Any] = expected[case_of(response)] if case_of(response) else expected
+    return found
+
+
+def parsed(response: Path) -> list[Any]:
+    """What the parser gives for an answer.
 
     Raises:
         ResponseError: it understands nothing of it.
     """
-    at = datetime.fromisoformat(read(sample, "meta.json")["fetched_at"])
+    at = datetime.fromisoformat(meta_of(response)["fetched_at"])
+    sample = response.parent
     parse = part(sample.parent.parent.name, "parse").parse_file
-    return list(parse(body_file(sample).read_bytes(), sample.name, at))
+    return list(parse(response.read_bytes(), sample.name, at))
 
 
 def is_whole(sample: Path) -> bool:
-    """Whether a sample has its three files, and what was asked for is said."""
-    has_files = {path.stem for path in sample.iterdir()} == {"response", "expected", "meta"}
-    return has_files and read(sample, "meta.json").keys() == META
+    """Whether a sample has its three kinds of files, what was asked for is said, and all speak of the same cases."""
+    if {path.name.partition(".")[0] for path in sample.iterdir()} != {"response", "expected", "meta"}:
+        return False
+    meta, responses = read(sample, "meta.json"), responses_of(sample)
+    if meta.keys() != META:
+        return False
+    cases = {case_of(response) for response in responses}
+    if cases == {""}:
+        return len(responses) == 1 and not any(isinstance(value, dict) for value in meta.values())
+    told = [value.keys() for value in (read(sample, "expected.json"), *meta.values()) if isinstance(value, dict)]
+    return len(cases) == len(responses) and all(keys - {"draft"} == cases for keys in told)
 
 
 def draft_expected(sample: Path) -> None:
     """Write what judgement and parser of today make of a sample as its ``expected.json``, to be looked at."""
-    verdict = spiders_of(sample.parent.parent.name)[0]().judge(_response(sample)).kind
-    items = [comparable(item) for item in _understood(sample)] if verdict == "ok" else []
-    expected = {"draft": DRAFT, "verdict": verdict, "items": items}
+    drafts = {case_of(response): _draft(response) for response in responses_of(sample)}
+    expected = {"draft": DRAFT, **drafts.get("", drafts)}
     text = json.dumps(expected, ensure_ascii=False, indent=1)
     (sample / "expected.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _draft(response: Path) -> dict[str, Any]:
+    verdict = _judged(response)
+    return {"verdict": verdict, "items": [comparable(i) for i in _understood(response)] if verdict == "ok" else []}
 
 
 def draft_missing(name: str) -> list[Path]:
@@ -114,8 +146,8 @@ def files_are_those_of_all(name: str) -> Problems:
     for sample in samples_of(name):
         if not is_whole(sample):
             yield (
-                f"samples/{sample.name} is to hold a response, meta.json with {', '.join(sorted(META))}, "
-                f"and expected.json, which `scrapy checksources --write {name}` drafts"
+                f"samples/{sample.name} is to hold a response or one for each case (response.CASE.json), meta.json "
+                f"with {', '.join(sorted(META))}, and expected.json, which `scrapy checksources --write {name}` drafts"
             )
 
 
@@ -142,7 +174,9 @@ def docstring_tells_history_and_quirks(name: str) -> Problems:
     if "\nQuirks:\n    " not in text:
         yield "the docstring has no Quirks"
     samples = {sample.name for sample in samples_of(name)}
-    yield from (f"{named} is no sample" for named in re.findall(r"[a-z_]+__[a-z0-9_]+", text) if named not in samples)
+    samples |= {f"{r.parent.name}.{case_of(r)}" for sample in samples_of(name) for r in responses_of(sample)}
+    named = re.findall(r"[a-z_]+__[a-z0-9_]+(?:\.[a-z0-9_]+)?", text)
+    yield from (f"{sample} is no sample" for sample in named if sample not in samples)
 
 
 def spiders_keep_the_card(name: str) -> Problems:
@@ -196,7 +230,8 @@ def mapped_words_have_samples(name: str) -> Problems:
         asked = _Asked(getattr(parser, constant))
         setattr(parser, constant, asked)
         try:
-            told = [problem for sample in samples for item in _understood(sample) for problem in _told_of(item)]
+            answers = [response for sample in samples for response in responses_of(sample)]
+            told = [problem for answer in answers for item in _understood(answer) for problem in _told_of(item)]
         finally:
             setattr(parser, constant, dict(asked))
         yield from (f"no sample {table}__… has the word {word!r}" for word in sorted(asked.keys() - asked.words))
@@ -204,9 +239,9 @@ def mapped_words_have_samples(name: str) -> Problems:
             yield f"no sample {table}__… has a word that {constant} does not know, and tells of it"
 
 
-def _understood(sample: Path) -> list[Any]:
+def _understood(response: Path) -> list[Any]:
     try:
-        return parsed(sample)
+        return parsed(response)
     except ResponseError:  # said by the check of what it gives
         return []
 
@@ -217,19 +252,25 @@ def _told_of(item: Any) -> tuple[str, ...]:
 
 
 def sample_gives_what_is_expected(sample: Path) -> Problems:
-    """The spider's judgement of the answer, and the items of one that is accepted."""
+    """The spider's judgement of each answer, and the items of one that is accepted."""
     if not is_whole(sample):
         return
-    expected = read(sample, "expected.json")
-    if "draft" in expected:
+    if "draft" in read(sample, "expected.json"):
         yield "expected.json is a draft: compare each value with the response, then delete its line `draft`"
+    for response in responses_of(sample):
+        case = f"{case_of(response)}: " if case_of(response) else ""
+        yield from (f"{case}{problem}" for problem in _differences(response))
+
+
+def _differences(response: Path) -> Problems:
+    expected = expected_of(response)
     if expected.get("judged", True):  # not what the spider never asks for, and only `parsefile` understands
-        kind = spiders_of(sample.parent.parent.name)[0]().judge(_response(sample)).kind
+        kind = _judged(response)
         if kind != expected["verdict"]:
             yield f"judged {kind}, not {expected['verdict']}"
     if expected["verdict"] == "ok":
         try:
-            found = [comparable(item) for item in parsed(sample)]
+            found = [comparable(item) for item in parsed(response)]
         except ResponseError as error:
             yield f"not understood: {error}"
             return
@@ -240,34 +281,36 @@ def sample_gives_what_is_expected(sample: Path) -> Problems:
             yield from (f"{n}: {item.get(n)!r}, not {wanted.get(n)!r}" for n in differ)
 
 
-def _response(sample: Path) -> Response:
-    meta, file = read(sample, "meta.json"), body_file(sample)
+def _judged(file: Path) -> str:
+    """What kind of answer the spider takes it for."""
+    meta = meta_of(file)
     url = f"https://x.test{meta['endpoint'].split()[1]}"
     kind: type[Response] = responsetypes.from_args(url=url, filename=file.name)
-    return kind(url, status=meta["status"], body=file.read_bytes())
+    response = kind(url, status=meta["status"], body=file.read_bytes())
+    return spiders_of(file.parent.parent.parent.name)[0]().judge(response).kind
 
 
 def items_survive_a_round_trip(sample: Path) -> Problems:
     """Their JSON gives the same item again, with the same checksum; keys are unique."""
-    found = _understood(sample) if is_whole(sample) and read(sample, "expected.json")["verdict"] == "ok" else []
-    for item in found:
-        again = type(item).model_validate_json(item.model_dump_json())
-        if again.model_dump() != item.model_dump() or (
-            isinstance(item, items.Item) and again.checksum() != item.checksum()
-        ):
-            yield f"{comparable(item)} is another one when read from its JSON"
-    # A character has one item for each anime it is in.
-    keys = [(type(item), item.key, getattr(item, "anime_id", "")) for item in found if isinstance(item, items.Item)]
-    if len(keys) != len(set(keys)):
-        yield "two items have one key"
+    accepted = (r for r in responses_of(sample) if expected_of(r)["verdict"] == "ok") if is_whole(sample) else ()
+    for found in map(_understood, accepted):
+        for item in found:
+            again = type(item).model_validate_json(item.model_dump_json())
+            if again.model_dump() != item.model_dump() or (
+                isinstance(item, items.Item) and again.checksum() != item.checksum()
+            ):
+                yield f"{comparable(item)} is another one when read from its JSON"
+        # A character has one item for each anime it is in.
+        keys = [(type(item), item.key, getattr(item, "anime_id", "")) for item in found if isinstance(item, items.Item)]
+        if len(keys) != len(set(keys)):
+            yield "two items have one key"
 
 
 def sample_is_documented(sample: Path) -> Problems:
     """Invented or recorded, what it shows, and a placeholder where a credential was."""
     if not is_whole(sample):
         return
-    meta = read(sample, "meta.json")
-    if len(meta["says"]) <= 5:
+    if any(len(meta_of(response)["says"]) <= 5 for response in responses_of(sample)):
         yield "`says` in meta.json is to tell what the sample shows"
     for path in sample.iterdir():
         if match := SECRET.search(path.read_text(encoding="utf-8")):

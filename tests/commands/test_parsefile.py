@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from anime_crawler.commands.source_checks import body_file, read, samples_of
+from anime_crawler.commands.source_checks import expected_of, responses_of, samples_of
 from tests.test_source_contract import FOLDERS
 
 
@@ -18,18 +18,18 @@ def sample(source: str, case: str) -> str:
 
 
 def sound_samples(source: str) -> Iterator[tuple[Path, list[Any]]]:
-    """Samples of which everything is understood, and their items."""
-    for case in samples_of(source):
-        items = read(case, "expected.json").get("items")
+    """Answers of samples of which everything is understood, and their items."""
+    for response in (response for sample in samples_of(source) for response in responses_of(sample)):
+        items = expected_of(response).get("items")
         if items and all(item["item"] != "Rejected" for item in items):
-            yield case, items
+            yield response, items
 
 
 @pytest.mark.parametrize("source", sorted(FOLDERS))
 def test_items_are_printed_as_json_lines(scrapy, source):
     """The items of a sample, one line each; on stderr only fields that were not understood."""
-    case, expected = next(sound_samples(source))
-    done = scrapy("parsefile", source, str(body_file(case)))
+    response, expected = next(sound_samples(source))
+    done = scrapy("parsefile", source, str(response))
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(line["item"], line["source_id"]) for line in lines] == [(i["item"], i["source_id"]) for i in expected]

@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from anime_crawler.base_spiders import ResponseError
-from anime_crawler.commands.source_checks import body_file, read
+from anime_crawler.commands.source_checks import case_of, expected_of, responses_of
 from anime_crawler.items import Item, Rejected
 from tests.test_source_contract import SAMPLES
 
@@ -21,15 +22,15 @@ LAST_DAY, LAST_MOMENT = "9999-12-31", "9999-12-31T23:59:59-14:00"
 """A day that nothing can be added to, and a moment that UTC does not have."""
 WRONG: list[Any] = [None, True, -1, 10**25, 1.5, "", "x\x00", [], ["x", None, 5], {"x": {"y": []}}]
 WRONG += [LAST_DAY, LAST_MOMENT, 9999]
-JSON = [s for s in SAMPLES if body_file(s).suffix == ".json"]
-ACCEPTED = [s for s in JSON if read(s, "expected.json")["verdict"] == "ok" and "unknown" not in s.name]
-ONE_OF_A_KIND = [s for s in ACCEPTED if not s.name.endswith("__all")]
+JSON = [file for sample in SAMPLES for file in responses_of(sample) if file.suffix == ".json"]
+ACCEPTED = [file for file in JSON if expected_of(file)["verdict"] == "ok" and "unknown" not in file.name]
+ONE_OF_A_KIND = [file for file in ACCEPTED if not file.parent.name.endswith("__all")]
 """Without the pages of a table's words, whose records differ in one word."""
 LISTS = ("results", "data", "Page", "media", "anime", "animes")
 """Where the records of an answer stand."""
 NO_ANSWERS = {"openapi.json", "expected.json", "facts.json"}
 """What stands beside the recorded answers."""
-IN_JSON = sorted({sample.parent.parent.name for sample in ONE_OF_A_KIND})
+IN_JSON = sorted({file.parents[2].name for file in ONE_OF_A_KIND})
 
 
 def mutations(document: Any) -> Iterator[bytes]:
@@ -72,12 +73,16 @@ def check(source: str, body: bytes) -> None:
         drift(document["data"]["animes"] if source == "shikimori" else document)
 
 
-@pytest.mark.parametrize("sample", ONE_OF_A_KIND, ids=lambda path: f"{path.parent.parent.name}-{path.name}")
-def test_a_wrong_type_anywhere_is_no_exception(sample):
-    """Each value of each record of the sample is replaced by each of the wrong ones, and left out."""
-    for document in alone(read(sample, "response.json")):
+def name_of(file: Path) -> str:
+    return "-".join(filter(None, (file.parents[2].name, file.parent.name, case_of(file))))
+
+
+@pytest.mark.parametrize("file", ONE_OF_A_KIND, ids=name_of)
+def test_a_wrong_type_anywhere_is_no_exception(file):
+    """Each value of each record of the sample's answer is replaced by each of the wrong ones, and left out."""
+    for document in alone(orjson.loads(file.read_bytes())):
         for body in mutations(shortened(document)):
-            check(sample.parent.parent.name, body)
+            check(file.parents[2].name, body)
 
 
 @pytest.mark.parametrize("source", IN_JSON)

@@ -10,8 +10,8 @@ History:
 
 Quirks:
     Every error is status 200 with a root ``<error>``. The root decides before the status (``judge``; samples
-        ``error__banned``, ``error__client``, ``error__not_found``). A ban lasts hours, and each request during it
-        begins it anew: nothing is asked again in this run.
+        ``error__all.banned``, ``error__all.client``, ``error__all.not_found``). A ban lasts hours, and each
+        request during it begins it anew: nothing is asked again in this run.
     Asking for the same anime twice within 24 hours is a reason for a ban, and so is a second dump. The checkpoint
         holds both times; the dump itself stays in it until all its titles are stored.
     Bodies are gzip whether asked for or not, and may begin with a byte order mark (``schema.unpacked``).
@@ -21,10 +21,10 @@ Quirks:
         lines of sources and notes (sample ``anime__description``).
     ``episodecount`` 0 is unknown. Specials, credits and trailers stand among the episodes and do not count (sample
         ``anime__full``).
-    Dates are partial (sample ``anime__partial_dates``). There is no status: it follows from the dates, in Japan
-        (samples ``anime__airing``, ``anime__announced``).
+    Dates are partial (sample ``anime__dates.partial``). There is no status: it follows from the dates, in Japan
+        (samples ``anime__dates.airing``, ``anime__dates.announced``).
     Seasons are quarters of the year here, but for late December, which is the next year's winter at all sources (sample
-        ``anime__december``).
+        ``anime__dates.december``).
     Studios and persons are mixed in ``creators``; a studio animates (``parse.STUDIO_WORK``).
     One entry may be several at MyAnimeList. Then none of the ids is the anime's (sample ``anime__two_mal_ids``).
     Tags of weight 0 are structure or unrated; spoilers cannot be marked in an item and are left out.

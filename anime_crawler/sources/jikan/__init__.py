@@ -12,26 +12,27 @@ History:
 
 Quirks:
     504 and 500 are what a server says that cannot reach MyAnimeList: tried again later, then the run ends incomplete
-        and names ``JIKAN_BASE_URL`` (samples ``error__504``, ``error__upstream``).
+        and names ``JIKAN_BASE_URL`` (samples ``error__all.504``, ``error__all.upstream``).
     500 of its own parser means one page that it cannot read: asked for once more, then that title is set aside
-        (sample ``error__parser``).
+        (sample ``error__all.parser``).
     404 has two forms: a title that MyAnimeList does not know, and a route that the server does not have (samples
-        ``error__unknown_title``, ``error__no_route``). ``status`` in a body may be a string (sample ``error__429``).
+        ``error__all.unknown_title``, ``error__all.no_route``). ``status`` in a body may be a string (sample
+        ``error__all.429``).
     ``has_next_page`` of ``/episodes`` is true on the last page. It is not read: a list of episodes ends with a page
         that brings fewer than 100 rows or none that is new (sample ``episodes__lying_has_next_page``).
     Lists sorted by anything but ``mal_id`` repeat titles from page to page and skip others, so a full walk is sorted by
         ``mal_id``. When ``total`` shrinks under way, everything has moved up, and the page before is read again.
     ``aired.from`` and its ``prop`` are filled in; only ``string`` tells how much of a date is known (samples
-        ``title__month_only``, ``title__year_only``).
+        ``title__dates.month_only``, ``title__dates.year_only``).
     A day is written as a moment, at midnight of one zone or another; only its first ten characters are read (sample
         ``episode__detail``).
-    A single day in ``string`` of a released title is its end, too (sample ``title__film``). A released title may still
-        run ``to ?``: then its end is unknown (sample ``title__released_without_end``).
+    A single day in ``string`` of a released title is its end, too (sample ``title__dates.film``). A released title may
+        still run ``to ?``: then its end is unknown (sample ``title__dates.released_without_end``).
     ``broadcast`` knows a weekday and a time in Japan, no calendar and no breaks: ``next_episode_at`` is an estimate
-        (sample ``title__broadcast``). An `Airing` is yielded only where a day is stated, too: the first episode of a
-        title that is announced or under way (sample ``title__premiere``).
+        (sample ``title__broadcast.sundays``). An `Airing` is yielded only where a day is stated, too: the first episode
+        of a title that is announced or under way (sample ``title__broadcast.premiere``).
     The string ``"None"`` as rating, 0 as score, icons as pictures mean nothing (sample ``title__nothing_known``).
-    Hentai sits in ``genres``, not in ``explicit_genres`` (sample ``title__adult``).
+    Hentai sits in ``genres``, not in ``explicit_genres`` (sample ``title__rating.adult_genre``).
     Relations and addresses elsewhere come with a single title only, ``/full`` (sample ``full__relations``); lists leave
         what is known of them as it is.
     Older answers have no ``titles`` and less in ``pagination`` (sample ``list_page__old_shape``).

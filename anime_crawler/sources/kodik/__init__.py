@@ -10,7 +10,7 @@ History:
 
 Quirks:
     Everything that is wrong answers 500 with ``{"error": …}``, a wrong token too. The text decides: the token's means
-        stop, none of them is tried again (``judge``; sample ``error__token``).
+        stop, none of them is tried again (``judge``; sample ``error__all.token``).
     ``next_page`` holds the token. Only the cursor is taken from it; a page that leads to another host stops the run.
     The list's order moves while it is read. We walk ``updated_at`` ascending: what changes meanwhile is still ahead of
         us, and the stored cursor is progress, resume point and watermark in one.
@@ -25,7 +25,7 @@ Quirks:
     ``screenshots`` are episode frames and never posters.
     Callers from some countries can be given dummies with status 200. A link that is no player of Kodik's form
         is set aside, and a good one that was stored before stays (samples ``material__dummy_links``,
-        ``material__empty_link``).
+        ``material__links.empty``).
     ``material_data`` with a kind or status we do not know costs the description of the anime, never its players
         (samples ``kind__all``, ``status__all``).
 """
