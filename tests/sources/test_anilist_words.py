@@ -49,6 +49,11 @@ DATES = st.builds(
         (404, GUARD, ("give_up", "status_404", "ANILIST_BASE_URL")),
         (404, b'{"errors":[{"message":"Not Found.","status":404}]}', ("give_up", "not_found", None)),
         (429, b"", ("retry", "rate_limited", None)),
+        (
+            429,
+            b'{"data":null,"errors":[{"message":"Too Many Requests.","status":429}]}',
+            ("retry", "rate_limited", None),
+        ),
         (429, PAGE, ("retry", "rate_limited", None)),
         (500, b'{"errors":[{"message":"Internal Server Error","status":500}]}', ("retry", "server_error", None)),
         (502, GUARD, ("retry", "server_error", None)),

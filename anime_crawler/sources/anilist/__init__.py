@@ -22,14 +22,14 @@ Quirks:
     No filter knows ``updatedAt``. What changed is read newest first down to the watermark.
     Titles without a date match no date filter, and come first when sorted by date; we walk them, and all that are
         announced, on their own.
-    Anything but the id may be null (sample ``media__nulls``); a record without any title is set aside (sample
-        ``media__no_title``).
-    Dates are partial (sample ``media__partial_dates``). A missing season is derived from the month, but for early
-        December, of which AniList says fall here and winter there (sample ``media__december``).
-    A missing cover is a picture named ``default.jpg`` (sample ``media__no_picture``).
+    Anything but the id may be null (sample ``media__little_known``); a record without any title is set aside (sample
+        ``media__set_aside``).
+    Dates are partial (sample ``media__dates``). A missing season is derived from the month, but for early
+        December, of which AniList says fall here and winter there (sample ``media__dates``).
+    A missing cover is a picture named ``default.jpg`` (sample ``media__little_known``).
     Without ``version: 2`` no status is HIATUS and relations lack three words; we ask for it.
-    Descriptions hold HTML, spoilers between ``~!`` and ``!~``, and ``(Source: …)`` (sample ``media__description``).
-    ``averageScore`` wants many votes, ``meanScore`` does not (sample ``media__mean_score``).
+    Descriptions hold HTML, spoilers between ``~!`` and ``!~``, and ``(Source: …)`` (sample ``media__texts``).
+    ``averageScore`` wants many votes, ``meanScore`` does not (sample ``media__little_known``).
     Relations name manga, too, and one work may stand there twice (sample ``media__relations``).
     Studios that are not main are producers and licensors (sample ``media__studios``).
 """

@@ -17,14 +17,14 @@ Quirks:
     ``updatedAt`` is of today for all rows, because ranks are written daily. It is no version and no watermark.
     An id it does not know is left out of a list with 200 (sample ``list_page__no_hit``): we yield `Absent`.
     ``status`` is computed from the dates and may lag behind them. The dates decide, unless they are placeholders or
-        the answer is an old one (samples ``anime__status_lags``, ``anime__status_null``, ``anime__old_answer``).
+        the answer is an old one (sample ``anime__status``).
     What nobody ended is ``current`` for ever. It stays ongoing; another source may know better.
-    Dates are never partial: ``2026-12-31`` with ``tba`` "2026" means 2026 (samples ``anime__tba_year``,
-        ``anime__tba_month``). Years like 0202 are typing errors (sample ``anime__impossible_year``).
-    Titles may hold null, ``abbreviatedTitles`` too (sample ``anime__nulls``).
-    Companies are listed more than once (sample ``anime__studios``); related works may be manga, which are left out
-        (sample ``anime__related``). Ids of other catalogues are typed by users (sample ``anime__mappings``).
-    Lengths and counts of 0 are unknown (sample ``anime__zeros``).
+    Dates are never partial: ``2026-12-31`` with ``tba`` "2026" means 2026 (sample ``anime__dates``, as all of
+        dates). Years like 0202 are typing errors.
+    Titles may hold null, ``abbreviatedTitles`` too (sample ``anime__little_known``).
+    Companies are listed more than once (sample ``anime__included``); related works may be manga, which are left out
+        (sample ``anime__included``). Ids of other catalogues are typed by users (sample ``anime__included``).
+    Lengths and counts of 0 are unknown (sample ``anime__little_known``).
     A correct request is now and then refused with 400; it is asked once more (``judge``).
     20 rows with all includes may be too much for it: a page that fails is asked for with 10.
     Search is fuzzy and finds something for everything: only titles that are the same are taken (``parse_search``).
