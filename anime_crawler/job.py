@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from itertools import groupby
 from operator import attrgetter
-from pathlib import Path
 from traceback import walk_tb
 from typing import Any, Literal
 
@@ -39,9 +38,6 @@ from anime_crawler.pipelines.validation import rejected
 from anime_crawler.politeness.budget import BudgetStorage
 
 logger = logging.getLogger(__name__)
-
-BUDGETS = Path("var/politeness.sqlite")
-"""Requests sent, shared by every process that works in this directory; with REDIS_URL they are in Redis."""
 
 
 class Exit(IntEnum):

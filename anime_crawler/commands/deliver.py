@@ -22,10 +22,10 @@ from anime_crawler.config import Config, ConfigError
 from anime_crawler.extensions.heartbeat import Heartbeat
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.extensions.summary import print_summary, write_report
-from anime_crawler.job import BUDGETS, Exit
+from anime_crawler.job import Exit
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import BudgetError
-from anime_crawler.politeness.budget_storages import open_budgets
+from anime_crawler.politeness.budget_storages import BUDGETS, open_budgets
 
 
 class Command(ScrapyCommand):

@@ -54,7 +54,7 @@ ADULT_MATURITIES = frozenset({"r_plus", "rx"})
 class Titles(BaseModel):
     """Main titles by language; ``None``: the source has none in that language."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     ru: NonBlank | None = None
     """Russian. ``None``, here and below: the source has none, or does not say that one of its titles is."""
@@ -69,7 +69,7 @@ class Titles(BaseModel):
 class Relation(BaseModel):
     """A link to another work of the same source."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     kind: NonBlank
     """sequel, prequel, side_story, …: the source's word in snake case."""

@@ -26,7 +26,7 @@ ABOUT_ANSWER = frozenset({"untold", "not_understood", "unread"})
 class Item(BaseModel):
     """One record as a source tells it. Unknown is ``None``, never 0 or an empty string."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     schema_version: ClassVar[int] = 1
     """Version of the item's shape; raised when a field changes its meaning. Written beside every row."""

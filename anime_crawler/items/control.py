@@ -47,7 +47,7 @@ class Checkpoint(BaseModel):
     earlier page that is processed late cannot move the walk, and nothing is skipped.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     volatile: ClassVar[frozenset[str]] = frozenset({"read_at"})
     """Names within a state that say when a page was read, not how far the walk is: a page that is read again after a
@@ -125,7 +125,7 @@ def listing(
 class Rejected(BaseModel):
     """A record that could not be understood; becomes a dead letter. The rest of its page goes on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     schema_version: ClassVar[int] = 1
     """As at `Item`."""

@@ -44,7 +44,7 @@ class Episode(Item):
 class VoiceActor(BaseModel):
     """Who speaks a character in one language."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     name: NonBlank
     """The person's name as the source writes it, mostly in Latin letters."""

@@ -7,6 +7,9 @@ from pathlib import Path
 from anime_crawler.config import Config
 from anime_crawler.politeness.budget import Budgets, BudgetStorage
 
+BUDGETS = Path("var/politeness.sqlite")
+"""Requests sent, shared by every process that works in this directory; with REDIS_URL they are in Redis."""
+
 
 def open_budgets(config: Config, path: Path) -> BudgetStorage:
     """Redis where REDIS_URL is set, else the SQLite file at `path`.
