@@ -94,6 +94,8 @@ def _database_url(value: str) -> str:
         raise ValueError(
             "has two slashes before the file: three are wanted (sqlite:///var/anime.db), four from the root"
         )
+    if backend == "sqlite" and (url.query or "\0" in (url.database or "")):
+        raise ValueError("has options after a ?, or a NUL (%00) in it; a SQLite file has neither")
     if backend == "postgresql" and (re.search("[^-\\w.:%]", url.host or "") or re.search("[@#]", url.database or "")):
         raise ValueError(f"has more than one @, or a #, in it, or a host that is none; {ESCAPED}")
     if not url.database or url.database == ":memory:":

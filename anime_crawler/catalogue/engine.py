@@ -105,18 +105,25 @@ def make_engine(url: str, *, create: bool = True, application_name: str | None =
     where = database(url)
     if where.get_backend_name() == "sqlite":
         _prepare_file(Path(where.database or ""), create)
-        engine = create_engine(where, poolclass=NullPool, connect_args=_connect_args(where), hide_parameters=True)
+        engine = _create(where)
         event.listen(engine, "connect", _set_pragmas)
         event.listen(engine, "begin", _begin)
         return engine
     if application_name:
         where = where.update_query_dict({"application_name": application_name[:63]})
-    engine = create_engine(where, poolclass=NullPool, connect_args=_connect_args(where), hide_parameters=True)
+    engine = _create(where)
     event.listen(engine, "connect", _check_encoding)
     event.listen(engine, "begin", _begin_postgres)
     if application_name:
         event.listen(engine, "connect", _set_session)
     return engine
+
+
+def _create(where: URL) -> Engine:
+    try:
+        return create_engine(where, poolclass=NullPool, connect_args=_connect_args(where), hide_parameters=True)
+    except (ArgumentError, ValueError):  # whose message repeats the value, which may be a password
+        raise CatalogueError(_say_forms("an option after the ? has a value that it cannot have")) from None
 
 
 @contextmanager
@@ -208,7 +215,7 @@ def _check_encoding(connection: Any, _record: Any) -> None:
         name = connection.info.dbname
         raise CatalogueError(
             f"the database {name} of DATABASE_URL has the encoding {encoding}, and must have UTF8: make another with "
-            f"CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0, and set DATABASE_URL to it"
+            f"CREATE DATABASE \"{name}_utf8\" ENCODING 'UTF8' TEMPLATE template0, and set DATABASE_URL to it"
         )
 
 

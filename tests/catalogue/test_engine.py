@@ -59,7 +59,13 @@ def test_an_error_of_the_database_does_not_repeat_the_data(url):
     assert "geheim" not in str(caught.value)
 
 
-@pytest.mark.parametrize("address", ["sqlite://x", "sqlite://var/anime.db", "postgresql://u:p@h:port/x"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("sqlite://x", "sqlite://var/anime.db", "sqlite:///x.db?timeout=abc"),
+        *("postgresql://u:p@h:port/x", "postgresql://h/x?port=abc"),
+    ],
+)
 def test_an_address_that_is_none_is_no_traceback(address):
     """Whoever hands it over."""
     with pytest.raises(CatalogueError, match="DATABASE_URL: "):
