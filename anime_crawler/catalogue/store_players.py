@@ -123,7 +123,7 @@ def _compare(batch: Batch, rows: _Rows, item: Release, diff: Diff, stored: dict[
     gone = [
         (season, number)
         for (season, number), facts in stored.items()
-        if facts.gone_at is None and (season, number) not in unread and (season, None) not in unread
+        if facts.gone_at is None and unread.isdisjoint({(season, number), (season, None), (None, None)})
     ]
     batch.counts["player", "gone"] += len(gone)
     rows.gone += [(diff.release_id, *key, seen) for key in gone]

@@ -78,6 +78,6 @@ class Release(Item):
     """Player of the whole release. ``None``: it has none."""
     players: tuple[Player, ...] = ()
     """In order of season and number; none twice. Empty: known, but nothing to watch yet."""
-    unread_players: tuple[tuple[int, int | None], ...] = ()
-    """Season and number of episodes that the source lists and we do not understand; number ``None``: the whole season.
-    What is stored of them stays."""
+    unread_players: tuple[tuple[int | None, int | None], ...] = ()
+    """Season and number of episodes that the source lists and we do not understand; number ``None``: the whole season;
+    both ``None``: all seasons. What is stored of them stays."""

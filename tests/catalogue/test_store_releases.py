@@ -96,6 +96,7 @@ def test_what_is_listed_and_not_understood_keeps_what_is_stored(tables):
     assert counts["player", "gone"] == 2
     there = [row[:2] for row in tables.rows(t.player, "season_number", "source_number", "gone_at") if row[2] is None]
     assert there == [(1, 1), (1, 3), (2, 1), (2, 2)]
+    assert tables.store(release(numbers=[1], unread_players=((None, None),)))["player", "gone"] == 0
     assert tables.store(release(numbers=[1], unread_players=((2, None),)))["player", "gone"] == 1
 
 

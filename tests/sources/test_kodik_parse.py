@@ -58,13 +58,45 @@ ODD = ["10000", "-1", "1.5", "1-2", "", " 1", "²", "١", "1e3", "SP1"]
 
 @pytest.mark.parametrize("key", ODD)
 def test_a_number_that_is_no_whole_number_is_set_aside_alone(key):
-    """As an episode and as a season; the reason names it, and nothing stored can be of it."""
+    """As an episode and as a season; the reason names it."""
     episodes = {"1": link(1), key: link(2), "3": link(3)}
     for seasons in ({"1": {"episodes": episodes}}, {"1": {"episodes": {"1": link(1), "3": link(3)}}, key: {}}):
         read = players(seasons, LINK)
         assert [p["source_number"] for p in read.players] == [1, 3]
-        assert (read.unread, len(read.problems)) == ([], 1)
+        assert len(read.problems) == 1
         assert repr(key[:20]) in read.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "numbers"),
+    [
+        *(
+            ("5v2", [5, 2]),
+            ("2.5", [2, 5]),
+            ("SP4", [4]),
+            (" 5", [5]),
+            ("\u0665", [5]),
+            ("5-7", [5, 6, 7]),
+            ("7-5", [5, 6, 7]),
+        ),
+        *(("3 - 5", [4, 5]), ("10000", []), ("final", [None]), ("", [None]), ("1-9999", [None]), ("4, 9", [4, 9])),
+    ],
+)
+def test_what_an_odd_key_may_stand_for_is_named(key, numbers):
+    """Of an episode that was stored under a number, and of a season: an upstream that writes the number in another way
+    must not take it away. What is listed under its number is not doubtful."""
+    listed = {"1": link(1), "3": link(3)}
+    read = players({"1": {"episodes": {**listed, key: link(2)}}}, LINK)
+    assert read.unread == sorted({(1, number) for number in numbers} - {(1, 3)}, key=str)
+    read = players({"1": {"episodes": listed}, key: {"episodes": listed}}, LINK)
+    assert set(read.unread) >= {(number, None) for number in numbers}
+
+
+@pytest.mark.parametrize("kind", ["seria", "video"])
+def test_a_serial_whose_seasons_have_odd_keys_is_no_film(kind):
+    """Its own link is that of one episode."""
+    with pytest.raises(RecordError):
+        players({"Season 1": {"episodes": {"1": link(1)}}}, LINK.replace("/serial/", f"/{kind}/"))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +130,7 @@ def test_one_bad_thing_costs_itself_and_is_one_letter_of_the_material():
     (release,) = [item for item in items if isinstance(item, Release)]
     (letter,) = [item for item in items if isinstance(item, Rejected)]
     assert [p.source_number for p in release.players] == [1, 5]
-    assert (release.url, release.unread_players) == (None, ((1, 4),))
+    assert (release.url, release.unread_players) == (None, ((1, 2), (1, 4), (1, None)))
     assert (letter.kind, letter.source_id) == ("player", record["id"])
     assert letter.reason.startswith("link: ")
     assert "'2.5'" in letter.reason

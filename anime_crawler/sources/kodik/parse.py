@@ -62,6 +62,8 @@ PLAYER_LINK = re.compile(
 """``//host/kind/number/hash/720p``. The documentation's own examples have ``...`` for the hash."""
 NUMBER_MAX = 9_999
 """Highest season and episode. The longest anime has 8,000 episodes; seasons of long ones are numbered by years."""
+MOST_IN_ONE = 100
+"""Episodes that a key like ``1-12`` may join before it counts as any number."""
 SHOWN = 3
 """Problems named in the reason of one material's letter, which has the whole material."""
 UNDESCRIBED = datetime(1970, 1, 1, tzinfo=UTC)
@@ -283,8 +285,8 @@ class PlayersRead:
     """The material's own, in its canonical form; ``None``: it is no player link."""
     players: list[dict[str, Any]] = field(default_factory=list)
     """In order of season and number."""
-    unread: list[tuple[int, int | None]] = field(default_factory=list)
-    """Season and number of what is listed and not understood; number ``None``: the whole season."""
+    unread: list[tuple[int | None, int | None]] = field(default_factory=list)
+    """Season and number of what is listed and not understood, as `Release.unread_players` has them."""
     problems: list[str] = field(default_factory=list)
     """One sentence for each thing that was not understood."""
 
@@ -311,15 +313,16 @@ def players(seasons: Any, material_link: Any) -> PlayersRead:
         read.link, link_kind = player_link(material_link, "link")
     except RecordError as error:
         read.problems.append(str(error))
-    numbered = _entries(seasons, "seasons", read)
-    if not numbered and link_kind in ("video", "seria"):
+    numbered, odd = _entries(seasons, "seasons", read)
+    read.unread += [(season, None) for season in odd]
+    if not numbered and not odd and link_kind in ("video", "seria"):
         read.players.append({"season_number": None, "source_number": 1, "url": read.link})
     found: dict[tuple[int, int], dict[str, Any]] = {}
     for season, entry in numbered:
         for player in _players_of_season(season, entry, read):
             found.setdefault((season, player["source_number"]), player)  # "1" and "01": the first one counts
     read.players += [found[key] for key in sorted(found)]
-    read.unread = sorted(set(read.unread) - found.keys(), key=str)
+    read.unread = sorted(set(read.unread) - set(found), key=str)
     if read.problems and not read.players:
         raise RecordError(read.problems[0])
     return read
@@ -328,11 +331,12 @@ def players(seasons: Any, material_link: Any) -> PlayersRead:
 def _players_of_season(season: int, entry: Any, read: PlayersRead) -> Iterator[dict[str, Any]]:
     path = f"seasons.{season}.episodes"
     try:
-        episodes = _entries(_episodes(entry, season), path, read)
+        episodes, odd = _entries(_episodes(entry, season), path, read)
     except RecordError as error:
         read.problems.append(str(error))
         read.unread.append((season, None))
         return
+    read.unread += [(season, number) for number in odd]
     for number, episode in episodes:
         try:
             yield _player(season, number, episode)
@@ -341,12 +345,14 @@ def _players_of_season(season: int, entry: Any, read: PlayersRead) -> Iterator[d
             read.unread.append((season, number))
 
 
-def _entries(container: Any, path: str, read: PlayersRead) -> list[tuple[int, Any]]:
-    """Numbered entries of an object, or of a list, whose order is all that is known: it counts from 1.
+def _entries(container: Any, path: str, read: PlayersRead) -> tuple[list[tuple[int, Any]], set[int | None]]:
+    """Numbered entries of an object, or of a list, whose order is all that is known: it counts from 1; and what the
+    keys that are no numbers may stand for, see `_meant_by`.
 
     Raises:
         RecordError: it is neither.
     """
+    odd: set[int | None] = set()
     if isinstance(container, dict):
         entries = []
         for key, value in container.items():
@@ -354,14 +360,26 @@ def _entries(container: Any, path: str, read: PlayersRead) -> list[tuple[int, An
                 entries.append((_number(key, path), value))
             except RecordError as error:
                 read.problems.append(str(error))
-        return entries
+                odd |= _meant_by(key)
+        return entries, odd
     if isinstance(container, list):
         if len(container) > NUMBER_MAX:
             read.problems.append(f"{path}: more than {NUMBER_MAX} in a list")
-        return list(enumerate(container[:NUMBER_MAX], 1))
+        return list(enumerate(container[:NUMBER_MAX], 1)), odd
     if container in (None, ""):
-        return []
+        return [], odd
     raise RecordError(f"{path}: an object was expected, there was {shape_of(container)}")
+
+
+def _meant_by(key: str) -> set[int | None]:
+    """The numbers that a key which is none may stand for, so that what was stored under them stays: 12 for ``12v2``,
+    1 to 12 for ``1-12``. ``None`` for any number: there is none in it, as in ``final``."""
+    digits = re.findall(r"\d+", key)
+    numbers = [int(some) for some in digits if len(some) <= len(str(NUMBER_MAX))]
+    if re.fullmatch(r"\s*\d+\s*[-\u2013\u2014]\s*\d+\s*", key) and len(numbers) > 1:
+        first, last = sorted(numbers)
+        return set(range(first, last + 1)) if last - first < MOST_IN_ONE else {None}
+    return set(numbers) if digits else {None}
 
 
 @lru_cache(10_000)  # nearly all keys are the same few hundred
