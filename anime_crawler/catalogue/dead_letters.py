@@ -15,7 +15,7 @@ from sqlalchemy import Column, Connection, Delete, Row, Text, bindparam, delete,
 from anime_crawler.catalogue.batch import by_source
 from anime_crawler.catalogue.sql import iso, packed, rows_of, upsert
 from anime_crawler.catalogue.tables import anime, character, dead_letter, release
-from anime_crawler.items import Item, Rejected, storable, utc_now
+from anime_crawler.items import LONGEST_KEY, Item, Rejected, storable, utc_now
 
 Stage = Literal["parse", "validate", "deliver"]
 IDENTITY = ("stage", "source", "kind", "key")
@@ -88,14 +88,19 @@ def _is_understood(conn: Connection, letter: Letter) -> bool:
 
 
 def letter_of(rejected: Rejected) -> Letter:
-    """The dead letter of a refused record. One without an id is told apart by its request, else by its content."""
+    """The dead letter of a refused record.
+
+    One without an id is told apart by its request, else by its content; one with an id that is too long by its digest.
+    """
     rejected = storable(rejected)
-    request = json.dumps(rejected.request, sort_keys=True, ensure_ascii=False)
+    own, request = rejected.source_id, json.dumps(rejected.request, sort_keys=True, ensure_ascii=False)
     return Letter(
         stage=rejected.stage,
         source=rejected.source,
         kind=rejected.kind,
-        key=rejected.source_id or _checksum(request if rejected.request else rejected.raw),
+        key=own
+        if own and len(own) <= LONGEST_KEY
+        else _checksum(own or (request if rejected.request else rejected.raw)),
         reason=rejected.reason,
         raw=rejected.raw,
         checksum=_checksum(rejected.raw),

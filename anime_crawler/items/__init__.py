@@ -3,6 +3,7 @@
 from anime_crawler.items.anime import ADULT_MATURITIES, AiringStatus, Anime, Kind, PartialDate, Relation, Season, Titles
 from anime_crawler.items.base import ABOUT_ANSWER, HttpsUrl, Item, NonBlank, utc_now
 from anime_crawler.items.control import (
+    LONGEST_KEY,
     UNSTORABLE,
     Absent,
     Checkpoint,
@@ -22,6 +23,7 @@ from anime_crawler.items.release import Player, Release, TranslationKind
 __all__ = [
     "ABOUT_ANSWER",
     "ADULT_MATURITIES",
+    "LONGEST_KEY",
     "UNSTORABLE",
     "Absent",
     "Airing",

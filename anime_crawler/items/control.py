@@ -22,6 +22,9 @@ def without_tokens(text: str) -> str:
 
 UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 """NUL, which PostgreSQL refuses, also escaped in JSON; halves of characters, which are no UTF-8."""
+LONGEST_KEY = 300
+"""Characters of an id; the longest that we know, a page's name made of a title, have some 200. PostgreSQL refuses rows
+whose key has more than 2,704 bytes, and with one row it would refuse the whole batch."""
 Word = TypeVar("Word", bound=BaseModel)
 
 

@@ -20,6 +20,7 @@ from anime_crawler.base_spiders import json_text
 from anime_crawler.catalogue.dead_letters import key_of
 from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import (
+    LONGEST_KEY,
     UNSTORABLE,
     Airing,
     Anime,
@@ -47,6 +48,8 @@ AS_SENT = "description_raw"
 """The source's own text, kept for people to look at: what cannot be stored in it is replaced, not refused."""
 NUMBER_MAX = 9_999
 """Highest season and number of a player: beyond it, numbers within the anime would meet."""
+LONGEST_URL = 1_500
+"""Characters of a player's address: with its title it is a key of PostgreSQL, as `LONGEST_KEY` says."""
 INTEGER_MAX = 2_147_483_647
 """What an integer column of PostgreSQL holds."""
 
@@ -66,7 +69,7 @@ class ValidationPipeline:
 
     def process_item(self, item: Any) -> Item | Checkpoint | Rejected:
         if isinstance(item, Checkpoint):
-            return storable(item)
+            return storable(_without_long_ids(item))
         if isinstance(item, Rejected):
             return storable(item)
         if not isinstance(item, Item):
@@ -89,10 +92,29 @@ def problems(item: Item) -> Iterator[str]:
     yield from _characters(item)
     if "\ufffd" in "".join((item.source_id, *item.key)):
         yield "source_id or identity: a character of it was lost"
+    yield from _lengths(item)
     if isinstance(item, Release):
         yield from _of_players(item.players)
     elif isinstance(item, Episode | Airing):
         yield from _of_episode(item)
+
+
+def _lengths(item: Item) -> Iterator[str]:
+    """Ids that are too long for a key."""
+    external: dict[str, str] = getattr(item, "external_ids", {})
+    if any(len(own) > LONGEST_KEY for own in (*item.key, getattr(item, "anime_id", None) or "", *external)):
+        yield f"source_id, anime_id or identity: more than {LONGEST_KEY} characters"
+    if any(len(own) > LONGEST_KEY for own in external.values()):
+        yield f"external_ids: one of more than {LONGEST_KEY} characters"
+
+
+def _without_long_ids(point: Checkpoint) -> Checkpoint:
+    """What has such an id is never stored, so nobody need know that it was listed or asked for."""
+    ids = (*point.listed, *point.asked)
+    if all(len(own) <= LONGEST_KEY for own in ids):
+        return point
+    short = {name: tuple(i for i in getattr(point, name) if len(i) <= LONGEST_KEY) for name in ("listed", "asked")}
+    return point.model_copy(update=short)
 
 
 def rejected(item: Item, problem: str) -> Rejected:
@@ -153,6 +175,8 @@ def _of_players(players: tuple[Player, ...]) -> Iterator[str]:
         yield "players: their seasons and numbers must rise"
     if any(max(pair) > NUMBER_MAX for pair in numbers):
         yield f"players: a season or number above {NUMBER_MAX}"
+    if any(len(player.url) > LONGEST_URL for player in players):
+        yield f"players.url: more than {LONGEST_URL} characters"
     # The model has made sure of https://host; a whole release is on one host or two.
     for host in sorted({player.url.split("/", 3)[2] for player in players}):
         if not is_public_host(host.partition(":")[0].lower()):
