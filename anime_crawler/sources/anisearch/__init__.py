@@ -13,19 +13,20 @@ Quirks:
     On the German domain words and labels are German; those that are known are mapped too, and the displayed title is
         then not taken for an English one (sample ``detail__german_labels``).
     Lines come again for each language. Status, dates and studio are those of the first block, the country of origin,
-        which need not be Japan (samples ``detail__taiwanese``, ``detail__upcoming_elsewhere``).
-    JSON-LD may lack the name (sample ``detail__no_name_in_json_ld``), says 1 where the page says ``?`` episodes
-        (sample ``detail__nothing_known``) and pads dates with zeros (sample ``detail__month_only``): only name and
+        which need not be Japan (samples ``detail__titles.taiwanese``, ``detail__upcoming_elsewhere``).
+    JSON-LD may lack the name (sample ``detail__titles.no_name_in_json_ld``), says 1 where the page says ``?`` episodes
+        (sample ``detail__nothing_known``) and pads dates with zeros (sample ``detail__dates.month_only``): only name and
         votes are taken from it.
     A rating of 2.5 by one vote stands for none; the table shows 0.00 (sample ``detail__nothing_known``).
     Placeholder covers are numbered 0; covers for adults are hidden behind one picture (samples
         ``detail__nothing_known``, ``index_page__hidden_cover``).
     A plea for a description stands where there is none (sample ``detail__nothing_known``).
     Synonyms go on in a hidden part, and titles have commas of their own: what is in italics is one title, the rest is
-        split unless it spells a title of the page (samples ``detail__hidden_synonyms``, ``detail__comma_in_synonym``).
+        split unless it spells a title of the page (samples ``detail__titles.hidden_synonyms``,
+        ``detail__titles.comma_in_synonym``).
     The list moves while it is read; ids that were listed before are passed over.
     Who asks too fast is shut out for about a week, by 403, by a page that wants a browser, or by no connection at all
-        (samples ``blocked__challenge``, ``blocked__forbidden``): the run ends and keeps its place; nothing is tried
+        (samples ``error__all.challenge``, ``error__all.forbidden``): the run ends and keeps its place; nothing is tried
         again, no other address or browser is pretended.
 """
 
