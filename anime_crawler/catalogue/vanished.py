@@ -13,10 +13,11 @@ records: a run that is killed and resumed, and several workers of one run, have 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
@@ -62,6 +63,8 @@ DATES = ("aired_from", "aired_to", "aired_on")
 """Fields whose value may be known in part: ``2027-04``. Month and day are fields each: ``aired_from.day``."""
 PARTS = {4: (), 7: ("month",), 10: ("month", "day")}
 """Length of such a date -> what is known of it beside the year."""
+PLAIN = frozenset((type(None), str, int, float, bool, tuple, list, dict))
+"""Types of values of which it need not be asked whether they are models."""
 PASSING = frozenset({"next_episode_at", "next_episode_is_estimated", "episodes_aired"})
 """Fields that are empty in turn by nature: when the last episode is out nobody says when the next one is. What is
 stored of them does not stay, unless the source's card names them as usual."""
@@ -94,16 +97,22 @@ class Field:
         """The same without what belongs to a run."""
         return Field(self.filled, self.lost, self.lost_at, self.open)
 
-    def note_opinion(self, told_it: bool) -> None:
-        """A record told it, or lost it."""
-        self.opinions = (self.opinions + "01"[told_it])[-WINDOW:]
-        self.vanished |= len(self.opinions) == WINDOW and self.is_doubtful
+    def note_opinions(self, told_it: bool, count: int = 1) -> None:
+        """So many records in a row told it, or lost it."""
+        if told_it and "0" not in self.opinions:  # then none of their windows is doubtful
+            self.opinions = (self.opinions + "1" * count)[-WINDOW:]
+            return
+        for _ in range(count):
+            self.opinions = (self.opinions + "01"[told_it])[-WINDOW:]
+            self.vanished |= len(self.opinions) == WINDOW and self.is_doubtful
 
-    def note_usual(self, told_it: bool) -> None:
-        """A record has it or not, whatever is stored."""
-        self.recent = (self.recent + "01"[told_it])[-WINDOW:]
-        self.missing += not told_it
-        self.vanished |= len(self.recent) == WINDOW and self.recent.count("1") <= ODD_ONES
+    def note_usual(self, marks: str) -> None:
+        """Records in a row have it (1) or not (0), whatever is stored."""
+        self.missing += marks.count("0")
+        ends = range(max(len(self.recent) + 1, WINDOW), len(self.recent) + len(marks) + 1)
+        marks = self.recent + marks
+        self.vanished |= "0" in marks and any(marks.count("1", end - WINDOW, end) <= ODD_ONES for end in ends)
+        self.recent = marks[-WINDOW:]
 
     @property
     def is_doubtful(self) -> bool:
@@ -164,7 +173,7 @@ def filled_in(values: Mapping[str, Any], names: Iterable[str], told: Item | None
     found = []
     for name in names:
         value = values.get(name)
-        if isinstance(value, BaseModel):
+        if type(value) not in PLAIN and isinstance(value, BaseModel):  # the latter alone takes ten times as long
             value = value.__dict__
         if isinstance(value, dict):
             found += [f"{name}.{part}" for part, inner in value.items() if inner]
@@ -193,31 +202,38 @@ def _watch(batch: Batch, place: tuple[str, str, str], records: Sequence[Seen], k
     usual = frozenset(batch.usual.get(source, {}).get(kind, ()))
     fields, stored_text = _load(batch, place)
     known = _doubts_of(batch, place, records) if any(f.open for f in fields.values()) else {}
+    lost = [frozenset(_lost(record, usual)) for record in records]
+    watched = {name for name, f in fields.items() if f.open}.union((name for _, name in known), *lost)
+    for name, count in Counter(chain.from_iterable(record.filled for record in records)).items():
+        if name not in watched:
+            fields.setdefault(name, Field()).note_opinions(True, count)
+    for name in usual:
+        outer = name.partition(".")[0]
+        tellers = (r for r in records if outer in r.names and (name in r.filled or not r.is_announced))
+        if marks := "".join("01"[name in record.filled] for record in tellers):
+            fields.setdefault(name, Field()).note_usual(marks)
     losses: dict[tuple[str, str], tuple[int, int]] = {}  # (key, field) -> counts before it
     told_again: list[tuple[str, str]] = []
     told_now = set()
-    for _, together in groupby(records, attrgetter("at")):
+    for _, together in groupby(zip(records, lost, strict=True) if watched else (), lambda pair: pair[0].at):
         before = {name: (f.filled, f.lost) for name, f in fields.items()}
-        for record in together:
+        for record, lost_names in together:
             key = _text(record.key)
-            for name in _lost(record, usual):
+            for name in lost_names:
                 f = fields.setdefault(name, Field())
                 f.lost_at = max(f.lost_at, record.at)
                 f.losses += 1
                 f.lost += (key, name) not in known
                 losses[key, name] = known.get((key, name)) or before.get(name, (0, 0))
-                f.note_opinion(told_it=False)
-            for name in record.filled:
+                f.note_opinions(False)
+            for name in record.filled & watched:
                 f = fields.setdefault(name, Field())
                 if record.at >= f.lost_at:
                     f.filled += 1
                     told_now.add(name)
-                f.note_opinion(told_it=True)
+                f.note_opinions(True)
                 if (key, name) in known:
                     told_again.append((key, name))
-            for name in usual:
-                if name.partition(".")[0] in record.names and (name in record.filled or not record.is_announced):
-                    fields.setdefault(name, Field()).note_usual(told_it=name in record.filled)
     settled = told_again
     doubts = []
     for (key, name), before_it in losses.items():
@@ -242,7 +258,7 @@ def _watch(batch: Batch, place: tuple[str, str, str], records: Sequence[Seen], k
 
 
 def _lost(record: Seen, usual: Collection[str]) -> Iterator[str]:
-    for name in sorted(record.stored - record.filled):
+    for name in record.stored - record.filled:
         if name not in PASSING or name in usual:
             yield name
 
@@ -263,7 +279,7 @@ def _fields_text(fields: Mapping[str, Field]) -> str:
     for f in fields.values():
         if not f.open:
             f.filled, f.lost, f.lost_at = 0, 0, ""
-    return orjson.dumps({name: asdict(f) for name, f in sorted(fields.items())}).decode()
+    return orjson.dumps(dict(sorted(fields.items()))).decode()
 
 
 def _is_at(table: Any, source: str, kind: str, answer: str) -> tuple[Any, ...]:
@@ -323,7 +339,7 @@ def without(item: I, names: Iterable[str]) -> I:
     for name in names:
         outer, _, inner = name.partition(".")
         if outer in DATES and inner:
-            values[outer] = values[outer] and values[outer][: 4 if inner == "month" else 7]
+            values[outer] = values.get(outer) and values[outer][: 4 if inner == "month" else 7]
         elif inner:
             values[outer] = {part: value for part, value in values[outer].items() if part != inner}
         else:

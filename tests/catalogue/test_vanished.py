@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anime_crawler.catalogue import tables as t
-from anime_crawler.catalogue.vanished import TELLERS, WINDOW, vanished_in
+from anime_crawler.catalogue.vanished import ODD_ONES, TELLERS, WINDOW, Field, vanished_in, without
 from anime_crawler.items import AiringStatus, Kind, Titles, VoiceActor
 from tests.catalogue.support import NOW, anime, character, episode, opened, player, release
 
@@ -275,3 +276,36 @@ def test_another_date_is_news_however_much_is_known_of_it(tables):
     tables.store(*(full(n, at=30 + n, aired_from="2021-04-05") for n in range(3, 3 + TELLERS)), run=3)
     assert stored(tables)["2"]["aired_from"] == "2021-04"
     assert vanished(tables, 3) == {}
+
+
+@pytest.mark.parametrize("names", list(permutations(("aired_from", "aired_from.month", "aired_from.day"))))
+def test_a_date_is_erased_with_its_parts_in_any_order(names):
+    """A date that was lost once altogether and once in part is no error."""
+    assert without(anime(aired_from="2026-03-01"), names).aired_from is None
+    assert without(anime(aired_from="2026-03-01"), names[:2]).aired_from in (None, "2026")
+
+
+@given(st.lists(st.text("01", max_size=30), max_size=6))
+def test_a_usual_field_vanishes_whatever_the_batches(batches):
+    """Whether any window of records in a row has nearly none that tells it, of a run that comes in batches."""
+    field = Field()
+    for marks in batches:
+        field.note_usual(marks)
+    run = "".join(batches)
+    windows = [run[end - WINDOW : end] for end in range(WINDOW, len(run) + 1)]
+    assert field.vanished == any(window.count("1") <= ODD_ONES for window in windows)
+    assert (field.missing, field.recent) == (run.count("0"), run[-WINDOW:])
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 30)), max_size=8))
+def test_opinions_in_a_row_count_as_one_by_one(runs):
+    """Many records of a page that tell a field are noted in one go."""
+    at_once, single = Field(), Field()
+    for told_it, count in runs:
+        at_once.note_opinions(told_it, count)
+        for _ in range(count):
+            single.note_opinions(told_it)
+    run = "".join("01"[told_it] * count for told_it, count in runs)
+    windows = [run[end - WINDOW : end] for end in range(WINDOW, len(run) + 1)]
+    assert at_once == single
+    assert at_once.vanished == any(window.count("0") >= max(1, window.count("1")) for window in windows)
