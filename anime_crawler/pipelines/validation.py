@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from operator import ge
 from typing import Any, Self
 
@@ -40,12 +41,14 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """What cannot be stored, and all of C0, DEL and C1: they move a terminal's cursor or change its colours."""
 CONTROL_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """The same for texts of several lines, which have tabs and line feeds."""
-SUSPECT = re.compile(rb"\\[bfnrtu]|\x7f|\xc2[\x80-\x9f]|\xef\xbf\xbd")
-"""What any of these characters is in an item's JSON: an escape, itself, or U+FFFD for half a character in a key."""
+ESCAPE = re.compile(rb"\\[bfnrtu]")
+C1 = re.compile(rb"\xc2[\x80-\x9f]")
 TEXTS = {"description": CONTROL_IN_TEXT}
 """Fields of several lines, beside `AS_SENT`; all others are lines."""
 AS_SENT = "description_raw"
 """The source's own text, kept for people to look at: what cannot be stored in it is replaced, not refused."""
+TEXTLESS = frozenset((type(None), bool, int, float, datetime))
+"""Types of values that hold no text."""
 NUMBER_MAX = 9_999
 """Highest season and number of a player: beyond it, numbers within the anime would meet."""
 LONGEST_URL = 1_500
@@ -137,7 +140,7 @@ def _characters(item: Item) -> Iterator[str]:
     The item's JSON, which its checksum needs anyway, shows at a glance that nearly every item has none.
     """
     try:
-        if not SUSPECT.search(item.content):
+        if not _is_suspect(item.content):
             return
     except PydanticSerializationError:
         pass
@@ -145,6 +148,18 @@ def _characters(item: Item) -> Iterator[str]:
         pattern = UNSTORABLE if path == AS_SENT else TEXTS.get(path, CONTROL)
         if pattern.search(text):
             yield f"{path}: holds a control character or half a character"
+
+
+def _is_suspect(content: bytes) -> bool:
+    """Whether any of these characters is in an item's JSON: as an escape, as itself, or as U+FFFD for half of one in a
+    key. Four looks for single bytes take a quarter of the time of one search for everything.
+    """
+    return (
+        (b"\\" in content and ESCAPE.search(content) is not None)
+        or b"\x7f" in content
+        or (b"\xc2" in content and C1.search(content) is not None)
+        or b"\xef\xbf\xbd" in content
+    )
 
 
 def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -161,7 +176,9 @@ def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, BaseModel) or is_dataclass(value):
         names = type(value).model_fields if isinstance(value, BaseModel) else [field.name for field in fields(value)]
         for name in names:
-            yield from _strings(getattr(value, name), f"{path}.{name}" if path else name)
+            inner = getattr(value, name)
+            if type(inner) not in TEXTLESS:
+                yield from _strings(inner, f"{path}.{name}" if path else name)
 
 
 def _of_episode(item: Episode | Airing) -> Iterator[str]:
