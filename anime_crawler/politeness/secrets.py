@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from pydantic import SecretStr
-from scrapy.http import Response
+from scrapy.http import Response, TextResponse
 from sqlalchemy.engine import make_url
 
 from anime_crawler.config import PLAIN_OPTIONS, Config
@@ -56,7 +56,10 @@ class Redactor:
         for name, values in response.headers.items():
             response.headers[name] = [self._redacted(value) for value in values]
         body = self._redacted(response.body)
-        return response if body == response.body else response.replace(body=body)
+        if body == response.body:
+            return response
+        # Else Scrapy would find out the encoding of a text by decoding it, 1 ms a page, and is to do it when asked.
+        return response.replace(body=body, **({"encoding": None} if isinstance(response, TextResponse) else {}))
 
     def _redacted(self, text: bytes) -> bytes:
         for form in self._forms:
