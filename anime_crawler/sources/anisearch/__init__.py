@@ -15,8 +15,8 @@ Quirks:
     Lines come again for each language. Status, dates and studio are those of the first block, the country of origin,
         which need not be Japan (samples ``detail__titles.taiwanese``, ``detail__upcoming_elsewhere``).
     JSON-LD may lack the name (sample ``detail__titles.no_name_in_json_ld``), says 1 where the page says ``?`` episodes
-        (sample ``detail__nothing_known``) and pads dates with zeros (sample ``detail__dates.month_only``): only name and
-        votes are taken from it.
+        (sample ``detail__nothing_known``) and pads dates with zeros (sample ``detail__dates.month_only``): only name
+        and votes are taken from it.
     A rating of 2.5 by one vote stands for none; the table shows 0.00 (sample ``detail__nothing_known``).
     Placeholder covers are numbered 0; covers for adults are hidden behind one picture (samples
         ``detail__nothing_known``, ``index_page__hidden_cover``).
