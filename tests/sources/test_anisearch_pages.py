@@ -39,6 +39,8 @@ def detail(own: int, status: str = "Completed") -> str:
     [
         ("/anime/1", 200, detail(1), ("accept", "ok", None)),
         ("/anime/1", 200, detail(1)[:-20], ("retry", "wrong_shape", None)),
+        ("/anime/1", 200, detail(2), ("retry", "wrong_shape", None)),
+        ("/anime/1", 200, detail("none"), ("retry", "wrong_shape", None)),
         ("/anime/1", 200, "", ("retry", "wrong_shape", None)),
         ("/anime/1", 200, FRAME.format("", "x"), ("retry", "wrong_shape", None)),
         ("/anime/1", 200, about(1, "no block"), ("retry", "wrong_shape", None)),

@@ -425,8 +425,9 @@ def _wrong_shape(url: str, body: bytes, frame: bytes) -> str | None:
         return "not a page of AniSearch: it has no content-outer"
     if b"</html" not in body[-1000:].lower():
         return "the page is cut short"
-    if about and f'data-type="{about[1]}"'.encode() not in frame:
-        return f"the page is not about the {about[1]} that was asked for"
+    marks = (f'data-type="{about[1]}"', f'data-id="{about[2]}"') if about else ()
+    if about and not all(mark.encode() in frame for mark in marks):
+        return f"the page is not about the {about[1]} that was asked for, {about[2]}"
     if DETAIL.search(path) and b"infoblock" not in body:
         return "the page of an anime has no infoblock"
     if not about and b"responsive-table" not in body and "&text=" not in url:
