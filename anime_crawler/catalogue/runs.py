@@ -12,10 +12,12 @@ from anime_crawler.catalogue.sql import iso
 from anime_crawler.catalogue.tables import checkpoint, run
 from anime_crawler.items import Checkpoint, place_of, utc_now
 
-DELIVERIES = 0x616E6964
-"""First half of PostgreSQL's names for the locks of deliveries that are under way; the second is the run's number."""
+DELIVERIES = f"{0x616E6964} # hashtext(current_schema())"
+"""First half of PostgreSQL's names for the locks of deliveries that are under way; the second is the run's number. A
+catalogue is a schema of a database, as in `engine.WRITER_LOCK`."""
 LIVING = f"""
-    (SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = {DELIVERIES}
+    (SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
+    AND CAST(classid AS bigint) = CAST({DELIVERIES} AS bigint) & {2**32 - 1}
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS living
 """  # noqa: S608
 

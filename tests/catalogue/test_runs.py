@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from sqlalchemy import NullPool, create_engine, text
+
 from anime_crawler.catalogue import runs
 from anime_crawler.catalogue import tables as t
 from anime_crawler.catalogue.wanted import wanted
@@ -48,6 +50,23 @@ def test_each_delivery_is_a_run_of_its_own_and_a_killed_one_is_interrupted(url):
         assert one.rows(t.run, "id", "state")[1:] == [(2, "interrupted"), (3, "running")]
         one.run(runs.finish_run, 3, 0, {}, finished=True)
         assert one.rows(t.run, "state")[2] == ("finished",)
+
+
+def test_deliveries_of_two_catalogues_in_one_database_know_nothing_of_each_other(postgres_url):
+    """Each is a schema, and counts its runs from 1: neither waits for the other, nor takes the other's run for its own
+    that was killed."""
+    with create_engine(postgres_url, poolclass=NullPool).begin() as conn:
+        conn.execute(text("CREATE SCHEMA one"))
+        conn.execute(text("CREATE SCHEMA two"))
+    options = "options=-clock_timeout%3D5s%20-csearch_path%3D"
+    one_url, two_url = f"{postgres_url}?{options}one", f"{postgres_url}?{options}two"
+    with opened(one_url) as one:
+        assert one.run(runs.begin_delivery) == 1
+        with opened(two_url) as killed:
+            assert killed.run(runs.begin_delivery) == 1
+        with opened(two_url) as two:
+            assert two.run(runs.begin_delivery) == 2
+            assert two.rows(t.run, "state") == [("interrupted",), ("running",)]
 
 
 def test_two_runs_never_have_the_same_key(tables):
