@@ -236,6 +236,21 @@ def test_characters_come_only_when_asked_for_25_at_a_time(monkeypatch):
     assert run.failures == []
 
 
+def test_characters_of_another_title_end_the_run(monkeypatch):
+    """What is not listed there is not withdrawn here."""
+    roles = [Role(number, f"Who {number}", main=True, voice="Aoi Mori") for number in range(3)]
+    monkeypatch.setattr(anilist_json, "cast", lambda title: roles)
+    anilist, run = Anilist([media(1), media(2)]), RecordingRun()
+
+    def answer(request: Request) -> TextResponse:
+        return anilist(request.replace(body=request.body.replace(f'"id":{own(1)}'.encode(), f'"id":{own(2)}'.encode())))
+
+    drive(AnilistSpider(ids=own(1), characters="1"), run, answer)
+    assert (found(run), found(run, Character)) == ({own(1)}, set())
+    assert [type(item).__name__ for item in run.items] == ["Anime"]
+    assert [verdict.kind for verdict in run.failures] == ["wrong_answer"]
+
+
 # --- the whole catalogue
 
 

@@ -443,3 +443,13 @@ def test_a_server_that_fails_ends_the_walk_and_keeps_its_place(answer):
     assert made[-1].meta["unfinished"]
     crawl(run, jikan)
     assert ids(run) == list(range(1, 101))
+
+
+def test_another_title_than_was_asked_for_ends_the_run():
+    """Nothing is stored of it, and the one that was asked for is not taken as read."""
+    jikan, run = Jikan(3), RecordingRun()
+    made = crawl(
+        run, lambda request: jikan(request.replace(url=request.url.replace("/anime/1/", "/anime/2/"))), ids="1"
+    )
+    assert (run.items, [verdict.kind for verdict in run.failures]) == ([], ["wrong_answer"])
+    assert made[-1].meta["unfinished"]

@@ -335,6 +335,9 @@ class AnilistSpider(WalkingSpider):
         """25 of a title's characters."""
         self._report_unresolved(response)
         record = data_from_document(json_body(response)).media
+        if id_of(record) not in (int(anime_id), None):
+            self.stop(response, "wrong_answer", f"AniList answers with another title than {anime_id}")
+            return
         items = list(items_from_media([record], utc_now(), unresolved(json_body(response))))
         yield from items
         members = None if unresolved(json_body(response)) else members_of(items, members)

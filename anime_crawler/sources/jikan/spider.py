@@ -277,6 +277,10 @@ class JikanSpider(WalkingSpider):
     def parse_title(self, response: Response, mal_id: int) -> Found:
         """One title with its relations."""
         record = schema.record_from_document(json_body(response))
+        own = record.get("mal_id") if isinstance(record, dict) else None
+        if isinstance(own, int) and own != mal_id:
+            self.stop(response, "wrong_answer", f"Jikan answers with title {own} where {mal_id} was asked for")
+            return
         yield from self._understood(response, schema.ListPage(data=[record]))
 
     def _understood(self, response: Response, listed: schema.ListPage, snapshot: str | None = None) -> Titles:
