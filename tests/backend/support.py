@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,9 +33,11 @@ FETCHED = datetime(2026, 1, 1, tzinfo=UTC)
 class Backend:
     """The reference backend, served in this process."""
 
-    def __init__(self, app: Any, url: str) -> None:
+    def __init__(self, app: Any, url: str, arrivals: list[float]) -> None:
         self._backend = app.state.backend
         self.url = url
+        self.arrivals = arrivals
+        """When each request came, by the server's own clock."""
 
     @property
     def stats(self) -> dict[str, Any]:
@@ -81,18 +84,31 @@ class Backend:
 async def running_backend(database: str = "sqlite://", port: int = 0) -> AsyncIterator[Backend]:
     """A reference backend on a loopback port."""
     app = create_app(database, TOKEN)
+    arrivals: list[float] = []
+
+    async def noting(scope: Any, receive: Any, send: Any) -> None:
+        arrivals.append(time.monotonic())
+        await app(scope, receive, send)
+
     listener = listen("127.0.0.1", port)
-    server = make_server(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+    server = make_server(noting, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
     serving = asyncio.ensure_future(server.serve([listener]))
     while not server.started:
         await asyncio.sleep(0.01)
     try:
-        yield Backend(app, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        yield Backend(app, f"http://127.0.0.1:{listener.getsockname()[1]}", arrivals)
     finally:
         server.should_exit = True
         await serving
         listener.close()
         app.state.backend.store.writer.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something to happen; not for ever, so that a test that hangs says where."""
+    async with asyncio.timeout(120):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 @dataclass

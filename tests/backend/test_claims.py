@@ -95,10 +95,13 @@ def test_the_claims_of_a_session_that_has_ended_are_free_after_three_seconds(ses
     one.close()
     while three.scalar(text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")) > 2:
         pass
+    now = text(f"SELECT {claims.NOW}")
+    before = three.scalar(now)
     claims.expire_dead(three)
-    left = dict(tuple(row) for row in three.execute(text(f"SELECT title_id, until - {claims.NOW} FROM claim")))
-    assert 2 < left["1"] < 3.1
-    assert left["2"] > 50
+    after = three.scalar(now)
+    ends = dict(tuple(row) for row in three.execute(text("SELECT title_id, until FROM claim")))
+    assert before + 3 <= ends["1"] <= after + 3
+    assert ends["2"] > before + 30
     assert pending(three) == []
 
 
@@ -299,13 +302,13 @@ def test_a_title_that_failed_here_and_was_delivered_by_another_does_not_keep_thi
             await w.store(anime("1"), release("1", [1]))
             w.backend.fail({"name": "deadlock", "route": "anime", "times": 2})
             first = asyncio.ensure_future(w.deliver())
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while w.backend.posts.get("anime", 0) < 2 or await w.rows(text("SELECT * FROM claim")):
                     await asyncio.sleep(0.05)
             other = await Catalogue.open(postgres_url)
             second = await World(other, w.backend, w.settings).deliver()
             assert (second.pending, second.players) == (0, 1)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 assert (await first).pending == 0
             await other.close()
 

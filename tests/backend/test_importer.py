@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -13,7 +12,9 @@ from anime_crawler.backend.payloads import DEMOTED
 from anime_crawler.catalogue.catalogue import CatalogueError
 from anime_crawler.catalogue.tables import dead_letter, delivered_player, title
 from anime_crawler.items import Absent, Titles
-from tests.backend.support import FETCHED, World, anime, in_world, player_url, release
+from anime_crawler.politeness.middleware import LATEST_S
+from tests.backend.support import FETCHED, World, anime, in_world, player_url, release, until
+from tests.politeness.test_budget import most_in
 
 
 async def store_titles(w: World, *title_ids: int, episodes: int = 3, teams: tuple[str, ...] = ("610", "7")) -> None:
@@ -95,8 +96,8 @@ def test_a_title_that_waits_for_its_metadata_holds_back_those_behind_it(tmp_path
 
         await w.store(release("4"), anime("4", source="kodik"))
         await w.store(anime("5"), release("5"))
-        ends = time.monotonic() + 1
-        await w.deliver(lambda: True, ready_only=lambda: True, stopping=lambda: time.monotonic() > ends)
+        looks: list[bool] = []  # for titles that are ready
+        await w.deliver(lambda: True, lambda: looks.append(True) or True, stopping=lambda: len(looks) > 5)
         assert {row["source_id"] for row in (await w.backend.dump())["anime"]} == {"1", "2", "3"}
 
         await w.store(Absent(source="shikimori", source_id="4", fetched_at=FETCHED))
@@ -210,10 +211,13 @@ def test_what_comes_while_the_crawl_runs_is_delivered_before_the_end(tmp_path):
 
     async def story(w: World) -> None:
         crawling = True
-        running = asyncio.ensure_future(w.deliver(more_may_come=lambda: crawling))
-        await asyncio.sleep(0.3)
+        looks: list[bool] = []  # for more
+        running = asyncio.ensure_future(w.deliver(more_may_come=lambda: looks.append(crawling) or crawling))
+        await until(lambda: len(looks) > 2)
         await store_titles(w, 1)
-        await asyncio.sleep(0.3)
+        await until(lambda: w.backend.posts.get("video") == 6)
+        seen = len(looks)
+        await until(lambda: len(looks) > seen + 2)
         assert not running.done()
         await store_titles(w, 2)
         crawling = False
@@ -227,10 +231,11 @@ def test_a_title_that_changes_while_it_is_delivered_is_looked_at_again(tmp_path)
 
     async def story(w: World) -> None:
         await w.store(anime("1"), release("1", [1]))
-        w.backend.fail({"name": "slow", "delay_s": 0.5, "route": "video", "times": 1})
+        w.backend.fail({"name": "lock", "route": "video"})
         running = asyncio.ensure_future(w.deliver())
-        await asyncio.sleep(0.3)
+        await until(lambda: w.backend.struck("lock") == 1)
         await w.store(release("1", [1, 2]))
+        w.backend.fail()
         assert (await running).pending == 0
         assert len(await w.backend.players()) == 2
 
@@ -297,9 +302,8 @@ def test_the_limit_for_the_backend_holds_for_all_posts(tmp_path):
 
     async def story(w: World) -> None:
         await store_titles(w, 1, episodes=4)
-        began = time.monotonic()
         await w.deliver(BACKEND_LIMITS="5/s")
-        assert time.monotonic() - began >= 1
+        assert most_in(w.backend.arrivals, 1 - LATEST_S) <= 5
         assert w.backend.posts == {"anime": 1, "episodes": 1, "video": 8}
 
     in_world(tmp_path, story)
