@@ -137,6 +137,7 @@ def test_the_top_level_is_the_one_of_the_design():
 def test_no_file_names_a_place_of_one_machine():
     """No path of somebody's machine, so that a clone works anywhere."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "README.md" in listed.splitlines()
     for name in listed.splitlines():
         path = ROOT / name
         if path.is_file() and path.suffix in {".py", ".md", ".toml", ".cfg", ".yaml", ".txt", ".example", ""}:

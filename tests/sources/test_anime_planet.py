@@ -158,7 +158,9 @@ def test_the_first_walk_looks_at_the_newest_then_lists_all_by_title_and_reads_ev
 def test_listing_pages_go_before_the_pages_of_titles():
     """A listing that is read slowly moves under our feet."""
     site = AnimePlanet(3)
-    for request in crawl(site, RecordingRun()):
+    asked = crawl(site, RecordingRun())
+    assert {"/all?" in request.url for request in asked} == {True, False}
+    for request in asked:
         assert request.priority == (1 if "/all?" in request.url else 0)
         assert request.dont_filter is ("/all?" in request.url)
 

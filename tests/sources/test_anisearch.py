@@ -439,7 +439,9 @@ def test_requests_go_out_as_plain_data():
     """Callbacks by name and values of JSON only, so that a killed run goes on."""
     site, run = AniSearch(3), RecordingRun()
     spider = AniSearchSpider(characters="1")
-    for request in drive(spider, run, site):
+    asked = drive(spider, run, site)
+    assert len(asked) > 3
+    for request in asked:
         assert json.loads(json.dumps(request.cb_kwargs)) == request.cb_kwargs
         assert getattr(spider, request.callback.__name__) == request.callback  # type: ignore[union-attr]
         assert getattr(spider, request.errback.__name__) == request.errback  # type: ignore[union-attr]

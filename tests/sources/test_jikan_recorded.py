@@ -229,6 +229,7 @@ def test_a_recorded_month_is_not_taken_for_a_day(shared):
 
 def test_premieres_of_recorded_titles_are_on_their_stated_day(shared):
     """Those under way whose first day has the weekday of their broadcast; the day in Japan is the stated one."""
+    found = 0
     for file in TITLES:
         records, items = read(shared, file)
         raw = {str(record["mal_id"]): record for record in records}
@@ -239,6 +240,8 @@ def test_premieres_of_recorded_titles_are_on_their_stated_day(shared):
             assert f"{japan:%Y-%m-%d}" == record["aired"]["from"][:10]
             assert f"{japan:%H:%M}" == record["broadcast"]["time"]
             assert WEEKDAYS[japan.weekday()] == record["broadcast"]["day"]
+            found += 1
+    assert found
 
 
 @pytest.mark.parametrize("file", EPISODES)
