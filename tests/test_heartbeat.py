@@ -49,10 +49,10 @@ def test_health_looks_at_each_run_and_forgets_those_that_were_killed(project, sc
     (stuck,) = (project / HEARTBEAT).glob(f"*-{one.pid}")
     two.kill()
     two.communicate()
-    os.utime(stuck, (time.time() - 60, time.time() - 60))
+    os.utime(stuck, (time.time() - 6000, time.time() - 6000))
     found = scrapy("health")
     assert found.returncode == 1
-    assert found.stdout.startswith(f"stuck: process {one.pid}, last sign of life 6")
+    assert found.stdout.startswith(f"stuck: process {one.pid}, last sign of life 60")
     assert found.stdout.count("process") == 1
     assert one.communicate("end\n") == ("", None)
     assert scrapy("health").stdout == "healthy: no run in progress\n"

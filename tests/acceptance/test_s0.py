@@ -18,7 +18,7 @@ from anime_crawler.backend.payloads import player_priorities
 from anime_crawler.catalogue.outbox import LivePlayer
 from anime_crawler.extensions.heartbeat import HEARTBEAT
 from tests.acceptance.support import Day
-from tests.e2e.support import Project
+from tests.e2e.support import Project, until
 
 NewProject = Callable[..., Project]
 
@@ -99,9 +99,8 @@ def test_a_kill_between_two_players_sends_at_most_those_in_flight_again(new_proj
     """S0-35, S0-36: kill -9 in the middle of the delivery; at most CONCURRENCY (4) POSTs of each kind came twice."""
     project = new_project(titles=20)
     process = project.start("crawl", "kodik", "-s", "JOBDIR=var/jobs/kodik")
-    deadline = time.monotonic() + 60
-    while _posts(project).get("video", 0) < 40 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: _posts(project)["video"] >= 40)
+    assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert project.crawl().returncode == 0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-import time
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
 from tests.acceptance.support import Day, cursors, failures_in
-from tests.e2e.support import Project
+from tests.e2e.support import Project, until
 
 NewProject = Callable[..., Project]
 
@@ -56,13 +57,14 @@ def test_a_killed_walk_does_not_read_again_what_is_stored(new_project: NewProjec
     project = new_project(titles=60, environment={"BACKEND_BASE_URL": ""})
     project.fault("kodik", "silence", count=1, skip=2)
     process = project.start("crawl", "kodik")
-    deadline = time.monotonic() + 60
-    while project.requests_to("kodik") < 3 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(2)  # pages 1 and 2 may still be on their way into the catalogue
+    until(lambda: project.requests_to("kodik") == 3)
+    asked = cursors(project.sandbox.get("/_sandbox/log?service=kodik"))
+    with closing(sqlite3.connect(project.directory / "var" / "anime.db")) as db:
+        progress = "SELECT group_concat(state) FROM checkpoint"
+        until(lambda: str(asked[2]) in str(db.execute(progress).fetchone()[0]))  # pages 1 and 2 are stored
+    assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
-    asked = cursors(project.sandbox.get("/_sandbox/log?service=kodik"))
     assert project.crawl().returncode == 0
     again = cursors(project.sandbox.get("/_sandbox/log?service=kodik"))[3:]
     assert again

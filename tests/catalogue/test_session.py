@@ -158,10 +158,10 @@ def relay_to(url: str) -> Iterator[tuple[Relay, str]]:
 def test_a_network_that_swallows_everything_is_a_lost_session(postgres_url, monkeypatch):
     """No error ever comes: who waits for an answer is told, and the catalogue can still be closed."""
     monkeypatch.setattr(catalogue_module, "PING_S", 0.05)
-    monkeypatch.setattr(catalogue_module, "SILENT_S", 0.5)
 
     async def story(relay: Relay, url: str) -> None:
         catalogue = await Catalogue.open(url, locks=[LOCK])
+        monkeypatch.setattr(catalogue_module, "SILENT_S", 0.5)
         relay.is_silent = True
         with pytest.raises(CatalogueAwayError, match="has not answered"):
             await catalogue.write(note("a"))

@@ -66,7 +66,7 @@ def test_a_killed_run_leaves_no_browser_and_is_continued(project, server):
     process, browsers = start_and_browse(project, server)
     process.kill()
     process.wait()
-    assert psutil.wait_procs(browsers, timeout=20)[1] == []
+    assert psutil.wait_procs(browsers, timeout=60)[1] == []
     done = project.run(*COMMAND, "-a", "render=browser")
     assert done.returncode == 0, done.stderr
     assert titles(project) == IDS
@@ -83,8 +83,8 @@ def test_a_stopped_run_takes_its_browser_along(project, server, signals):
     process, browsers = start_and_browse(project, server)
     for _ in range(signals):
         os.kill(process.pid, signal.SIGTERM)
-    assert process.wait(timeout=20) == 130
-    assert psutil.wait_procs(browsers, timeout=20)[1] == []
+    assert process.wait(timeout=60) == 130
+    assert psutil.wait_procs(browsers, timeout=60)[1] == []
     assert project.run(*COMMAND, "-a", "render=browser").returncode == 0
     assert titles(project) == IDS
 

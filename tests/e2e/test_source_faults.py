@@ -209,7 +209,7 @@ def test_trouble_that_passes_is_outlasted(project: Project, place: Place) -> Non
     name = place.source.name
     for passing, (kind, options) in enumerate(place.source.outlasted):
         project.fault(name, kind, count=1, skip=passing, **options)  # the request between two faults passes
-    done = project.run(*place.source.crawl, HTTP_TIMEOUT_SECONDS="3")
+    done = project.run(*place.source.crawl, HTTP_TIMEOUT_SECONDS="6")
     assert done.returncode == 0, done.stderr
     counters = project.report()["counters"][name]
     assert (counters["retries"], counters["429"], counters["failed timeout"]) == (len(place.source.outlasted), 2, 1)

@@ -72,7 +72,7 @@ def test_a_long_retry_after_is_kept_and_ends_the_run(
     (resting,) = json.loads(quick_project.run("status", "--json").stdout)["resting"]
     left = datetime.fromisoformat(resting["until"]) - datetime.now(UTC)
     assert (resting["upstream"], resting["why"]) == ("kodik", "Retry-After")
-    assert kept_s - 60 < left.total_seconds() <= kept_s
+    assert kept_s - 600 < left.total_seconds() <= kept_s
     finish(quick_project, clean)
 
 
@@ -145,7 +145,7 @@ def test_silence_is_a_timeout(quick_project: Project, clean: Exports, kind: str)
     """Before the first byte and between bytes, each cut after HTTP_TIMEOUT_SECONDS; outlasted where it passes."""
     for service in SERVICES:
         quick_project.fault(service, kind, count=1)
-    done = quick_project.crawl(HTTP_TIMEOUT_SECONDS="3")
+    done = quick_project.crawl(HTTP_TIMEOUT_SECONDS="6")
     assert done.returncode == 0, done.stderr
     assert [quick_project.report()["counters"][service]["failed timeout"] for service in SERVICES] == [1, 1]
     assert quick_project.exports() == clean
@@ -172,7 +172,7 @@ def test_silence_at_connect_is_a_timeout_and_a_new_address_is_taken_by_the_next_
     """Exit 3, resumable with another KODIK_BASE_URL."""
     with deaf_port() as port:
         url = f"http://127.0.0.1:{port}/kodik"
-        done = quick_project.crawl(HTTP_TIMEOUT_SECONDS="3", KODIK_BASE_URL=url)
+        done = quick_project.crawl(HTTP_TIMEOUT_SECONDS="6", KODIK_BASE_URL=url)
     assert done.returncode == 3, done.stderr
     assert quick_project.report()["counters"]["kodik"]["failed timeout"] == 2
     finish(quick_project, clean)

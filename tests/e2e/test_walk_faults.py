@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
-from tests.e2e.support import Project
+from tests.e2e.support import Project, kill_at_random
 
 Exports = dict[str, bytes]
 NewProject = Callable[..., Project]
@@ -151,13 +150,7 @@ def test_kills_while_the_list_moves_lose_nothing(quick_project: Project) -> None
     """Materials change before each page while the job is killed again and again; in the end all is the oracle's."""
     quick_project.sandbox.post("/_sandbox/mutate", {"op": "mutate_while_walking", "per_request": 2})
     chance = random.Random(3)
-    for _ in range(5):
-        process = quick_project.start(*CRAWL)
-        try:
-            process.wait(chance.uniform(0.9, 2.0))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    assert kill_at_random(quick_project, CRAWL, 5, chance, 1.0, keep_jobdir=True)
     assert quick_project.crawl().returncode == 0
     quick_project.sandbox.post("/_sandbox/mutate", {"op": "mutate_while_walking", "per_request": 0})
     assert quick_project.crawl().returncode == 0

@@ -75,14 +75,19 @@ class WebSpider(SourceSpider):
     async def parse_again(self, response):
         """Meta and address as in `parse_page`."""
         path, number = response.meta["path"], int(response.meta["path"].rpartition("/")[2])
+        asked = self.requests_sent()
         if number > 1:
             yield self.request(f"/again/{number - 1}").replace(dont_filter=True)
         died = Path(self.plan.directory, "died")
         if number == 10 and not died.exists():
-            await asyncio.sleep(0.3)  # until the next one is pending, and asked for
+            while self.requests_sent() == asked:  # until the next one is pending, and asked for
+                await asyncio.sleep(0.01)
             died.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         yield {"name": path}
+
+    def requests_sent(self) -> int:
+        return self.crawler.stats.get_value("downloader/request_count", 0)
 
     def gave_up(self, failure):
         failure.request.meta["unfinished"] = True

@@ -253,7 +253,7 @@ class Site:
         self.worker.posts.append(self.store)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not condition():
                 await asyncio.sleep(0.02)
 

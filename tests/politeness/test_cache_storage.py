@@ -60,16 +60,20 @@ def test_values_last_as_long_as_they_are_to(place: str) -> None:
 
 def test_a_lease_has_one_owner(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until it is released or its time is over; only the owner renews and releases it."""
-    for module in ("cache_redis", "cache_storage"):
-        monkeypatch.setattr(f"anime_crawler.politeness.{module}.LEASE_S", 1.5)
+
+    def last(seconds: float) -> None:
+        for module in ("cache_redis", "cache_storage"):
+            monkeypatch.setattr(f"anime_crawler.politeness.{module}.LEASE_S", seconds)
 
     async def use(storage: CacheStorage) -> None:
+        last(60)
         assert [await storage.acquire(A, owner) for owner in ("one", "two", "one")] == [True, False, True]
         await storage.release(A, "two")
         assert not await storage.acquire(A, "two")
         await storage.release(A, "one")
+        last(0.1)
         assert await storage.acquire(A, "two")
-        await asyncio.sleep(1.6)
+        await asyncio.sleep(0.2)
         assert await storage.acquire(A, "one")
 
     with_storage(place, use)

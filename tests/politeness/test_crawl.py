@@ -50,14 +50,14 @@ def test_a_rate_caps_an_upstream_without_limits(server, plan):
 
 def test_four_requests_at_once_are_the_most(server, plan):
     """Scrapy forgets a slot's concurrency when its delay is 0; the limit is exact all the same."""
-    crawl(plan(*(f"/delay/0.3/{n}" for n in range(20)), scrapy={"DOWNLOAD_DELAY": 0, "CONCURRENT_REQUESTS": 20}))
+    crawl(plan(*(f"/meet/4/{n}" for n in range(20)), scrapy={"DOWNLOAD_DELAY": 0, "CONCURRENT_REQUESTS": 20}))
     assert server.most_in_flight == 4
 
 
 def test_more_concurrency_is_used_when_it_is_set(server, plan):
     """The limit is the setting, nothing else."""
     raised = {"CONCURRENT_REQUESTS": 9, "CONCURRENT_REQUESTS_PER_DOMAIN": 9}
-    crawl(plan(*(f"/delay/0.3/{n}" for n in range(36)), scrapy=raised))
+    crawl(plan(*(f"/meet/9/{n}" for n in range(36)), scrapy=raised))
     assert server.most_in_flight == 9
 
 
@@ -89,10 +89,11 @@ def test_a_retry_that_waits_survives_a_stop(server, plan, tmp_path):
     """It is pending; the next process has all its attempts again, for somebody may have mended something."""
     options = {
         "scrapy": {"JOBDIR": str(tmp_path / "job")},
-        "config": {"backoff_base_seconds": 3, "backoff_max_seconds": 3, "max_retries": 1},
+        "config": {"backoff_base_seconds": 60, "backoff_max_seconds": 60, "max_retries": 1},
     }
     stopped_crawl(plan("/status/503", **options), server, arrivals=1)
     assert len(server.arrivals) == 1
+    options["config"] |= {"backoff_base_seconds": 0.05}
     assert crawl(plan("/status/503", **options)).outcomes == {"/status/503": ("server_error", 2)}
     assert len(server.arrivals) == 3
 

@@ -60,6 +60,11 @@ class UpstreamServer:
             return web.Response(status=int(rest[0]), text="{}")
         if kind == "delay":
             await asyncio.sleep(float(rest[0]))
+        if kind == "meet":  # so many are here at once, or come within a minute; then time for one too many
+            async with asyncio.timeout(60):
+                while self.most_in_flight < int(rest[0]):
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
         if kind in BAD:
             return await BAD[kind](request)
         return web.Response(text="{}")

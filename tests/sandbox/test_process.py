@@ -24,7 +24,7 @@ with running_sandbox(titles=5) as sandbox:
 """
 
 
-def gone(process: psutil.Process, within_s: float = 10) -> bool:
+def gone(process: psutil.Process, within_s: float = 60) -> bool:
     try:
         process.wait(within_s)
     except psutil.TimeoutExpired:
