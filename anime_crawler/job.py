@@ -120,7 +120,8 @@ class Job:
             self.has_vanished = True
             names = []
             for one in fields:
-                names.append(f"{one.field} of {one.records} {one.kind} records")
+                what = one.field.removesuffix(".own") + " (a value of its own)" * one.field.endswith(".own")
+                names.append(f"{what} of {one.records} {one.kind} records")
                 self.report.count(f"drift {source}", f"vanished {one.kind}.{one.field}", one.records)
             message = (
                 f"came without {', '.join(names)}: its pages or answers seem to have changed. What is stored of these "

@@ -6,6 +6,10 @@ a field never erases what is stored of it by that alone. The stored value stays,
 kind and form of answer, fetched no earlier than the loss. Only then the value is erased, whichever run is at work.
 What was fetched before the loss proves nothing, because a page may change in the middle of a run.
 
+A word like "N/A", or one picture for all, erases as much as nothing does. So a value that stands in the place of
+different stored values is a loss, too: of the field's *own* value (``description.own``), which stays in the same way
+until records tell other values. Then what the source says is believed: the next answer is stored as it comes.
+
 A field has *vanished* in a run when the run cannot be trusted to have been told it (`vanished_in`): the run says so,
 and ends with exit code 1. Counts are in the database (table ``told``), written in the transaction that stores the
 records: a run that is killed and resumed, and several workers of one run, have the same windows.
@@ -15,8 +19,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from hashlib import blake2b
 from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
@@ -65,6 +70,15 @@ PARTS = {4: (), 7: ("month",), 10: ("month", "day")}
 """Length of such a date -> what is known of it beside the year."""
 PLAIN = frozenset((type(None), str, int, float, bool, tuple, list, dict))
 """Types of values of which it need not be asked whether they are models."""
+OWN: Mapping[str, tuple[str, ...]] = {
+    "anime": ("description", "poster", "titles"),
+    "episode": ("titles",),
+    "character": ("names", "picture"),
+}
+"""Kind -> fields whose values are each record's own. Those of few possible values, dates and numbers are none: many
+records may come to have the same."""
+PLACEHOLDERS = frozenset({"-", "--", "?", "??", "???", "...", "n/a", "na", "none", "null", "tba", "tbd", "unknown"})
+"""Values that are nobody's own, in lower case."""
 PASSING = frozenset({"next_episode_at", "next_episode_is_estimated", "episodes_aired"})
 """Fields that are empty in turn by nature: when the last episode is out nobody says when the next one is. What is
 stored of them does not stay, unless the source's card names them as usual."""
@@ -92,10 +106,25 @@ class Field:
     """Records of the run that came without what is stored."""
     vanished: bool = False
     """Whether a whole window of the run had (nearly) no record that told it."""
+    changes: list[str] = field(default_factory=list)
+    """Of the last `WINDOW` different changes in the run: digests of the value told and of the stored one that it would
+    replace. Kept over runs while a loss is in doubt. Only for a record's own values (`OWN`)."""
 
     def of_new_run(self) -> Field:
         """The same without what belongs to a run."""
-        return Field(self.filled, self.lost, self.lost_at, self.open)
+        changes = self.changes if self.open else []
+        return Field(self.filled, self.lost, self.lost_at, self.open, changes=changes)
+
+    def note_change(self, told_now: str, stored: str) -> None:
+        """A record tells another value than is stored."""
+        change = f"{digest_of(told_now)} {digest_of(stored)}"
+        self.changes = [*(one for one in self.changes if one != change), change][-WINDOW:]
+
+    def is_own(self, value: str) -> bool:
+        """Whether a value is no placeholder: it does not stand in the place of several different values."""
+        told_now = digest_of(value) if self.changes else ""
+        is_repeated = sum(change.startswith(told_now) for change in self.changes) > 1
+        return value.strip().lower() not in PLACEHOLDERS and not is_repeated
 
     def note_opinions(self, told_it: bool, count: int = 1) -> None:
         """So many records in a row told it, or lost it."""
@@ -140,6 +169,8 @@ class Seen(NamedTuple):
     """What is stored of it; empty for a new one."""
     is_announced: bool = False
     """A work that is only announced may lack nearly everything."""
+    own: Mapping[str, tuple[str, str]] = {}
+    """Field -> (value told, stored value or ""), of fields whose values are each record's own."""
 
 
 def seen(kind: str, item: Item, key: tuple[Any, ...], stored: Mapping[str, Any] | None) -> Seen:
@@ -152,6 +183,8 @@ def seen(kind: str, item: Item, key: tuple[Any, ...], stored: Mapping[str, Any] 
     """
     untold = item.untold - item.unread
     names = frozenset(FIELDS[kind]) - untold
+    told_now = dict(_texts(item.__dict__, [name for name in OWN.get(kind, ()) if name in names]))
+    before = dict(_texts(stored, [name for name in OWN.get(kind, ()) if name in names - item.unread])) if stored else {}
     return Seen(
         key,
         iso(item.fetched_at),
@@ -160,7 +193,22 @@ def seen(kind: str, item: Item, key: tuple[Any, ...], stored: Mapping[str, Any] 
         filled_in(item.__dict__, names),
         filled_in(stored, names - item.unread, item) if stored else frozenset(),
         isinstance(item, Anime) and item.status is AiringStatus.ANNOUNCED,
+        {name: (value, before.get(name, "")) for name, value in told_now.items()},
     )
+
+
+def _texts(values: Mapping[str, Any], names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(field, its text) of an item's or of a row's JSON, where it has one."""
+    for name in names:
+        value = values.get(name)
+        inner = value.__dict__ if isinstance(value, BaseModel) else value
+        parts = {f"{name}.{part}": text for part, text in inner.items()} if isinstance(inner, dict) else {name: inner}
+        yield from ((path, text) for path, text in parts.items() if isinstance(text, str) and text)
+
+
+def digest_of(value: str) -> str:
+    """A short name for a value."""
+    return blake2b(value.encode(), digest_size=6).hexdigest()
 
 
 def filled_in(values: Mapping[str, Any], names: Iterable[str], told: Item | None = None) -> frozenset[str]:
@@ -201,6 +249,7 @@ def _watch(batch: Batch, place: tuple[str, str, str], records: Sequence[Seen], k
     source, kind, _ = place
     usual = frozenset(batch.usual.get(source, {}).get(kind, ()))
     fields, stored_text = _load(batch, place)
+    records = _with_own(fields, records)
     known = _doubts_of(batch, place, records) if any(f.open for f in fields.values()) else {}
     lost = [frozenset(_lost(record, usual)) for record in records]
     watched = {name for name, f in fields.items() if f.open}.union((name for _, name in known), *lost)
@@ -250,11 +299,34 @@ def _watch(batch: Batch, place: tuple[str, str, str], records: Sequence[Seen], k
         if fields[name].open:
             for key in _settled(batch, place, name, fields[name]):
                 settled.append((key, name))
+                if name.endswith(".own"):  # there is a value to store in its place, which comes with the next answer
+                    continue
                 batch.erasable.setdefault((source, kind), {}).setdefault(tuple(orjson.loads(key)), set()).add(name)
     _forget(batch, place, fields, settled)
     text = _fields_text(fields)
     if text != stored_text:  # the windows of a long run are full of the same
         batch.conn.execute(_upsert_told(batch.dialect), {"rows": packed([(*place, batch.run_id, text)])})
+
+
+def _with_own(fields: dict[str, Field], records: Sequence[Seen]) -> list[Seen]:
+    """The records, with ``description.own`` among what they tell, and among what is stored where they tell another.
+
+    A record that tells what is stored counts only where something has changed: it proves that others have their own.
+    """
+    for record in records:
+        for name, (value, stored) in record.own.items():
+            if stored not in ("", value):
+                fields.setdefault(f"{name}.own", Field()).note_change(value, stored)
+    found = []
+    for record in records:
+        changed = {f"{name}.own" for name, (value, stored) in record.own.items() if stored not in ("", value)}
+        watched = ((f"{name}.own", value) for name, (value, _) in record.own.items())
+        own = {name for name, value in watched if (f := fields.get(name)) and f.changes and f.is_own(value)}
+        is_as_it_was = not own and not changed
+        found.append(
+            record if is_as_it_was else record._replace(filled=record.filled | own, stored=record.stored | changed)
+        )
+    return found
 
 
 def _lost(record: Seen, usual: Collection[str]) -> Iterator[str]:
@@ -323,12 +395,12 @@ def with_stored(item: I, stored: Mapping[str, Any], names: Iterable[str]) -> I:
     """The item with what is stored of these fields in the place of nothing."""
     values = item.model_dump(mode="json")
     for name in names:
-        outer, _, inner = name.partition(".")
+        outer, _, inner = name.removesuffix(".own").partition(".")
         if inner and outer not in DATES:
             values[outer] = {**values[outer], inner: stored[outer][inner]}
         else:
             values[outer] = stored[outer]
-        if name == "description":
+        if outer == "description":
             values["description_raw"] = stored.get("description_raw")
     return type(item).model_validate(values)
 

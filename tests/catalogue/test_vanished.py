@@ -309,3 +309,120 @@ def test_opinions_in_a_row_count_as_one_by_one(runs):
     windows = [run[end - WINDOW : end] for end in range(WINDOW, len(run) + 1)]
     assert at_once == single
     assert at_once.vanished == any(window.count("0") >= max(1, window.count("1")) for window in windows)
+
+
+def own(number, at=0, **fields):
+    """An anime whose texts are its own."""
+    texts = {"description": f"Text {number}", "poster": f"https://example.com/{number}.jpg"}
+    return full(number, at, **{**texts, "titles": Titles(romaji=f"Title {number}", en=f"English {number}"), **fields})
+
+
+def same(number, at=0, word="No synopsis has been added"):
+    """The same after the source gives one value for all of them."""
+    titles = Titles(romaji=f"Title {number}", en=word)
+    return own(number, at, description=word, poster="https://example.com/missing.jpg", titles=titles)
+
+
+OWN_FIELDS = ("description.own", "poster.own", "titles.en.own")
+
+
+def without_time(rows):
+    """What rows keep, whenever it was fetched."""
+    return {own: {**row, "fetched_at": ""} for own, row in rows.items()}
+
+
+def test_a_page_that_has_one_value_for_all_replaces_none_and_the_run_says_so(tables):
+    """From the first record of the page on; when the source has its values again, nothing is in doubt."""
+    tables.store(*(own(n) for n in range(30)))
+    before = stored(tables)
+    tables.store(*(same(n, at=10) for n in range(30)), run=2, usual=USUAL)
+    assert without_time(stored(tables)) == without_time(before)
+    assert vanished(tables, 2) == {f"anime.{name}": 30 for name in OWN_FIELDS}
+    tables.store(*(own(n, at=20) for n in range(30)), run=3, usual=USUAL)
+    assert (vanished(tables, 3), tables.rows(t.doubt)) == ({}, [])
+
+
+@pytest.mark.parametrize("word", ["N/A", "-", "TBA", "Unknown", "None"])
+def test_a_word_for_nothing_replaces_nothing_in_a_lookup_of_one(tables, word):
+    """However often it is asked again."""
+    tables.store(own(1))
+    before = without_time(stored(tables))
+    for run in range(2, 6):
+        tables.store(own(1, at=run, description=word), run=run, usual=USUAL)
+        assert without_time(stored(tables)) == before
+        assert vanished(tables, run) == {"anime.description.own": 1}
+
+
+def test_characters_and_episodes_keep_their_own_values(tables):
+    """Names, pictures and titles."""
+    who = {"names": Titles(romaji="X", native="Y"), "picture": "https://example.com/a.jpg"}
+    tables.store(character("1", **who), character("2", **{**who, "picture": "https://example.com/b.jpg"}))
+    tables.store(episode(1, titles=Titles(en="One")), episode(2, titles=Titles(en="Two")))
+    before = stored(tables, t.character), stored(tables, t.episode_info, "number")
+    tables.store(*(character(n, **{**who, "picture": "https://example.com/q.jpg"}) for n in "12"), run=2)
+    tables.store(*(episode(n, titles=Titles(en="TBA")) for n in (1, 2)), run=2)
+    assert (stored(tables, t.character), stored(tables, t.episode_info, "number")) == before
+    assert vanished(tables, 2) == {"character.picture.own": 2, "episode.titles.en.own": 2}
+
+
+def test_two_works_that_come_to_share_a_picture_have_it_in_the_end(tables):
+    """The second one's waits until others tell theirs, and comes with its next answer."""
+    tables.store(*(own(n) for n in range(8)))
+    shared = "https://example.com/shared.jpg"
+    for run in (2, 3):
+        tables.store(own(0, at=10 * run, poster=shared), run=run)
+        tables.store(own(1, at=10 * run + 1, poster=shared), run=run)
+        tables.store(*(own(n, at=10 * run + n) for n in range(2, 8)), run=run)
+        assert (vanished(tables, run), tables.rows(t.doubt)) == ({}, [])
+    assert [stored(tables)[n]["poster"] for n in "01"] == [shared, shared]
+
+
+def test_values_that_many_records_share_change_together(tables):
+    """All come to be of one kind, status, year, day and genre: that is no placeholder."""
+    tables.store(*(own(n, year=2000 + n, aired_from=f"20{n + 10}-04-05") for n in range(20)))
+    now = {"kind": Kind.OVA, "status": AiringStatus.RELEASED, "year": 2027, "genres": ("Comedy",)}
+    now |= {"aired_from": "2027-04-05", "is_adult": False, "score": 1.0}
+    tables.store(*(own(n, at=5, **now) for n in range(20)), run=2, usual=USUAL)
+    assert vanished(tables, 2) == {}
+    assert {(row["kind"], row["year"], row["aired_from"]) for row in stored(tables).values()} == {
+        ("ova", 2027, "2027-04-05")
+    }
+
+
+changed_to = st.lists(st.tuples(st.integers(0, 7), st.sampled_from(["same", "own"])), min_size=1, max_size=20)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answers=changed_to, size=st.integers(1, 5), runs=st.integers(1, 3))
+def test_one_value_for_all_replaces_that_of_one_record_at_most(tmp_path_factory, answers, size, runs):
+    """Whichever records are asked for, however often, in whichever batches and runs; others may tell theirs between."""
+    with opened(f"sqlite:///{tmp_path_factory.mktemp('own')}/a.db") as tables:
+        tables.store(*(own(n) for n in range(8)))
+        before, at = stored(tables), 0
+        for run in range(2, 2 + runs):
+            items = []
+            for number, what in answers:
+                at += 1
+                items.append((same if what == "same" else own)(number, at))
+            for i in range(0, len(items), size):
+                tables.store(*items[i : i + size], run=run, usual=USUAL)
+        lost = [n for n, row in stored(tables).items() if row["poster"] != before[n]["poster"]]
+        told = sum(what == "own" for _, what in answers)
+        assert len(lost) <= 1 or told >= TELLERS
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(numbers=st.lists(st.integers(0, 7), min_size=1, max_size=20), size=st.integers(1, 5))
+def test_values_that_differ_are_stored_as_they_come(tmp_path_factory, numbers, size):
+    """A source that gives every work another description, picture and title is believed at once."""
+    with opened(f"sqlite:///{tmp_path_factory.mktemp('own')}/a.db") as tables:
+        tables.store(*(own(n) for n in range(8)))
+        items = [
+            own(n, at, description=f"New {at}", poster=f"https://example.com/new-{at}.jpg")
+            for at, n in enumerate(numbers, start=1)
+        ]
+        for i in range(0, len(items), size):
+            tables.store(*items[i : i + size], run=2, usual=USUAL)
+        newest = {item.source_id: item for item in items}
+        assert {n: stored(tables)[n]["poster"] for n in newest} == {n: item.poster for n, item in newest.items()}
+        assert vanished(tables, 2) == {}

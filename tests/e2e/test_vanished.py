@@ -93,6 +93,25 @@ def test_a_walk_whose_pages_were_renamed_wipes_nothing(relayed, source, renamed,
     assert {f"vanished anime.{name}" for name in vanished} <= counted.keys()
 
 
+def test_a_walk_in_which_all_titles_have_one_text_and_one_picture_replaces_none(relayed):
+    """No word of the answers has another name; exit code 1, and the report says what is no title's own any more."""
+    project, relay = relayed
+    assert project.run("crawl", "jikan", "-a", "mode=full").returncode == 0
+    before = project.records("anime")
+
+    def say_the_same(path: str, body: bytes) -> bytes:
+        body = re.sub(rb'"synopsis":\s*"(?:[^"\\]|\\.)*"', b'"synopsis":"A text will be added soon."', body)
+        return re.sub(rb'"(https?:)[^"]*/images/anime/[^"]*"', rb'"\1//cdn.myanimelist.net/images/soon.jpg"', body)
+
+    relay.change = say_the_same
+    done = project.run("crawl", "jikan", "-a", "mode=full")
+    assert done.returncode == 1, done.stderr
+    assert project.records("anime") == before
+    assert "description (a value of its own) of" in " ".join(done.stderr.split())
+    counted = project.report()["counters"]["drift jikan"]
+    assert {"vanished anime.description.own", "vanished anime.poster.own"} <= counted.keys()
+
+
 def test_ids_that_are_gone_are_said_and_marked_until_they_return(relayed):
     """By a 404 of MyAnimeList, and by an answer of Kitsu that lacks one of those that were asked for."""
     project, relay = relayed
