@@ -73,7 +73,7 @@ class EpisodeDelivery:
         elif reply.outcome not in SUSPECT_AT_ONCE and self._sender.may_repeat(reply.outcome, work.attempts):
             self._queue.put_off(work, reply.delay_s)
             return False
-        elif self._suspects.concern(reply.outcome):
+        elif await self._suspects.concern(reply.outcome):
             self._suspects.add(Kind.EPISODES, work, reply, partial(self._judged, work, reply))
             return False
         elif reply.outcome is Outcome.NOT_STORED:

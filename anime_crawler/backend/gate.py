@@ -49,7 +49,8 @@ class Gate:
         self._culprits: set[str] = set()
         self._paused_until = 0.0
         self._pauses = 0
-        self._last = Outcome.DELIVERED
+        self.last = Outcome.DELIVERED
+        """How the POST ended that failed last."""
         self.stopped: DeliveryStoppedError | None = None
 
     @property
@@ -65,7 +66,7 @@ class Gate:
     @property
     def blames_many(self) -> bool:
         """Whether the backend is thought to be away, and not just unable to take one record."""
-        return self.is_shut and (len(self._culprits) > 1 or self._last in UNCOUNTED)
+        return self.is_shut and (len(self._culprits) > 1 or self.last in UNCOUNTED)
 
     def is_trying_patience(self, share: float) -> bool:
         """Whether the backend has been away for this share of the time it is given."""
@@ -137,7 +138,7 @@ class Gate:
             self._failures = max(self._failures, len(self._culprits))
         else:
             self._failures += 1
-        self._last = outcome
+        self.last = outcome
         self._is_trying = False
         if self.is_shut:
             self._tries_at = now + self._doubled_s(self._failures - FAILURES_TO_SHUT)  # one tries: no jitter needed
@@ -196,8 +197,8 @@ class Gate:
             self._since = now
         elif now - self._since > self._patience_s():
             what = "the backend stayed away" if self.blames_many else f"every POST of {min(self._culprits)} failed"
-            self.stop(self._last, f"{what}; `scrapy deliver` sends the rest", "BACKEND_BASE_URL")
+            self.stop(self.last, f"{what}; `scrapy deliver` sends the rest", "BACKEND_BASE_URL")
 
     def _patience_s(self) -> float:
-        share = PATIENCE_REFUSED if self._last is Outcome.UNREACHABLE else PATIENCE
+        share = PATIENCE_REFUSED if self.last is Outcome.UNREACHABLE else PATIENCE
         return share * self._config.backoff_max_seconds

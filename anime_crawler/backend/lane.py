@@ -1,10 +1,12 @@
 """Anime go out one at a time, in the order the catalogue first saw them: the backend makes their addresses from
 titles, one after the other, and two at once lose races; so the addresses are the same however often a run was killed.
+The one exception are titles drawn at random, after several in a row were refused for an unknown reason; see `suspects`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -12,11 +14,11 @@ from functools import partial
 
 from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.books import Books
-from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, STOPS, SUSPECT_AT_ONCE, UNCOUNTED, Outcome
+from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, STOPS, SUSPECT, SUSPECT_AT_ONCE, UNCOUNTED, Outcome
 from anime_crawler.backend.gate import POLL_S
 from anime_crawler.backend.payloads import AnimePost, Refused, posts_for
 from anime_crawler.backend.sender import Reply, Sender
-from anime_crawler.backend.suspects import Suspects
+from anime_crawler.backend.suspects import ANSWERED, Suspects
 from anime_crawler.backend.work import TitleWork, WorkQueue
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.claims import LANE
@@ -25,6 +27,8 @@ from anime_crawler.config import Config
 from anime_crawler.extensions.report import Progress
 
 TITLES_PER_QUERY = 200
+ALL = 10**9
+"""More titles than a catalogue can have."""
 TITLES_PER_LOAD = 8
 """Few, so that what is sent is fresh and memory stays small; several, because a load is eight statements."""
 
@@ -81,6 +85,10 @@ class Lane:
         self._failures = {title_id: failure for title_id, failure in self._failures.items() if title_id in pending}
         self.progress.total = len(self._delivered | pending)
         while True:
+            while self._suspects.seek_others and (drawn := await self._draw(ready_only)):
+                taken += await self._take_up(drawn, are_drawn=True)
+                if self._waits_for_others:
+                    return taken
             batch = await self._titles(after_seq, ready_only)
             taken += await self._take_up([title_id for title_id, _ in batch])
             if len(batch) < TITLES_PER_QUERY or self._waits_for_others:
@@ -123,12 +131,18 @@ class Lane:
             rounds += 1
         return rounds, time.monotonic() + pause_s
 
-    async def _titles(self, after_seq: int, ready_only: bool) -> list[tuple[str, int]]:
+    async def _titles(self, after_seq: int, ready_only: bool, limit: int = TITLES_PER_QUERY) -> list[tuple[str, int]]:
         return await self._books.catalogue.read(
-            lambda conn: outbox.titles_to_deliver(conn, TITLES_PER_QUERY, after_seq, ready_only=ready_only)
+            lambda conn: outbox.titles_to_deliver(conn, limit, after_seq, ready_only=ready_only)
         )
 
-    async def _take_up(self, title_ids: Sequence[str]) -> int:
+    async def _draw(self, ready_only: bool) -> list[str]:
+        """Some of all titles that could be taken up now, by chance."""
+        free = [title_id for title_id, _ in await self._titles(0, ready_only, ALL) if self._is_free(title_id)]
+        return random.sample(free, min(len(free), TITLES_PER_LOAD))
+
+    async def _take_up(self, title_ids: Sequence[str], *, are_drawn: bool = False) -> int:
+        """Take up those of the titles that are free; unless they are drawn, only until others are to be drawn."""
         free = deque(title_id for title_id in title_ids if self._is_free(title_id))
         taken = 0
         while free or self._again:
@@ -143,10 +157,15 @@ class Lane:
                 return taken
             for _ in some:
                 source.popleft()
-            for state in await self._load(ours):
-                await self._start(state)
+            states = deque(await self._load(ours))
+            while states:
+                await self._start(states.popleft(), is_drawn=are_drawn)
                 taken += 1
-            await self._claims.release(LANE)
+                if self._suspects.seek_others and not are_drawn:
+                    break
+            await self._claims.release(LANE, *(state.title_id for state in states))
+            if states:
+                return taken
         return taken
 
     async def _load(self, title_ids: list[str]) -> list[TitleState]:
@@ -158,8 +177,8 @@ class Lane:
         rounds, not_before = self._failures.get(title_id, (0, 0.0))
         return rounds < ROUNDS and time.monotonic() >= not_before
 
-    async def _start(self, state: TitleState) -> None:
-        work = TitleWork(state, posts_for(state, self._config, self._source_priority))
+    async def _start(self, state: TitleState, *, is_drawn: bool) -> None:
+        work = TitleWork(state, posts_for(state, self._config, self._source_priority), is_drawn=is_drawn)
         self._queue.titles[state.title_id] = work
         for genre in work.posts.unknown_genres:
             self._books.report.count("unknown genres", genre)
@@ -182,7 +201,7 @@ class Lane:
                 await self._suspects.accepted(Kind.ANIME, reply.left_at)
                 return True
             work.attempts += 1
-            if not self._is_repeated(work, reply):
+            if not await self._is_repeated(work, reply):
                 return await self._give_up(work, post, reply)
             await self._sender.rest(reply.delay_s)
 
@@ -191,7 +210,7 @@ class Lane:
             trace_id = sender.new_trace_id()
             return await sender.send(Kind.ANIME, work.title_id, post.body, work.attempts, trace_id, post.checksum)
 
-    def _is_repeated(self, work: TitleWork, reply: Reply) -> bool:
+    async def _is_repeated(self, work: TitleWork, reply: Reply) -> bool:
         """Whether the anime is sent again before any other one."""
         if reply.outcome in STOPS:
             self._sender.gate.check()
@@ -201,12 +220,18 @@ class Lane:
             return False
         if reply.outcome is Outcome.UNKNOWN_ERROR:
             return self._sender.may_repeat(reply.outcome, work.attempts)
-        if reply.outcome not in UNCOUNTED and self._sender.gate.is_trying_patience(HOLD_PATIENCE):
+        gate = self._sender.gate
+        is_due = gate.is_shut and reply.outcome in SUSPECT and work.attempts > self._config.max_retries
+        if is_due and await self._suspects.is_backend_there():  # it takes others: this one is to be judged
+            return False
+        if gate.is_shut and reply.outcome in ANSWERED and work.is_drawn:  # to see what the backend says of others
+            return False
+        if reply.outcome not in UNCOUNTED - ANSWERED and gate.is_trying_patience(HOLD_PATIENCE):
             return False
         return self._sender.may_repeat(reply.outcome, work.attempts // HOLD)
 
     async def _give_up(self, work: TitleWork, post: AnimePost, reply: Reply) -> bool:
-        if self._suspects.concern(reply.outcome):
+        if await self._suspects.concern(reply.outcome):
             self._suspects.add(Kind.ANIME, work, reply, partial(self._judged, work, post, reply))
         elif reply.outcome in FINAL | NEEDS_PARENT | {Outcome.NOT_STORED}:
             await self._set_aside(work, post, reply)

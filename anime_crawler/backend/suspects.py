@@ -1,12 +1,17 @@
 """Records that were refused for a reason that says nothing: is it the record, or the backend?
 
 A record whose kind the backend accepts otherwise is itself at fault: it becomes a dead letter, and all others are
-delivered. Where the same happens to records of `TITLES_TO_STOP` titles, and none of their kind is accepted in between,
-the backend is at fault: the delivery ends, and nothing was set aside.
+delivered. So where records of `TITLES_TO_COMPARE` titles in a row were refused, the lane goes on with titles that it
+draws at random from all that wait (`Suspects.seek_others`): the head of the queue may be at fault, and all others well.
+Where records of `TITLES_TO_STOP` drawn titles are refused too, or no title is left to draw, and none of their kind was
+accepted, the backend is at fault: the delivery ends, and nothing was set aside.
+
+At a shut gate the POST that tries is a player that the backend has already, where there is one (`Suspects.concern`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,8 +23,17 @@ from anime_crawler.backend.sender import Reply
 from anime_crawler.backend.work import TitleWork, WorkQueue
 from anime_crawler.extensions.report import RunReport
 
-TITLES_TO_STOP = 5
+TITLES_TO_COMPARE = 5
 """Titles in a row of which a record was refused: as many as failures in a row shut the gate."""
+
+TITLES_TO_STOP = 20
+"""Titles drawn at random: where the backend takes a quarter of all, one of them is taken in 299 of 300 deliveries."""
+
+ANSWERED = frozenset({Outcome.UNKNOWN_ERROR, Outcome.UNAVAILABLE, Outcome.NOT_OUR_BACKEND})
+"""Outcomes that may shut the gate though somebody has answered: other records may get another answer."""
+
+JUDGED_BY_ACCEPTED = frozenset({Outcome.WRONG_SERVICE, Outcome.REDIRECT, Outcome.UNKNOWN_ERROR})
+"""Outcomes of one record that are its own fault where the backend has accepted something in the same run."""
 
 COUNTERS = {Kind.ANIME: "anime", Kind.EPISODES: "episodes", Kind.PLAYER: "players"}
 """Kind -> the run report's count of accepted POSTs."""
@@ -49,21 +63,37 @@ class Suspects:
         self._report = report
         self._is_well = is_well
         self._suspects: list[_Suspect] = []
+        self._asking = asyncio.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._suspects)
 
-    def concern(self, outcome: Outcome) -> bool:
+    @property
+    def seek_others(self) -> bool:
+        """Whether other titles than the next ones are to be tried, to compare with those that were refused."""
+        if self._gate.is_shut and self._gate.last in ANSWERED:
+            return True
+        return any(len(self._titles(kind)) >= TITLES_TO_COMPARE for kind in Kind)
+
+    async def concern(self, outcome: Outcome) -> bool:
         """Whether a record that ended so, after all its attempts, is to be judged: not while the backend is away."""
-        return outcome in SUSPECT_AT_ONCE or (outcome in SUSPECT and not self._gate.is_shut)
+        return outcome in SUSPECT_AT_ONCE or (outcome in SUSPECT and await self.is_backend_there())
+
+    async def is_backend_there(self) -> bool:
+        """Whether the gate is open, or opens because the backend accepts what it has already."""
+        async with self._asking:
+            return not self._gate.is_shut or await self._is_well()
 
     def add(self, kind: Kind, title: TitleWork, reply: Reply, settle: Callable[[bool], Awaitable[None]]) -> None:
         """A record of the title was refused; it is not sent again, and nobody waits for it."""
         title.parked += 1
         self._suspects.append(_Suspect(kind, title, reply, time.monotonic(), settle))
-        mine = [suspect for suspect in self._suspects if suspect.kind is kind]
-        if len({suspect.title.title_id for suspect in mine}) >= TITLES_TO_STOP:
+        if len(self._titles(kind, drawn_only=True)) >= TITLES_TO_STOP:
             self._stop(kind, reply)
+
+    def _titles(self, kind: Kind, *, drawn_only: bool = False) -> set[str]:
+        mine = (suspect.title for suspect in self._suspects if suspect.kind is kind)
+        return {title.title_id for title in mine if title.is_drawn or not drawn_only}
 
     async def accepted(self, kind: Kind, left_at: float) -> None:
         """A POST of this kind that left at `left_at` was accepted."""
@@ -77,14 +107,20 @@ class Suspects:
         """
         accepted = self._report.counters["backend"]
         has_accepted = any(accepted.get(name, 0) for name in COUNTERS.values())
+        many = {kind for kind in Kind if len(self._titles(kind)) >= TITLES_TO_COMPARE}
         is_well = None
         for suspect in list(self._suspects):
             outcome = suspect.reply.outcome
+            if suspect.kind in many and not accepted.get(COUNTERS[suspect.kind], 0):
+                if more_may_come:
+                    continue
+                self._stop(suspect.kind, suspect.reply)
+                return
             if outcome in REFUSED_BY_BACKEND:
                 is_at_fault = True
             elif not has_accepted and more_may_come:
                 continue
-            elif has_accepted and outcome in (Outcome.WRONG_SERVICE, Outcome.REDIRECT, Outcome.UNKNOWN_ERROR):
+            elif has_accepted and suspect.kind not in many and outcome in JUDGED_BY_ACCEPTED:
                 is_at_fault = True
             else:  # no answer of the backend itself, or nothing of this run to compare it with: it may be away
                 is_well = await self._is_well() if is_well is None else is_well

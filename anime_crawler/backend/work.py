@@ -41,6 +41,8 @@ class TitleWork:
     """Something of it was delivered in this pass."""
     has_failed: bool = False
     """Something is left undelivered that may succeed later."""
+    is_drawn: bool = False
+    """It was drawn at random from all titles that wait; see `suspects`."""
     is_tried_out: bool = False
     """A record that has failed has had all its attempts: it is left to the next run."""
 

@@ -153,3 +153,59 @@ def test_a_record_that_is_alone_in_its_run_is_judged_by_what_the_backend_has(tmp
         assert await letters(w) == [("anime", "2") if method == "import_anime" else ("episode", "2:3")]
 
     in_world(tmp_path, story, MAX_RETRIES="1", BACKOFF_MAX_SECONDS="0.2")
+
+
+@pytest.mark.parametrize(
+    ("status", "bad", "has_delivered"),
+    [
+        *((status, bad, False) for status in (404, 422) for bad in (8, 30)),
+        *((500, 8, False), (500, 30, True), (503, 8, True), (503, 30, True)),
+    ],
+)
+@pytest.mark.parametrize("method", ["import_anime", "import_episodes", "import_video"])
+def test_refused_titles_at_the_head_of_the_queue_cost_nobody_else(
+    tmp_path, monkeypatch, method, status, bad, has_delivered
+):
+    """However many come before the first that the backend takes: each is a dead letter, all others are delivered."""
+    refused = set(map(str, range(1, bad + 1)))
+    refuse(monkeypatch, method, lambda p: any(is_of_title(t)(p) for t in refused), status, "nobody has seen this")
+
+    async def story(w: World) -> None:
+        if has_delivered:
+            await w.store(anime("0"), release("0", [1]))
+            await w.deliver()
+        for title_id in map(str, range(1, bad + 11)):
+            await w.store(anime(title_id), release(title_id, [1]))
+        result = await w.deliver()
+        assert (result.pending, result.failed, result.reason) == (0, bad, None)
+        assert {key.partition(":")[0] for _, key in await letters(w)} == refused
+        assert len(await w.backend.players()) == 10 + has_delivered
+        w.backend.reset_stats()
+        assert (await w.deliver()).pending == 0
+        assert w.backend.posts == {}
+
+    in_world(tmp_path, story, MAX_RETRIES="1")
+
+
+@pytest.mark.parametrize("status", [404, 422, 500])
+@pytest.mark.parametrize("method", ["import_anime", "import_episodes", "import_video"])
+def test_a_backend_that_refuses_all_of_many_titles_is_not_asked_for_each(tmp_path, monkeypatch, method, status):
+    """Nothing is set aside, though it accepts what it has already; the next titles and some drawn ones are tried."""
+    refused: set[str] = set()
+    refuse(monkeypatch, method, lambda _: bool(refused), status, "nobody has seen this")
+
+    async def story(w: World) -> None:
+        await fill(w)
+        await w.deliver()
+        refused.add("all")
+        w.backend.reset_stats()
+        for title_id in map(str, range(11, 111)):
+            await w.store(anime(title_id), release(title_id, [1]))
+        result = await w.deliver()
+        assert (result.pending, result.failed) == (100, 0)
+        assert result.reason is not None
+        assert await letters(w) == []
+        route = {"import_video": "video"}.get(method, method.removeprefix("import_"))
+        assert w.backend.answers(route)[str(status)] < 100
+
+    in_world(tmp_path, story, MAX_RETRIES="1", BACKOFF_MAX_SECONDS="0.2")
