@@ -301,7 +301,7 @@ def start(plan: Plan, module: str = "tests.politeness.crawl", **env: str) -> sub
     return processes.start(module, json.dumps(asdict(plan)), **words, **pipes)
 
 
-def result_of(process: subprocess.Popen[str], timeout: float = 60) -> Result:
+def result_of(process: subprocess.Popen[str], timeout: float = 200) -> Result:
     """What came of it, once it has ended."""
     try:
         stdout, stderr = process.communicate(timeout=timeout)
