@@ -1,4 +1,4 @@
-"""What sources build on: the card, the base spider, arguments, walks, verdicts, errors; parsers' words and records."""
+"""The base of sources: the card, the base spider, arguments, walks, verdicts, errors; parsers' words and records."""
 
 from anime_crawler.base_spiders.arguments import (
     NUMBER,

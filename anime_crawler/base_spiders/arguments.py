@@ -35,7 +35,7 @@ def is_on(arguments: Mapping[str, str], name: str) -> bool:
 
 
 def at_most_one(arguments: Mapping[str, str], *names: str) -> None:
-    """Nothing, unless several of these arguments are given.
+    """Refuse several of these arguments at once.
 
     Raises:
         ArgumentError: they are.

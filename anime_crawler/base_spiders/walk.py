@@ -375,7 +375,7 @@ class WalkingSpider(SourceSpider):
             self.run.drift(f"{path} (in the future)", "unknown", count)
 
     def check_repeats(self, walk: Any, page: Page) -> None:
-        """Nothing, unless another place of the list showed the same page: with `Proof.OVERLAP` rows may have moved.
+        """Refuse a page that another place of the list has shown; with `Proof.OVERLAP` rows may have moved.
 
         Raises:
             WalkError: it did.

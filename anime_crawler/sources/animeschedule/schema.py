@@ -239,7 +239,7 @@ def rows_from_document(document: Any) -> list[Any]:
 
 
 def check_document(document: Any, path: str) -> None:
-    """Nothing, when the document is of the kind that the path of its address is for.
+    """Refuse a document that is not of the kind that the path of its address is for.
 
     Raises:
         ResponseError: it is something else.
