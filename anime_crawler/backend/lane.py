@@ -222,8 +222,8 @@ class Lane:
             return self._sender.may_repeat(reply.outcome, work.attempts)
         gate = self._sender.gate
         is_due = gate.is_shut and reply.outcome in SUSPECT and work.attempts > self._config.max_retries
-        if is_due and await self._suspects.is_backend_there():  # it takes others: this one is to be judged
-            return False
+        if is_due and await self._suspects.is_backend_there():  # what failed until now says nothing of this one
+            return True
         if gate.is_shut and reply.outcome in ANSWERED and work.is_drawn:  # to see what the backend says of others
             return False
         if reply.outcome not in UNCOUNTED - ANSWERED and gate.is_trying_patience(HOLD_PATIENCE):

@@ -76,8 +76,12 @@ class Suspects:
         return any(len(self._titles(kind)) >= TITLES_TO_COMPARE for kind in Kind)
 
     async def concern(self, outcome: Outcome) -> bool:
-        """Whether a record that ended so, after all its attempts, is to be judged: not while the backend is away."""
-        return outcome in SUSPECT_AT_ONCE or (outcome in SUSPECT and await self.is_backend_there())
+        """Whether a record that ended so, after all its attempts, is to be judged: not while the backend is away. Where
+        it is back by now, the record is sent again first: what failed meanwhile says nothing of it."""
+        if outcome in SUSPECT and outcome not in SUSPECT_AT_ONCE and self._gate.is_shut:
+            await self.is_backend_there()
+            return False
+        return outcome in SUSPECT
 
     async def is_backend_there(self) -> bool:
         """Whether the gate is open, or opens because the backend accepts what it has already."""
