@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 import redis
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 import tests.guard.sitecustomize  # noqa: F401  its import is its effect
 from tests import processes, sandboxes
@@ -33,11 +35,21 @@ SHARED = ROOT.parent / "shared"
 SERVICES = "ANIME_TEST_SERVICES"  # directory where the test processes of one session note what they started
 CLI_TIMEOUT_S = 120  # a command that hangs fails its test; the slowest takes some seconds
 
+# No example is judged by how long it took: the machine may be busy.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
+
 ScrapyCommand = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One directory for the services of this session; the test processes of xdist inherit its name."""
+    """One directory for the services of this session; the test processes of xdist inherit its name.
+
+    A shell that runs the suite in the background has it ignore Ctrl-C, which the commands that tests interrupt must not
+    inherit.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not _is_worker(config):
         os.environ[SERVICES] = tempfile.mkdtemp(prefix="anime-tests-")
 

@@ -79,7 +79,7 @@ def one_direction(changes: list[Change]) -> list[Change]:
 
 
 @pytest.mark.parametrize("name", ["by offset", "by pages of a size that is chosen"])
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rows=st.sets(st.integers(1, 150), max_size=90), plan=plans)
 def test_pages_that_overlap_skip_nothing_whatever_moves_and_dies(name, rows, plan):
     """Every row that was there throughout is read, in few requests more than the list has pages."""
@@ -90,7 +90,7 @@ def test_pages_that_overlap_skip_nothing_whatever_moves_and_dies(name, rows, pla
     assert moving.requests <= 200
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rows=st.sets(st.integers(1, 150), max_size=90), plan=plans)
 def test_a_total_shows_what_was_removed(rows, plan):
     """The pages before are read again; nothing that was there throughout is skipped, or the list is not called read."""
@@ -101,7 +101,7 @@ def test_a_total_shows_what_was_removed(rows, plan):
     assert moving.requests <= 200
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rows=st.sets(st.integers(1, 150), max_size=90), plan=plans)
 def test_a_list_without_totals_is_read_until_a_pass_brings_nothing_new(rows, plan):
     """Whatever moved in the passes before: a list that stood still in its last pass was found whole."""

@@ -87,7 +87,7 @@ def seen(tables, title_id):
     return state.base, players, [tuple(known) for known in state.episodes]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shapes=st.lists(SHAPES, min_size=1, max_size=4), data=st.data())
 def test_the_order_of_arrival_does_not_matter(tmp_path_factory, shapes, data):
     """Nor how many arrive at once, nor that one had other seasons before: numbers follow from what is there."""

@@ -200,7 +200,7 @@ NUMBERS = st.lists(st.integers(0, 6), unique=True, min_size=1).map(sorted)
 LINKS = st.sampled_from(["a", "b"])
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(st.tuples(NUMBERS, LINKS), min_size=1, max_size=5), size=st.integers(1, 3))
 def test_whatever_the_history_the_last_version_is_what_is_there(tmp_path_factory, history, size):
     """Live players are the last version's, episodes the union, in batches of any size."""

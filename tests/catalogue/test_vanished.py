@@ -222,7 +222,7 @@ def test_releases_whose_ids_elsewhere_vanish_stay_with_their_title(tables):
     assert vanished(tables, 2) == {"release.external_ids.shikimori": 5}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_after_a_field_has_vanished_nothing_of_it_is_ever_erased(tmp_path_factory, data):
     """Whichever records are asked for, however often, in whichever batches and runs."""
@@ -392,7 +392,7 @@ def test_values_that_many_records_share_change_together(tables):
 changed_to = st.lists(st.tuples(st.integers(0, 7), st.sampled_from(["same", "own"])), min_size=1, max_size=20)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(answers=changed_to, size=st.integers(1, 5), runs=st.integers(1, 3))
 def test_one_value_for_all_replaces_that_of_one_record_at_most(tmp_path_factory, answers, size, runs):
     """Whichever records are asked for, however often, in whichever batches and runs; others may tell theirs between."""
@@ -411,7 +411,7 @@ def test_one_value_for_all_replaces_that_of_one_record_at_most(tmp_path_factory,
         assert len(lost) <= 1 or told >= TELLERS
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(numbers=st.lists(st.integers(0, 7), min_size=1, max_size=20), size=st.integers(1, 5))
 def test_values_that_differ_are_stored_as_they_come(tmp_path_factory, numbers, size):
     """A source that gives every work another description, picture and title is believed at once."""

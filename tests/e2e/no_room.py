@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import resource
 import sys
 
 from scrapy.cmdline import execute
 
 if __name__ == "__main__":
-    size = 1024 * int(sys.argv[1])  # any user may set this limit for himself
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, before)  # what measures coverage writes after that
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * int(sys.argv[1]), before[1]))  # any user may lower his own
     execute(["scrapy", *sys.argv[2:]])

@@ -175,7 +175,7 @@ def test_what_was_given_up_is_pending_for_the_next_process_only(new_owner, store
     assert take(heir) == "a"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.sampled_from(["push", "push", "pop", "ack", "keep", "restart"]), max_size=60))
 def test_nothing_is_lost_and_nothing_done_comes_back(owner_at, steps):
     """Any order of steps: what was pushed and not acked can be had, once; what was acked cannot."""

@@ -54,7 +54,7 @@ def test_all_windows_hold_together(budgets, clock):
     assert times[90] - times[0] == pytest.approx(60.5, abs=0.1)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     windows=st.lists(
         st.tuples(st.integers(1, 6), st.sampled_from(["s", "min", "h"])), min_size=1, max_size=3, unique=True

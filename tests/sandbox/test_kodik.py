@@ -33,7 +33,7 @@ def walk(kodik: Kodik, **params: object) -> list[str]:
 
 
 @given(st.integers(1, 120), st.sampled_from(["asc", "desc"]), st.sampled_from(SORTS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_walk_sees_every_material_once(limit, order, sort):
     """With any page size, order and sort."""
     ids = walk(Kodik(WORLD, "T"), limit=limit, order=order, sort=sort)
@@ -41,7 +41,7 @@ def test_a_walk_sees_every_material_once(limit, order, sort):
 
 
 @given(st.integers(0, 1000), st.integers(5, 40))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_an_ascending_walk_misses_nothing_that_changes_meanwhile(seed, limit):
     """Every material of the changed world has been on some page since its last change."""
     world = World(seed=seed, titles=15)

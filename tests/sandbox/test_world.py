@@ -30,7 +30,7 @@ def test_a_seed_gives_the_same_catalogue_every_time():
 
 
 @given(st.integers(0, 10_000), st.integers(150, 300))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_number_of_materials_does_not_depend_on_luck(seed, titles):
     """At most 6 a title, so that 200 titles are at most 12 pages of 100 with any seed."""
     world = World(seed=seed, titles=titles)

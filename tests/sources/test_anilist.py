@@ -44,7 +44,7 @@ STATUSES = {
 }
 """The sandbox's words for AniList's; which running title pauses is a matter of its id."""
 KINDS = {word: kind for kind, word in anilist_json.FORMATS.items() if kind != "tv_special"} | {"TV_SHORT": "tv"}
-few_examples = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few_examples = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @cache

@@ -227,7 +227,7 @@ def test_a_walk_that_lost_what_was_under_way_loses_no_title(kill_after, mode):
     assert run.state["complete"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(count=st.integers(6, 30), gone=st.lists(st.integers(1, 30), max_size=4))
 def test_titles_that_are_removed_hide_no_others(count, gone):
     """One before each request for a listing page: whoever stays is found, in a full walk and in an incremental one."""

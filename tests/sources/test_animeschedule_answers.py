@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scrapy.http import TextResponse
 
@@ -123,7 +123,6 @@ def anime(**fields: Any) -> Anime | Rejected:
     return item
 
 
-@settings(deadline=None)
 @given(year=st.integers(0, 1899), rest=st.sampled_from(["01-01T00:00:00Z", "12-31T23:00:00+09:00", "01-01T05:17:00Z"]))
 def test_a_date_of_a_year_before_anime_is_unknown(year, rest):
     """The zero date in whatever form a recorder left it."""
@@ -133,7 +132,6 @@ def test_a_date_of_a_year_before_anime_is_unknown(year, rest):
     assert (found.aired_from, found.year, found.status) == (None, None, "paused")
 
 
-@settings(deadline=None)
 @given(st.dates(datetime(1917, 1, 1).date(), datetime(2100, 12, 31).date()))
 def test_a_known_first_day_is_kept_whole(day):
     """As ISO date; the year is its year where no other is told."""
@@ -142,7 +140,6 @@ def test_a_known_first_day_is_kept_whole(day):
     assert (found.aired_from, found.year) == (day.isoformat(), day.year)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_as_a_date_is_a_date_or_sets_the_record_aside(text):
     """Never an exception, never an invented day."""
@@ -150,7 +147,6 @@ def test_any_text_as_a_date_is_a_date_or_sets_the_record_aside(text):
     assert isinstance(found, Rejected) or found.aired_from is None or found.aired_from[:4].isdigit()
 
 
-@settings(deadline=None)
 @given(number=st.integers(1, 999_999_999), tail=st.sampled_from(["", "/", "/Some_Title", "?x=1", "#top", "/a/b?c"]))
 def test_ids_are_whole_segments_of_addresses(number, tail):
     """With or without scheme, www and what follows."""
@@ -187,7 +183,6 @@ def test_odd_addresses_give_an_id_or_none(websites, expected):
     assert external_ids(Websites(**websites)) == expected
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_description_becomes_clean_text(text):
     """No tag begins in it, and no source note stands in it."""
@@ -200,7 +195,6 @@ def test_any_description_becomes_clean_text(text):
 # --- rows
 
 
-@settings(deadline=None)
 @given(number=st.integers(0, 3000), below=st.integers(0, 40), days=st.integers(1, 400))
 def test_a_row_gives_each_of_its_episodes_once_at_the_date_that_counts(number, below, days):
     """The delay's end while it is delayed, none without an end, the old date otherwise."""

@@ -118,7 +118,7 @@ def crawl(run: RecordingRun, site: Any, *, kill_after: int = 10_000, **arguments
     return made
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(count=st.integers(1, 25), size=st.integers(1, 7))
 def test_a_full_walk_reads_every_anime_exactly_once(count, size):
     """Index pages and details, each once."""
@@ -133,7 +133,7 @@ def test_a_full_walk_reads_every_anime_exactly_once(count, size):
     assert run.state["complete"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(count=st.integers(1, 20), size=st.integers(1, 5), deaths=st.lists(st.integers(1, 9), max_size=6))
 def test_a_walk_that_dies_goes_on_where_it_was(count, size, deaths):
     """However often the process dies: no gap, and no more than the page that was being read is asked for again."""
@@ -158,7 +158,7 @@ def test_titles_that_move_to_another_page_are_read_once():
     assert site.read(run) == set(range(1, 11))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(count=st.integers(4, 25), size=st.integers(1, 5), gone=st.lists(st.integers(1, 25), max_size=3))
 def test_titles_that_are_deleted_hide_no_others(count, size, gone):
     """Each while the second page of the index, or a page of an anime, is read: whoever stays is found."""

@@ -122,7 +122,7 @@ def test_everything_is_listed_by_id_25_a_page():
     assert run.state["newest_id"] == 60
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(count=st.integers(1, 130), deaths=st.lists(st.integers(1, 4), max_size=5))
 def test_a_walk_that_dies_goes_on_where_it_was(count, deaths):
     """However often the process dies after a page was stored, the runs together list everything, and once."""
@@ -133,7 +133,7 @@ def test_a_walk_that_dies_goes_on_where_it_was(count, deaths):
     assert ids(run) == list(range(1, count + 1))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(count=st.integers(60, 130), plan=st.lists(st.lists(st.integers(1, 130), max_size=3), max_size=8))
 def test_titles_removed_under_way_hide_no_others(count, plan):
     """What moves up onto a page that was read is read again; every title that stayed is listed."""
@@ -270,7 +270,7 @@ def test_changes_of_every_kind_are_found():
     assert newest == ["1", "2", "1"]  # the first walk's two pages, then one: what was new is known
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(deaths=st.lists(st.integers(1, 3), max_size=4))
 def test_an_incremental_walk_that_dies_goes_on_where_it_was(deaths):
     """Season over two pages, announced over two: whatever dies when, each is read."""

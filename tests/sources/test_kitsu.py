@@ -184,7 +184,7 @@ def test_lists_of_any_length_end(count):
 
 
 @pytest.mark.usefixtures("small_pages")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(count=st.integers(0, 40), plan=plans)
 def test_titles_that_vanish_while_the_list_is_walked_hide_no_others(count, plan):
     """Whoever is there to the end is listed, and nobody twice."""
@@ -197,7 +197,7 @@ def test_titles_that_vanish_while_the_list_is_walked_hide_no_others(count, plan)
 
 
 @pytest.mark.usefixtures("small_pages")
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(count=st.integers(1, 40), plan=plans, deaths=st.lists(st.integers(1, 4), max_size=5))
 def test_a_walk_that_dies_goes_on_where_it_was(count, plan, deaths):
     """However often the process dies after a page was stored, the runs together list everybody."""

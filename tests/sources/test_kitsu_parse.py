@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scrapy import Request
 from scrapy.http import TextResponse
@@ -152,7 +152,6 @@ def test_any_text_about_a_date_leaves_a_length_of_a_date(text):
 days = st.dates(datetime(1950, 1, 1).date(), datetime(2036, 12, 31).date())
 
 
-@settings(deadline=None)
 @given(start=st.none() | days, end=st.none() | days, tba=st.none() | st.text() | st.sampled_from(["2026", "May 2026"]))
 def test_dates_are_never_more_than_kitsu_says(start, end, tba):
     """What is kept is a beginning of what was sent; a status follows from whole dates only."""

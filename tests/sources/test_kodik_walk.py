@@ -114,7 +114,7 @@ def at_rest(kodik: Kodik) -> Kodik:
 changes = st.lists(st.lists(st.integers(1, 30), max_size=5), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(0, 25), size=st.integers(1, 7), plan=changes)
 def test_a_list_that_changes_while_it_is_walked_is_read_completely(count, size, plan):
     """Every material is stored in its last version, those that appeared or changed under way too."""
@@ -127,7 +127,7 @@ def test_a_list_that_changes_while_it_is_walked_is_read_completely(count, size, 
     assert is_up_to_date(run, kodik)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(1, 25), size=st.integers(1, 7), plan=changes, deaths=st.lists(st.integers(1, 6), max_size=5))
 def test_a_walk_that_dies_goes_on_where_it_was(count, size, plan, deaths):
     """However often the process dies after a page was stored, the runs together store everything."""
@@ -141,7 +141,7 @@ def test_a_walk_that_dies_goes_on_where_it_was(count, size, plan, deaths):
     assert run.state["complete"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(8, 25), size=st.integers(2, 7), plan=changes, refuse_at=st.integers(1, 4))
 def test_a_refused_cursor_costs_nothing_but_a_look_from_the_newest_down(count, size, plan, refuse_at):
     """A cursor refused once, at any page, under changes: everything is stored in its last version."""

@@ -93,7 +93,7 @@ def test_a_bad_link_costs_a_page_its_links_only():
     assert outcome(run)["Anime"] == set(range(1, 51))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     count=st.integers(1, 60),
     known=st.sets(st.integers(1, 60)),

@@ -195,7 +195,7 @@ steps = st.lists(st.sampled_from(["add", "remove", "kill", "rest"]), max_size=14
 
 
 @pytest.mark.parametrize(("source", "is_incremental"), WALKS)
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(plan=steps)
 def test_whatever_happens_between_two_pages_complete_is_complete(
     source: str, is_incremental: bool, plan: list[str]

@@ -172,7 +172,7 @@ def bodies() -> st.SearchStrategy[bytes]:
     return st.one_of(documents, st.sampled_from(odd))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     route=st.sampled_from(["anime", "episodes", "video"]),
     body=bodies(),
