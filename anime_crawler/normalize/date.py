@@ -44,7 +44,7 @@ def read_date(text: str | None) -> str | None:
 
 
 def season_of(partial: str | None) -> str | None:
-    """Season of a first airing day: ``winter``, ``spring``, ``summer``, ``fall``; ``None`` when the month is unknown.
+    """Cour of a first airing day: ``winter``, ``spring``, ``summer``, ``fall``; ``None`` when the month is unknown.
 
     With the day it begins nine days before its month (`BORDER`); where only the month is known, with the month.
     """
@@ -57,23 +57,26 @@ def season_of(partial: str | None) -> str | None:
 
 
 def cour_of(
-    aired_from: str | None, stated: str | None = None, year: int | None = None
+    aired_from: str | None, stated: str | None = None, year: int | None = None, *, derived: str | None = None
 ) -> tuple[str | None, int | None]:
     """(season, year of the season) of a work: the one rule for all sources.
 
-    A season that the source states is taken; otherwise the first airing day has one by `season_of`. A winter that
-    begins in December is the next year's, whatever year the source gives: a title of 28 December 2024 is one of winter
-    2025, as all that start in January.
+    A winter that begins in December is the next year's, whatever year the source gives: a title of 28 December 2024 is
+    one of winter 2025, as all that start in January. From 23 December on (`BORDER`) it is winter, unless the source
+    states another season; before that day the source's own months decide, on which the sources do not agree.
 
     Args:
         aired_from: first airing day, as much as is known of it.
         stated, year: season and its year as the source states them; ``None``: it does not.
+        derived: season of the first airing day by the months of this source. ``None``: it says none.
     """
-    season = stated or season_of(aired_from)
+    is_december = aired_from is not None and aired_from[5:7] == "12"
+    is_late = is_december and season_of(aired_from) == "winter"
+    season = stated or ("winter" if is_late else derived)
+    began = int(aired_from[:4]) if aired_from else None
     if season is None:
         return None, None
-    began = int(aired_from[:4]) if aired_from else None
-    if season == "winter" and aired_from and began and aired_from[5:7] == "12":
+    if season == "winter" and is_december and began:
         return season, began + 1
     return season, year or began
 

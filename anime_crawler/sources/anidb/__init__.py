@@ -23,7 +23,8 @@ Quirks:
         ``anime__full``).
     Dates are partial (sample ``anime__dates.partial``). There is no status: it follows from the dates, in Japan
         (samples ``anime__dates.airing``, ``anime__dates.announced``).
-    It states no season: that follows from the first day (`cour_of`; sample ``anime__dates.december``).
+    Seasons are quarters of the year here, but for late December, which is the next year's winter at all sources (sample
+        ``anime__dates.december``).
     Studios and persons are mixed in ``creators``; a studio animates (``parse.STUDIO_WORK``).
     One entry may be several at MyAnimeList. Then none of the ids is the anime's (sample ``anime__two_mal_ids``).
     Tags of weight 0 are structure or unrated; spoilers cannot be marked in an item and are left out.

@@ -24,7 +24,7 @@ from anime_crawler.base_spiders import (
     text_of_bytes,
 )
 from anime_crawler.items import ABOUT_ANSWER, AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
-from anime_crawler.normalize.date import cour_of, read_date
+from anime_crawler.normalize.date import cour_of, read_date, season_of
 from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anidb.schema import (
@@ -197,7 +197,7 @@ def anime_from_entry(entry: AnimeEntry, episodes: Sequence[EpisodeEntry], fetche
         note(f"status: a date is missing, and nobody knows what {', '.join(entry.unknown_dates)[:80]} is")
     else:
         status = airing_status(start, end, today, is_at_once=entry.episodecount == 1 and kind in DONE_AT_ONCE)
-    season, season_year = cour_of(start)
+    season, season_year = cour_of(start, derived=season_of(start and start[:7]))
     regular = [episode for episode in episodes if episode.type == "1"]
     description = clean_description(entry.description)
     return read(

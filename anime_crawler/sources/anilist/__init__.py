@@ -24,8 +24,8 @@ Quirks:
         announced, on their own.
     Anything but the id may be null (sample ``media__little_known``); a record without any title is set aside (sample
         ``media__set_aside``).
-    Dates are partial (sample ``media__dates``). A missing season follows from the first
-        day (`cour_of`): of early December AniList says fall here and winter there (sample ``media__dates``).
+    Dates are partial (sample ``media__dates``). A missing season is derived from the month, but for early
+        December, of which AniList says fall here and winter there (sample ``media__dates``).
     A missing cover is a picture named ``default.jpg`` (sample ``media__little_known``).
     Without ``version: 2`` no status is HIATUS and relations lack three words; we ask for it.
     Descriptions hold HTML, spoilers between ``~!`` and ``!~``, and ``(Source: …)`` (sample ``media__texts``).

@@ -66,6 +66,7 @@ SEASONS = {
     "SUMMER": Season.SUMMER,
     "FALL": Season.FALL,
 }
+DECEMBER = 12
 IDENTITY = frozenset({"id", "idMal", "type", "updatedAt", "siteUrl"})
 """Fields that only name a title."""
 PARTS = frozenset({"characters", "characterPreview", "airingSchedule", "nextAiringEpisode"})
@@ -164,7 +165,7 @@ def anime_from_media(media: Media, fetched_at: datetime) -> Anime:
     stated = mapped(SEASONS, media.season, "season")
     season, season_year = None, None
     if stated or not media.season:  # a word that we do not know is not replaced by a guess
-        season, season_year = cour_of(aired_from, stated, media.seasonYear)
+        season, season_year = cour_of(aired_from, stated, media.seasonYear, derived=_season_of(start))
     description = normalize_description(media.description)
     following = media.nextAiringEpisode
     return read(
@@ -226,6 +227,11 @@ def normalize_description(text: str | None) -> str | None:
 
 def _without_credit(line: str) -> str:
     return CREDIT.sub("", line.rstrip())
+
+
+def _season_of(start: FuzzyDate) -> Season | None:
+    """By the month: March to May is spring. Of early December AniList says fall here and winter there."""
+    return list(Season)[start.month // 3] if start.month and 0 < start.month < DECEMBER else None
 
 
 def _poster(media: Media) -> str | None:

@@ -25,7 +25,7 @@ from anime_crawler.base_spiders import (
     set_aside,
 )
 from anime_crawler.items import AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
-from anime_crawler.normalize.date import cour_of, partial_date
+from anime_crawler.normalize.date import cour_of, partial_date, season_of
 from anime_crawler.normalize.text import folded, normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.anisearch.schema import (
@@ -129,7 +129,7 @@ def anime_from_detail(detail: Detail, fetched_at: datetime) -> Anime:
     origin = detail.blocks[0] if detail.blocks else None
     kind, aired, total, year = _type(detail.type)
     aired_from, aired_to = _dates(origin.released if origin else None)
-    season, season_year = cour_of(aired_from)
+    season, season_year = cour_of(aired_from, derived=season_of(aired_from and aired_from[:7]))
     status = mapped(STATUSES, snake(origin.status), "status") if origin else None
     score, votes = _rating(detail)
     genres = [name for group, name in detail.genres if group != "tag" and is_named(name)]

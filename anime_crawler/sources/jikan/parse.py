@@ -34,7 +34,7 @@ from anime_crawler.items import (
     Season,
     Snapshot,
 )
-from anime_crawler.normalize.date import cour_of
+from anime_crawler.normalize.date import cour_of, season_of
 from anime_crawler.normalize.text import normalize_line, normalize_text, snake, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.jikan import schema
@@ -122,9 +122,10 @@ def anime_from_title(title: schema.Title, fetched_at: datetime, updated_at: date
     status = mapped(STATUSES, snake(title.status), "status")
     aired_from, aired_to = _aired(title.aired, status)
     stated = mapped(SEASONS, title.season, "season")
+    month_began = aired_from and aired_from[: schema.WHOLE_MONTH]  # the day does not count in Jikan's own seasons
     season, season_year = None, None
     if stated or not title.season:  # a word that we do not know is not replaced by a guess
-        season, season_year = cour_of(aired_from, stated, title.year)
+        season, season_year = cour_of(aired_from, stated, title.year, derived=season_of(month_began))
     next_episode_at = _next_episode(title.broadcast, status, aired_to, fetched_at)
     description = _description(title.synopsis)
     maturity = _maturity(title.rating)

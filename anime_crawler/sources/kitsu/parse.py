@@ -23,7 +23,7 @@ from anime_crawler.base_spiders import (
     shape_of,
 )
 from anime_crawler.items import ADULT_MATURITIES, AiringStatus, Anime, Character, Episode, Item, Kind, Rejected
-from anime_crawler.normalize.date import cour_of, read_date
+from anime_crawler.normalize.date import SEASONS, cour_of, read_date
 from anime_crawler.normalize.text import normalize_line, normalize_text, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.kitsu.schema import (
@@ -176,7 +176,7 @@ def anime_from_row(row: AnimeRow, included: Included, fetched_at: datetime) -> A
     genres = unique(_labels(included, related.genres))
     description = _description(a.description)
     maturity = _maturity(a)
-    season, season_year = cour_of(aired_from)
+    season, season_year = _cour(aired_from)
     next_episode_at = _next_episode(a.nextRelease, fetched_at)
     return read(
         Anime,
@@ -307,6 +307,13 @@ def precision(tba: str | None) -> int:
     if WHOLE_DATE.search(text) or (month and DAY.search(text)):
         return 10
     return 7 if month else 4 if YEAR.search(text) else 10
+
+
+def _cour(aired_from: str | None) -> tuple[str | None, int | None]:
+    """Kitsu's own months: December to February is winter. Nothing unless the day is known."""
+    if aired_from is None or len(aired_from) < 10:
+        return None, None
+    return cour_of(aired_from, derived=SEASONS[int(aired_from[5:7]) % 12 // 3])
 
 
 def _status(

@@ -33,7 +33,7 @@ from anime_crawler.base_spiders import (
 )
 from anime_crawler.items import ADULT_MATURITIES, AiringStatus, Anime, Item, Kind, Rejected, Release, TranslationKind
 from anime_crawler.normalize.bbcode import normalize_description
-from anime_crawler.normalize.date import cour_of, read_date
+from anime_crawler.normalize.date import cour_of, read_date, season_of
 from anime_crawler.normalize.ids import normalize_shikimori_id
 from anime_crawler.normalize.text import normalize_line, unique
 from anime_crawler.normalize.url import is_public_host, normalize_https_url
@@ -195,7 +195,7 @@ def _anime_fields(material: Material, data: MaterialData, release: Release, fetc
     description = normalize_description(raw)
     status = mapped(STATUSES, data.anime_status or data.all_status, "material_data.anime_status")
     aired_from = _date(data.aired_at, "aired_at")
-    season, season_year = cour_of(aired_from)
+    season, season_year = cour_of(aired_from, derived=season_of(aired_from))
     maturity = _maturity(data.rating_mpaa)
     return {
         "source": SOURCE,

@@ -26,7 +26,7 @@ from anime_crawler.base_spiders import (
 from anime_crawler.base_spiders.graphql import Unresolved, said_of
 from anime_crawler.items import ADULT_MATURITIES, AiringStatus, Anime, Item, Kind, Rejected
 from anime_crawler.normalize.bbcode import normalize_description
-from anime_crawler.normalize.date import cour_of, partial_date, read_date
+from anime_crawler.normalize.date import cour_of, partial_date, read_date, season_of
 from anime_crawler.normalize.text import normalize_line, unique
 from anime_crawler.normalize.url import normalize_https_url
 from anime_crawler.sources.shikimori.schema import (
@@ -144,7 +144,7 @@ def anime_from_rest_title(title: RestTitle, fetched_at: datetime) -> Anime:
     """The anime that a REST object describes, as `anime_from_title`; dates whose parts may be invented lose them."""
     status = mapped(STATUSES, title.status, "status")
     aired_from = _unfilled(title.aired_on, "aired_on")
-    season, season_year = cour_of(aired_from)
+    season, season_year = cour_of(aired_from, derived=season_of(aired_from))
     english, japanese = ((names or [None])[0] for names in (title.english, title.japanese))
     return read(
         Anime,
