@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from scrapy.http import HtmlResponse
 
 from anime_crawler.base_spiders import Action, ResponseError, reading
+from anime_crawler.items import Anime
+from anime_crawler.sources import anisearch
 from anime_crawler.sources.anisearch.parse import is_native, parse_file, partial, split_synonyms
 from anime_crawler.sources.anisearch.schema import drift, root_of
 from anime_crawler.sources.anisearch.spider import AniSearchSpider
@@ -18,6 +21,7 @@ from anime_crawler.sources.anisearch.spider import AniSearchSpider
 FRAME = '<html lang="en"><head></head><body><div id="content-outer"{}>{}</div></body></html>'
 CHALLENGE = "<html><head><title>Just a moment...</title></head><body></body></html>"
 NOW = datetime(2026, 5, 3, tzinfo=UTC)
+SAMPLES = Path(anisearch.__file__).parent / "samples"
 
 
 def about(own: int, body: str) -> str:
@@ -130,3 +134,13 @@ def test_a_file_of_something_else_is_refused(body):
     """With a sentence, not with an empty list."""
     with pytest.raises(ResponseError):
         parse_file(body, "file", NOW)
+
+
+@pytest.mark.parametrize(("name", "counted"), [("spoiler", []), ("secret_box", ["description div.secret_box"])])
+def test_a_spoiler_stays_out_of_the_description_when_its_class_is_renamed(name, counted):
+    """A box with any class is no part of the text; a class that nobody has seen is counted as drift."""
+    body = (SAMPLES / "detail__spoiler_in_description" / "response.html").read_bytes()
+    body = body.replace(b'<div class="spoiler">', f'<div class="{name}">'.encode())
+    (anime,) = [item for item in parse_file(body, "anime/1", NOW) if isinstance(item, Anime)]
+    assert anime.description == "A keeper counts.\nHe counts again & again."
+    assert [path for path, _ in drift(root_of(body))] == counted

@@ -86,6 +86,8 @@ class Index(Words):
     """``None`` on the last page itself."""
 
 
+KNOWN_BOXES = frozenset({"spoiler", "helptext", "source"})
+"""Classes of ``div`` elements inside a description; none of them is a part of its text."""
 KNOWN_LINES = frozenset(
     {"title", "type", "status", "released", "company", "adapted", "synonyms"}
     | {"targets", "broadcast", "creators", "websites"}
@@ -270,14 +272,22 @@ def _description(section: Any) -> str | None:
 
 
 def _running(node: Any) -> Iterator[str]:
-    """Text with line feeds for breaks, without the hidden line of its source and without spoilers."""
+    """Text with line feeds for breaks, without the hidden line of its source and without boxes.
+
+    AniSearch sets a spoiler apart as a ``div`` with a class, and uses no such ``div`` for the text itself. So a box is
+    left out whatever its class: the spoilers stay out when their class is renamed, which `drift` counts.
+    """
     yield " ".join((node.text or "").splitlines())
     for child in node:
         if child.tag == "br":
             yield "\n"
-        elif isinstance(child.tag, str) and not has_class(child, "hidden") and not has_class(child, "spoiler"):
+        elif isinstance(child.tag, str) and not has_class(child, "hidden") and not _is_box(child):
             yield from _running(child)
         yield " ".join((child.tail or "").splitlines())
+
+
+def _is_box(node: Any) -> bool:
+    return bool(node.tag == "div" and node.get("class"))
 
 
 def _genres(frame: Any) -> Iterator[tuple[str, str]]:
@@ -443,6 +453,10 @@ def drift(root: Any) -> Drift:
     information = next((s for s in root.iter("section") if s.get("id") == "information"), None)
     for name in lines_of(infoblock(information)).keys() - KNOWN_LINES:
         counts[f"infoblock.{name}", "unknown"] += 1
+    texts = [div for div in root.iter("div") if has_class(div, "details-text")]
+    boxes = {node.get("class") for text in texts for node in text.iterdescendants("div") if _is_box(node)}
+    for name in boxes - KNOWN_BOXES:
+        counts[f"description div.{name}", "unknown"] += 1
     for name in json_ld(root).keys() - KNOWN_JSON_LD:
         counts[f"json_ld.{name}", "unknown"] += 1
     return counts
