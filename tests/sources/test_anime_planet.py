@@ -363,7 +363,7 @@ def test_a_listing_that_never_ends_is_left(monkeypatch):
 
 
 def test_ids_that_are_gone_or_renamed_are_absent_and_the_new_slug_is_read():
-    """A search without result, a redirect, and a page that calls itself by another name."""
+    """A search without result, and a redirect."""
     site, run = AnimePlanet(3), RecordingRun()
     former = site.slug(2)
     site.rename(2, "Title 002 Again")
@@ -373,12 +373,60 @@ def test_ids_that_are_gone_or_renamed_are_absent_and_the_new_slug_is_read():
     assert site.listings == []
 
 
-def test_a_page_that_calls_itself_otherwise_makes_the_old_slug_absent():
-    """The page was had for the old slug; the new one is the id."""
+def test_a_page_about_another_anime_is_set_aside_and_withdraws_nothing():
+    """Only a redirect of the site renames an anime: a page that calls itself otherwise may be served by mistake."""
     body = (SAMPLES / "detail__renamed" / "response.html").read_bytes()
     run = RecordingRun()
     drive(AnimePlanetSpider(ids="lantern-road"), run, lambda request: HtmlResponse(request.url, body=body))
-    assert (ids(run), ids(run, Absent)) == ({"lantern-road-2016"}, {"lantern-road"})
+    assert run.items == []
+    assert [(letter.source_id, letter.request) for letter in run.rejected] == [
+        ("lantern-road", {"ids": "lantern-road"})
+    ]
+    assert "lantern-road-2016" in run.rejected[0].reason
+
+
+def test_a_renamed_anime_is_absent_once_the_page_that_the_redirect_names_is_its_own():
+    """A redirect to a page about a third anime withdraws nothing."""
+    body = (SAMPLES / "detail__renamed" / "response.html").read_bytes()
+    for target, expected in (("lantern-road-2016", {"lantern-road"}), ("lantern-street", set())):
+
+        def answer(request: Request, target: str = target) -> HtmlResponse:
+            if request.url.endswith("/lantern-road"):
+                return HtmlResponse(request.url, status=301, headers={"Location": f"/anime/{target}"})
+            return HtmlResponse(request.url, body=body)
+
+        run = RecordingRun()
+        drive(AnimePlanetSpider(ids="lantern-road"), run, answer)
+        assert ids(run, Absent) == expected
+        assert [letter.source_id for letter in run.rejected] == ([] if expected else [target])
+
+
+def test_redirects_in_a_circle_withdraw_nothing():
+    """Each names the other; neither is asked for a second time."""
+    other = {"one": "two", "two": "one"}
+
+    def answer(request: Request) -> HtmlResponse:
+        slug = request.url.rpartition("/")[2]
+        return HtmlResponse(request.url, status=301, headers={"Location": f"/anime/{other[slug]}"})
+
+    run = RecordingRun()
+    assert len(drive(AnimePlanetSpider(ids="one"), run, answer)) == 2
+    assert run.items == []
+    assert [letter.source_id for letter in run.rejected] == ["two"]
+
+
+def test_the_characters_of_another_anime_are_not_taken_for_those_of_this_one():
+    """The list of an anime's characters withdraws those that it lacks, so that it must be the list asked for."""
+    site, run = AnimePlanet(3), RecordingRun()
+    one, two = (f"/anime/{slug}" for slug in site.slugs(1, 2))
+
+    def answer(request: Request) -> TextResponse:
+        wrong = request.replace(url=request.url.replace(f"{one}/characters", f"{two}/characters"))
+        return site(wrong).replace(url=request.url)
+
+    drive(AnimePlanetSpider(ids=site.slug(1), characters="1"), run, answer)
+    assert [type(item) for item in run.items] == [Anime]
+    assert [(letter.kind, letter.source_id) for letter in run.rejected] == [("character", site.slug(1))]
 
 
 def test_titles_are_searched_for_and_the_one_of_that_name_is_read():
@@ -479,7 +527,7 @@ def test_linked_data_that_grows_and_cards_that_lose_a_field_are_drift(monkeypatc
     drive(AnimePlanetSpider(), run, answer)
     assert run.drifted["card.type_line", "vanished"] >= 25
     body = (SAMPLES / "detail__full" / "response.html").read_bytes().replace(b'"genre"', b'"genreName"')
-    drive(AnimePlanetSpider(ids="x"), run, lambda request: HtmlResponse(request.url, body=body))
+    drive(AnimePlanetSpider(ids="paper-moon-harbour"), run, lambda request: HtmlResponse(request.url, body=body))
     assert run.drifted["ld+json.genreName", "unknown"] == 1
 
 

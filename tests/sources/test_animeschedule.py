@@ -317,6 +317,15 @@ def test_routes_are_asked_for_one_by_one_and_unknown_ones_are_absent():
     assert run.state is None
 
 
+def test_an_answer_about_another_anime_is_set_aside_and_said():
+    """Nothing is stored of it, and the one that was asked for is not taken as read."""
+    run, upstream = RecordingRun(), AnimeSchedule(2)
+    one, two = upstream.routes(1, 2)
+    crawl(run, lambda request: upstream(request.replace(url=request.url.replace(one, two))), ids=one)
+    assert run.items == []
+    assert [(letter.source_id, letter.request) for letter in run.rejected] == [(one, {"ids": one})]
+
+
 def test_a_web_page_with_404_makes_no_anime_absent():
     """The address is wrong, not the route."""
     run, upstream = RecordingRun(), AnimeSchedule(1)

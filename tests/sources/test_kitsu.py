@@ -494,6 +494,21 @@ def test_episodes_and_characters_come_with_each_title_when_they_are_wanted():
     assert {query["sort"] for query in listed} == {"number"}
 
 
+@pytest.mark.parametrize("what", ["episodes", "characters"])
+def test_the_episodes_or_characters_of_another_title_end_the_run(what):
+    """A complete list withdraws what it lacks, so that it must be the list of the title that was asked for."""
+    kitsu, run = Kitsu(2), RecordingRun()
+    one, two = kitsu.ids(1, 2)
+
+    def answer(request: Request) -> TextResponse:
+        return kitsu(request.replace(url=request.url.replace(f"/{one}/{what}", f"/{two}/{what}")))
+
+    made = drive(KitsuSpider(ids=str(one), **{what: "1"}), run, answer)
+    assert [type(item) for item in run.items] == [Anime]
+    assert [verdict.kind for verdict in run.failures] == ["wrong_answer"]
+    assert made[-1].meta["unfinished"]
+
+
 def test_a_walk_asks_for_details_only_when_they_are_wanted():
     """None by default; the walk goes on beside them."""
     kitsu, run = Kitsu(40), RecordingRun()

@@ -362,6 +362,20 @@ def test_named_anime_are_searched_one_by_one_without_a_checkpoint():
     assert run.state is None
 
 
+def test_a_search_that_finds_other_anime_is_reported():
+    """Their materials are true and stored, but the anime that was asked for was not had."""
+    kodik, run = Upstream("kodik", 20), RecordingRun()
+    one, two = list(dict.fromkeys(m.shikimori_id for m in kodik.services.world.materials.values() if m.has_id))[:2]
+
+    def answer(request: Request) -> TextResponse:
+        body = request.body.replace(f"shikimori_id={one}".encode(), f"shikimori_id={two}".encode())
+        return kodik(request.replace(body=body))
+
+    drive(KodikSpider(shikimori_ids=str(one)), run, answer)
+    assert [kind for kind, _ in run.missed] == ["id_not_found"]
+    assert two in run.missed[0][1]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

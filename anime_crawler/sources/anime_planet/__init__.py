@@ -14,8 +14,9 @@ Quirks:
         ``detail__email_protected``, ``detail__email_lost``).
     A removed slug answers with the page of a search for it that finds nothing: the title is absent (sample
         ``search__nothing_found``). A search that finds something is no item either.
-    The slug is the id and may change. We take it from the page's own address: where it is not the one we asked for,
-        the old one is absent (sample ``detail__renamed``). The number beside it stays: ``anime_planet_number``.
+    The slug is the id and may change: the old one redirects to the new one, and is absent once the page of the new one
+        is read. A page that calls itself otherwise than it was asked for, without a redirect, is set aside: it may be
+        served by mistake (sample ``detail__renamed``). The number beside it stays: ``anime_planet_number``.
     Status is on no page; years, dates and the time of fetching give it (``parse``; samples ``detail__tba``,
         ``detail__running``).
     ``12+ eps`` have aired so far; how many there will be nobody says (sample ``detail__running``).

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, Literal
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
 from scrapy import Request
 from scrapy.exceptions import CloseSpider
@@ -36,6 +36,7 @@ from anime_crawler.base_spiders import (
     parts_of,
     read_once,
     request_of,
+    set_aside,
     titles_of,
     unreadable,
     verdict_by_status,
@@ -257,10 +258,15 @@ class AnimePlanetSpider(WalkingSpider):
         request = self._request(path, self.parse_look, kwargs, priority=1, dont_filter=True)
         return request.replace(errback=self.look_failed)
 
-    def _detail_request(self, slug: str, title: str | None = None) -> Request:
-        """The request for an anime's page, which says whether it is the one where a search for `title` led to it."""
-        kwargs = {"slug": slug, **({"title": title} if title else {})}
-        return self._request(f"/anime/{quote(slug, safe='%')}", self.parse_detail, kwargs)
+    def _detail_request(self, slug: str, title: str | None = None, former: Sequence[str] = ()) -> Request:
+        """The request for an anime's page.
+
+        Args:
+            title: a search for it led to the page, whose anime is to bear it.
+            former: slugs whose redirects led to this one, first of all the one that was asked for.
+        """
+        kwargs = {"slug": slug, **({"title": title} if title else {}), **({"former": [*former]} if former else {})}
+        return self._request(f"/anime/{quote(slug, safe='%')}", self.parse_detail, kwargs, dont_filter=bool(former))
 
     def read_page(self, response: Response, walk: Walk) -> ListPage:
         """A page of the listing."""
@@ -331,16 +337,27 @@ class AnimePlanetSpider(WalkingSpider):
         yield from (self._detail_request(card.slug) for card in exact)
 
     def parse_detail(
-        self, response: Response, slug: str, title: str | None = None
+        self, response: Response, slug: str, title: str | None = None, former: Sequence[str] = ()
     ) -> Iterator[Item | Rejected | Request]:
-        """The anime, or that there is none (any more)."""
+        """The anime, or that there is none (any more).
+
+        A slug counts as renamed when the site redirects it, and the page of the slug that the redirect names is about
+        that slug. A page about any other anime is set aside: it says nothing of the one that was asked for.
+        """
         self._done += 1
         self.run.progress(self._done, self._total)
-        page = page_of(response)
+        page, renamed = page_of(response), self._slug_of_redirect(response)
+        if renamed and renamed in (slug, *former):
+            yield _set_aside("anime", slug, f"its redirect leads back to {renamed}", response)
+            return
+        if renamed:
+            yield self._detail_request(renamed, title, (*former, slug))
+            return
         if response.status != 200 or page.kind == "search":
-            yield Absent(source=CARD.name, source_id=slug, fetched_at=utc_now())
-            renamed = self._slug_of_redirect(response)
-            yield from [self._detail_request(renamed, title)] if renamed and renamed != slug else []
+            yield from _absent(*former, slug)
+            return
+        if stranger := _stranger(page, slug):
+            yield _set_aside("anime", slug, stranger, response)
             return
         self.report_drift(drift(page))
         items = [item for item in items_from_entry(page, utc_now()) if not isinstance(item, Character)]
@@ -349,15 +366,17 @@ class AnimePlanetSpider(WalkingSpider):
             self.title_not_found(title, ((next(iter(item.names), None), item.source_id) for item in named))
             return
         yield from items
-        own = page.address[1] if page.address else slug
-        if own != slug:
-            yield Absent(source=CARD.name, source_id=slug, fetched_at=utc_now())
+        yield from _absent(*former)
         if self.wants_characters:
+            own = page.address[1] if page.address else slug
             yield self._request(f"/anime/{quote(own, safe='%')}/characters", self.parse_characters, {"anime_id": own})
 
-    def parse_characters(self, response: Response, anime_id: str) -> Iterator[Request | Item]:
+    def parse_characters(self, response: Response, anime_id: str) -> Iterator[Request | Rejected | Item]:
         """The list of an anime's characters; roles and voices are on the page of each."""
         if response.status != 200:
+            return
+        if stranger := _stranger(page_of(response), anime_id):
+            yield _set_aside("character", anime_id, stranger, response)
             return
         slugs = [cast.slug for cast in cast_from_page(page_of(response))]
         for slug in slugs:
@@ -419,6 +438,23 @@ def page_of(response: Response, address: str = "") -> Page:
         address: what was asked for, as the site's own links have it; the response's when it is not given.
     """
     return read_once(response, lambda body: Page(body, address or response.url))
+
+
+def _absent(*slugs: str) -> Iterator[Absent]:
+    return (Absent(source=CARD.name, source_id=slug, fetched_at=utc_now()) for slug in slugs)
+
+
+def _stranger(page: Page, slug: str) -> str:
+    """Say that the page is about another anime than the one of this slug; empty when it is about this one."""
+    own = page.address[1] if page.address else slug
+    is_own = unquote(own).casefold() == unquote(slug).casefold()
+    return "" if is_own else f"the page is about {own}, and {slug} was asked for"
+
+
+def _set_aside(kind: str, slug: str, reason: str, response: Response) -> Rejected:
+    """The dead letter of a page about an anime that says nothing of it."""
+    record = {"url": response.url, "body": response.body.decode("utf-8", "replace")}
+    return set_aside(CARD.name, kind, record, reason, utc_now(), source_id=slug, request={"ids": slug})
 
 
 def last_page(page: Page) -> int:

@@ -30,6 +30,7 @@ from anime_crawler.base_spiders import (
     moved,
     parts_of,
     request_of,
+    set_aside,
     titles_of,
     unreadable,
     verdict_by_status,
@@ -246,9 +247,14 @@ class AnimeScheduleSpider(WalkingSpider):
         )
 
     def parse_show(self, response: Response, route: str) -> Iterator[Item | Rejected]:
-        """One anime."""
+        """One anime; an answer about another one than was asked for is set aside."""
         document = json_body(response)
         self.report_drift(drift(document))
+        own = _route(document)
+        if own and own.casefold() != route.casefold():
+            reason = f"AnimeSchedule answers about {own[:100]!r}, and {route} was asked for"
+            yield set_aside(CARD.name, "anime", document, reason, utc_now(), source_id=route, request={"ids": route})
+            return
         yield from items_from_shows([document], utc_now())
 
     def show_failed(self, failure: Failure) -> Iterator[Absent | Rejected]:

@@ -336,6 +336,9 @@ class KitsuSpider(WalkingSpider):
     ) -> Iterator[Item | Rejected | Request]:
         """Episodes or characters of one anime, and the next page of them."""
         document = self._document(response)
+        if (owner := schema.owner_of(document, "")) not in ("", anime_id):
+            self.stop(response, "wrong_answer", f"Kitsu answers with {what} of title {owner}, {anime_id} was asked for")
+            return
         begins = row_id(document.rows[0]) if document.rows else None
         has_next = bool(document.rows) and document.links.next is not None
         if has_next and ((first and begins == first) or page >= MOST_PAGES):

@@ -39,7 +39,7 @@ from anime_crawler.base_spiders import (
     verdict_by_status,
     wrong_address,
 )
-from anime_crawler.items import Checkpoint, Item, Rejected, utc_now
+from anime_crawler.items import Checkpoint, Item, Rejected, Release, utc_now
 from anime_crawler.normalize.ids import PREFIXED, normalize_shikimori_id
 from anime_crawler.sources.kodik import CARD
 from anime_crawler.sources.kodik.parse import items_from_results
@@ -349,9 +349,16 @@ class KodikSpider(WalkingSpider):
         document = json_body(response)
         results = page_from_document(document).results
         self.report_drift(drift(document))
-        yield from items_from_results(results, utc_now())
+        items = list(items_from_results(results, utc_now()))
+        yield from items
+        found = {item.anime_id for item in items if isinstance(item, Release)}
         if not results and not narrower:
             self.run.missing("id_not_found", f"Kodik has no material of shikimori_id {anime_id}")
+        elif found and anime_id not in found:
+            others = ", ".join(sorted(found)[:3])
+            self.run.missing(
+                "id_not_found", f"Kodik answers with materials of {others}, not of shikimori_id {anime_id}"
+            )
         if len(results) < PAGE_SIZE:
             return
         seen = translations_of(results)
