@@ -34,6 +34,24 @@ class FailingPipeline:
         return item
 
 
+class ReadOnlyCatalogue:
+    """Fails on the fifth release, and lets SQLite take its catalogue for read-only from then on."""
+
+    def __init__(self, job: Any) -> None:
+        self.fifth = Fifth()
+        self._job = job
+
+    @classmethod
+    def from_crawler(cls, crawler: Any) -> ReadOnlyCatalogue:
+        return cls(crawler.job)
+
+    async def process_item(self, item: Any) -> Any:
+        if self.fifth.is_it(item):
+            await self._job.catalogue.read(lambda conn: conn.exec_driver_sql("PRAGMA query_only = 1"))
+            raise RuntimeError("a fault in a pipeline")
+        return item
+
+
 class FailingOnCheckpoints:
     """Fails on where the walk stands."""
 

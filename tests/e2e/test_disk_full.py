@@ -13,6 +13,7 @@ from anime_crawler.catalogue.migrations import migrate
 from anime_crawler.frontier.sqlite import FILE, SqliteStore
 from anime_crawler.politeness.budget import Budgets
 from tests.e2e.support import Project
+from tests.e2e.test_lost import with_pipeline
 from tests.processes import run
 
 Exports = dict[str, bytes]
@@ -77,6 +78,19 @@ def test_no_room_for_one_table_of_the_catalogue(quick_project: Project, clean: E
     counts = [db.execute(f"SELECT count(*) FROM {one}").fetchone()[0] for one in ("release", "player", "checkpoint")]
     db.close()
     assert counts == [0, 0, 0]
+    make_room(path)
+    finish(quick_project, clean)
+
+
+def test_no_room_for_the_dead_letter_of_an_item(quick_project: Project, clean: Exports) -> None:
+    """A pipeline fails on an item, and its dead letter cannot be stored: its request is not taken for done."""
+    path = quick_project.directory / "var/anime.db"
+    with make_engine(f"sqlite:///{path}").connect() as conn:
+        migrate(conn)
+    fill_up(path, "dead_letter", "INSERT")
+    done = quick_project.crawl(*with_pipeline("FailingPipeline"))
+    assert done.returncode == 2, done.stderr
+    assert "database or disk is full" in " ".join(done.stderr.split())
     make_room(path)
     finish(quick_project, clean)
 

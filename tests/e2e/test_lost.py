@@ -32,6 +32,18 @@ def test_an_item_that_a_pipeline_fails_on_is_set_aside_and_can_be_replayed(
     assert quick_project.crawl().returncode == 0
 
 
+def test_an_item_whose_dead_letter_cannot_be_stored_is_not_lost(quick_project: Project, clean: Exports) -> None:
+    """The catalogue is read-only from then on: exit 2, and the same command without the fault misses nothing."""
+    done = quick_project.crawl(*with_pipeline("ReadOnlyCatalogue"))
+    assert done.returncode == 2, done.stderr
+    text = " ".join(done.stderr.split())
+    assert "attempt to write a readonly database" in text
+    assert "DATABASE_URL" in text
+    done = quick_project.crawl()
+    assert done.returncode == 0, done.stderr
+    assert quick_project.exports() == clean
+
+
 @pytest.mark.parametrize(
     ("options", "kind"),
     [
