@@ -7,8 +7,6 @@ engine slot's private `remove_request`, guarded at start.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, Self
@@ -29,8 +27,6 @@ from anime_crawler.frontier.sqlite import SqliteStore
 from anime_crawler.frontier.store import FrontierError, Lease, Store
 from anime_crawler.items import Absent, Item
 
-logger = logging.getLogger(__name__)
-
 LEASE = "lease"
 """In a request's meta: the lease that it is done under, or, where it is new, that of the request it comes of."""
 
@@ -45,7 +41,7 @@ class FrontierScheduler(BaseScheduler):
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        self._job: Any = getattr(crawler, "job", None)
+        self._job: Any = crawler.job  # type: ignore[attr-defined]
         self._derived: Store = SqliteStore()
         self._held: dict[int, tuple[Store, Lease, Request]] = {}
         # One more than are downloaded at once: the next page is fetched while this one is stored. A kill costs what is
@@ -65,7 +61,7 @@ class FrontierScheduler(BaseScheduler):
         self._durable = self._durable_store()
         self._hook_removal()
         # Of one run and one address: requests for an address that was wrong would be refused for ever after a fix.
-        generation = f"{self._job.run_key} {getattr(spider, 'base_url', '')}" if self._job else "0"
+        generation = f"{self._job.run_key} {getattr(spider, 'base_url', '')}"
         self.resumed = self._durable.open(generation) > 0
         self._derived.open(generation)
         self._crawler.signals.connect(self._keep, signals.spider_error)
@@ -79,8 +75,7 @@ class FrontierScheduler(BaseScheduler):
     def close(self, reason: str) -> None:
         try:
             if not self._failed:
-                if self._job:
-                    self._tell_unfinished()
+                self._tell_unfinished()
                 if reason == "finished" and not self._durable.unfinished():
                     self._durable.clear()
         finally:
@@ -163,12 +158,12 @@ class FrontierScheduler(BaseScheduler):
 
     def _removed(self, request: Request) -> None:
         store, lease, _ = self._held.pop(id(request), (None, None, None))
-        if store is None or lease is None or self._failed or (self._job and self._job.failed):
+        if store is None or lease is None or self._failed or self._job.failed:
             return
         try:
             if not request.meta.get("unfinished"):
                 store.ack(lease)
-            elif not (self._job and self._job.stopping):  # else it is pending again when this process has left
+            elif not self._job.stopping:  # else it is pending again when this process has left
                 store.keep(lease)
         except FrontierError as error:
             self._fail(error)
@@ -183,7 +178,7 @@ class FrontierScheduler(BaseScheduler):
         """Not everything that this response gave is stored: its request is pending for the next process of the run."""
         if getattr(response, "request", None) is not None:
             response.request.meta["unfinished"] = True
-        elif self._job:  # the spider gave it at its start
+        else:  # the spider gave it at its start
             self._job.unfinished(self._spider.name, 1)
 
     async def _item_failed(self, item: Any, response: Any, failure: Failure) -> None:
@@ -203,7 +198,7 @@ class FrontierScheduler(BaseScheduler):
             return
         if not isinstance(item, Item) or isinstance(item, Absent):
             await self._set_aside(item, response, exception)
-        elif self._job:
+        else:
             self._job.report.count(type(item).__name__.lower(), "dropped")
 
     def _fail(self, error: FrontierError) -> None:
@@ -211,11 +206,7 @@ class FrontierScheduler(BaseScheduler):
         if self._failed:
             return
         self._failed = True
-        if self._job:
-            self._job.fatal(str(error), error.exit_code)
-            return
-        logger.error(str(error))
-        self._closing = asyncio.ensure_future(self._crawler.engine.close_spider_async(reason="frontier_failed"))
+        self._job.fatal(str(error), error.exit_code)
 
 
 class LineageMiddleware(BaseSpiderMiddleware):

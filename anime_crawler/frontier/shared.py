@@ -163,9 +163,7 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
 
     def _unreadable(self, store: Store, lease: Lease, error: FrontierError) -> None:
         """Anybody may have written it; it is never given again, and the others are done."""
-        if not isinstance(store, PatientStore):
-            raise error
-        store.refuse(lease)
+        self.queue.store.refuse(lease)  # what derived requests are kept in is this process' memory: nothing is damaged
         self._job.refuse_request(self._spider.name, f"{self.queue.key}:refused, {lease.id}")
 
 

@@ -28,7 +28,7 @@ class StorePipeline:
 
     async def process_item(self, item):
         await asyncio.sleep(0)
-        if item["name"] == "/ok/broken":
+        if item["name"].endswith("broken"):
             raise ValueError("this item breaks its pipeline")
         with self.path.open("a") as file:
             file.write(f"{item['name']}\n")
@@ -47,7 +47,7 @@ class WebSpider(SourceSpider):
         self.outcomes = []
         if not self.crawler.engine.scheduler.resumed:
             for path in self.plan.paths:
-                yield self.request(path)
+                yield self.request(path) if path.startswith("/") else {"name": path}
 
     def request(self, path: str, **meta) -> Request:
         callback = self.parse_again if path.startswith("/again/") else self.parse_page
@@ -68,6 +68,7 @@ class WebSpider(SourceSpider):
             yield self.request("/silence/durable")
         if number == "tuple":
             yield self.request("/ok/never", pair=(1, 2))
+            yield self.request("/ok/nor_this", pair=(1, 2))
         if number == "catalogue_fails":
             self.crawler.job.failed = True
         yield {"name": path}

@@ -335,6 +335,85 @@ def test_an_ack_is_told_with_the_next_request_or_a_moment_later(own):
     at_work(own, use)
 
 
+def test_acks_of_one_moment_are_told_together_and_in_no_turn_twice(own):
+    """Two requests end before Redis is told of either; a third is kept for the next process, and stays unfinished."""
+
+    async def use(site: Site) -> None:
+        site.store.push(b"3", "host", 0, b"3")
+        first, second, third = (site.store.pop(IDLE) for _ in range(3))
+        site.store.ack(first)
+        site.store.ack(second)
+        site.store.keep(third)
+        await site.until(lambda: site.client.hlen(f"{KEY}:leases") == 0)
+        assert (site.store.pending(), site.store.unfinished()) == (0, 1)
+
+    assert at_work(own, use).ends == []
+
+
+def test_who_learns_with_a_request_that_others_took_over_ends_at_once(own):
+    """What is done is not acked, nothing is added, and nothing more is asked for; exit code 3."""
+
+    async def use(site: Site) -> None:
+        lease = site.store.pop(IDLE)
+        heir = Crew(site.client, "kodik", LEASE_S)
+        heir.join("run", {})
+        let_expire(site.client, site.worker.crew)
+        heir.renew({})
+        assert site.store.push(b"3", "host", 0, b"3") is False
+        assert site.store.push(b"4", "host", 0, b"4") is False
+        site.store.ack(lease)
+        assert (site.store.pop(IDLE), site.worker.lease_valid()) == (None, False)
+        assert await site.worker.may_store() is False
+
+    ((message, code),) = at_work(own, use).ends
+    assert (code, "others may have taken over" in message) == (3, True)
+
+
+def test_who_learns_by_asking_for_a_request_that_others_took_over_gets_none(own):
+    """A question ends the run as an addition does."""
+
+    async def use(site: Site) -> None:
+        heir = Crew(site.client, "kodik", LEASE_S)
+        heir.join("run", {})
+        let_expire(site.client, site.worker.crew)
+        heir.renew({})
+        assert site.store.pop(IDLE) is None
+
+    ((_, code),) = at_work(own, use).ends
+    assert code == 3
+
+
+def test_a_redis_that_takes_a_right_away_ends_the_run_with_what_is_missing(own):
+    """Exit code 2: waiting would not help."""
+
+    async def use(site: Site) -> None:
+        site.client.execute_command("ACL", "SETUSER", "default", "-@scripting")
+        await site.until(lambda: site.ends != [])
+        site.client.execute_command("ACL", "SETUSER", "default", "+@scripting")
+
+    ((message, code),) = at_work(own, use).ends
+    assert (code, "grant it" in message) == (2, True)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_trouble_is_told_at_once_or_not_at_all(own, is_there):
+    """The last one out hears of it; a Redis that is away breaks nothing."""
+
+    async def use(site: Site) -> None:
+        other = Crew(site.client, "kodik", 60)
+        other.join("run", {})
+        if not is_there:
+            own.kill()
+        site.worker.tell_trouble()
+        if not is_there:
+            own.start()
+        site.client.delete(f"{KEY}:requests")
+        site.worker.leave(is_troubled=False)
+        assert other.leave(is_troubled=False) == (True, True)
+
+    assert at_work(own, use).ends == []
+
+
 def test_a_redis_that_comes_back_empty_ends_the_run_and_nothing_in_flight_is_stored(own):
     """Exit code 3: the same command continues from the catalogue's checkpoint."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import time
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -123,10 +125,11 @@ def test_derived_requests_never_reach_the_job_directory(web):
 
 
 def test_a_request_that_json_cannot_hold_ends_the_run_loudly_and_loses_nothing(web):
-    """Exit code 2 and the request's name; its parent stays pending."""
+    """Exit code 2 and the request's name, once, though a second one follows; its parent stays pending."""
     result = web.crawl("/ok/tuple")
     assert result.exit_code == 2
-    assert "/ok/never> cannot be kept in the job directory: meta" in result.report["problems"][0]["message"]
+    (message,) = (problem["message"] for problem in result.report["problems"] if problem["kind"] == "fatal")
+    assert "/ok/never> cannot be kept in the job directory: meta" in message
     assert web.kept() == ["/ok/tuple"]
 
 
@@ -138,6 +141,24 @@ def test_a_damaged_job_directory_ends_the_run_before_its_first_request(web):
     process.communicate()
     assert "delete it" in (web.directory / "log.txt").read_text()
     assert web.asked() == []
+
+
+def test_a_pending_request_that_cannot_be_read_ends_the_run_and_stays(web):
+    """Damage inside the file: exit code 2, and nothing that was not done counts as done."""
+    web.crawl("/ok/raises")
+    with closing(sqlite3.connect(web.directory / "job" / FILE)) as db, db:
+        db.execute("UPDATE request SET data = ?", (b"{",))
+    result = web.crawl("/ok/raises")
+    assert (result.exit_code, web.asked()) == (2, ["/ok/raises"])
+    with closing(sqlite3.connect(web.directory / "job" / FILE)) as db:
+        assert db.execute("SELECT data FROM request").fetchall() == [(b"{",)]
+
+
+def test_an_item_of_the_start_that_breaks_its_pipeline_leaves_the_run_unfinished(web):
+    """No request gave it, so none can be kept for it: the report says that something is left."""
+    result = web.crawl("broken")
+    assert [(problem["kind"], problem["message"]) for problem in result.report["problems"]] == [("unfinished", "1")]
+    assert web.asked() == web.stored() == []
 
 
 def test_a_second_process_is_refused(web):
