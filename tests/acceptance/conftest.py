@@ -14,7 +14,7 @@ from tests.sandboxes import running_sandbox
 
 @pytest.fixture(scope="session")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
-    """One import of 30 titles that a session's tests share; they look and change nothing."""
-    with running_sandbox(titles=30, limits="off") as sandbox:
+    """One import of 10 titles that a session's tests share; they look and change nothing."""
+    with running_sandbox(titles=10, limits="off") as sandbox:
         project = Project(tmp_path_factory.mktemp("day"), sandbox)
         yield Day(project)

@@ -13,14 +13,17 @@ FAILURE = re.compile(r" failure (\{.*\})$", re.MULTILINE)
 
 
 class Day:
-    """A full import at ``-L DEBUG`` with a feed; an airing title, two 503 of Kodik and one of the backend are in it."""
+    """A full import at ``-L DEBUG`` with a feed; an airing title, two 503 of Kodik and one of the backend are in it.
+
+    The backend refuses a title, for a player that it refuses so is sent again after 30 s only.
+    """
 
     def __init__(self, project: Project) -> None:
         self.project = project
         sandbox = project.sandbox
         sandbox.post("/_sandbox/mutate", {"op": "status", "status": "ongoing"})
         project.fault("kodik", "status", status=503, count=2)
-        sandbox.post("/backend/_reference/faults", {"rules": [{"name": "unavailable", "route": "video", "times": 1}]})
+        sandbox.post("/backend/_reference/faults", {"rules": [{"name": "unavailable", "route": "anime", "times": 1}]})
         self.done = project.crawl("-L", "DEBUG", "-O", "feed.jsonl", PYTHONWARNINGS="always")
         assert self.done.returncode == 0, self.done.stderr[-3000:]
         self.stats: dict[str, Any] = sandbox.get("/_sandbox/stats")
