@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Self, TypeVar, cast
@@ -49,8 +49,12 @@ class KeptAnswersMiddleware(BaseSpiderMiddleware):
             raise NotConfigured
         crawler.signals.connect(self._forget, signals.spider_error)
 
-    def process_spider_output(self, response: Response, result: Iterable[Any]) -> Iterable[Any]:  # type: ignore[override]
-        yield from super().process_spider_output(response, result)
+    # Scrapy calls this form alone, whatever the callback is.
+    async def process_spider_output_async(  # type: ignore[override]
+        self, response: Response, result: AsyncIterator[Any]
+    ) -> AsyncIterator[Any]:
+        async for yielded in super().process_spider_output_async(response, result):
+            yield yielded
         if response.meta.get("unfinished"):
             self._forget(response)
 

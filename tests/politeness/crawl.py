@@ -78,7 +78,8 @@ class Plan:
     """The spider's; these make it a lookup."""
     oldest_in_walks_s: float = 0
     gives: str = ""
-    """What each answer gives: ``items``, or something ``rejected`` beside them. Empty: nothing."""
+    """What each answer gives: ``items``, or something ``rejected`` beside them, or a page that ends the run and is
+    ``unfinished``. Empty: nothing."""
     is_new: bool = True
     """Whether the run is no interrupted one."""
     render: bool = False
@@ -125,6 +126,8 @@ class PathSpider(SourceSpider):
         self.latencies.append(time.monotonic() - response.meta["asked_at"])
         if self.plan.gives:
             yield anime(response)
+        if self.plan.gives == "unfinished":
+            self.stop(response, "odd_page", "the list ends too soon")
         if self.plan.gives == "rejected":
             yield set_aside("upstream", "anime", {}, "its title is odd", utc_now(), source_id=None)
         yield from self.outcome(response.meta, "ok", response.meta.get("attempt", 1))
@@ -151,7 +154,7 @@ class FakeJob(SimpleNamespace):
 
     def attach(self, spider) -> None:
         spider.base_url = self.base_url
-        spider.run = SimpleNamespace(is_new=self.is_new)
+        spider.run = SimpleNamespace(is_new=self.is_new, fail=lambda verdict: None)
 
     def fatal(self, message: str, exit_code: int) -> None:
         self.report.problem("job", "fatal", message)
