@@ -88,9 +88,8 @@ class HttpCacheMiddleware(ScrapyHttpCache):
 
     def forget(self, request: Request) -> None:
         """Keep no answer to this request: something in it could not be read. Whoever asks next asks the upstream."""
-        if not self._is_replay:
-            self._unread.add(key_of(self._upstream.name, request))
-            self.fresh_until = 0.0
+        self._unread.add(key_of(self._upstream.name, request))
+        self.fresh_until = 0.0
 
     async def process_response(self, request: Request, response: Response) -> Response:  # type: ignore[override]
         if "cached" in response.flags or ROBOTS in request.meta:

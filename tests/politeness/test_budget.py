@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from bisect import bisect_right
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -208,6 +209,18 @@ def test_what_is_sent_under_a_setting_counts_for_the_cards_windows_later(bench, 
     assert bench.open().reserve("a", parse_limits("5/day")).reason == "limit 5/day"
 
 
+def test_once_the_longest_window_of_another_is_over_a_setting_without_limits_keeps_nothing(bench, clock):
+    """Who counted an hour ago has been gone for longer than an hour: nothing more is written down for him."""
+    counting, off = bench.open(), bench.open()
+    hourly = parse_limits("5/h")
+    assert counting.reserve("a", hourly) is None
+    assert off.reserve("a", OFF) is None
+    assert counting.used("a", hourly) == {"5/h": 2}
+    clock.pass_(HOUR + 10)
+    assert off.reserve("a", OFF) is None
+    assert counting.used("a", hourly) == {"5/h": 0}
+
+
 def test_a_setting_longer_than_the_card_is_kept_for_as_long(bench, clock):
     """One process has a week, the others the card's day: they forget nothing of the week, and the week ends."""
     week, others = parse_limits("9/7d"), replace(parse_limits("9/day"), card_window_s=24 * HOUR)
@@ -360,6 +373,21 @@ def test_a_damaged_file_is_named_and_nothing_is_sent(tmp_path):
         Budgets(path)
     assert str(path) in str(caught.value)
     assert isinstance(caught.value, ConfigError)
+
+
+def test_a_file_that_cannot_grow_is_named_and_nothing_is_sent(tmp_path):
+    """Whether writing or its commit is refused: no request counts as sent, and the next one is told the same."""
+    with closing(Budgets(tmp_path / "p.sqlite")) as budgets:
+        limits = parse_limits("5000/h")
+        budgets._db.execute(f"PRAGMA max_page_count = {budgets._db.execute('PRAGMA page_count').fetchone()[0]}")
+        sent = 0
+        with pytest.raises(BudgetError, match="Make room"):
+            while True:
+                assert budgets.reserve("a" * 2000, limits) is None
+                sent += 1
+        with pytest.raises(BudgetError, match="Make room"):
+            budgets.penalize("b" * 4000, 60, "why" * 2000)
+        assert budgets.used("a" * 2000, limits) == {"5000/h": sent}
 
 
 def test_the_folder_is_made(tmp_path):

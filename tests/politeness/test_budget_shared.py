@@ -144,6 +144,7 @@ def test_redis_that_comes_back_is_used_again_and_told_what_it_missed(own_redis):
     assert budgets.reserve("a", OFF) is None
     stop_redis(state)
     away(budgets, clock, OFF)
+    budgets.penalize("a", 20, "an earlier answer")
     budgets.penalize("a", 30, "Retry-After")
     away(budgets, clock, OFF)
     restart(server, state)

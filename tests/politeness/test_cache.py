@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import pytest
 import redis
 from aiohttp import web
 
-from tests.politeness.crawl import FAST, TOKEN, Plan, Result, crawl, result_of, start
+from anime_crawler.politeness.cache_entry import Entry
+from anime_crawler.politeness.cache_storage import LEASE_S
+from tests.politeness.crawl import FAST, TOKEN, Plan, Result, crawl, result_of, start, stopped_crawl
 from tests.politeness.upstream_server import UpstreamServer
 from tests.services import start_redis, stop_redis
 
@@ -240,6 +243,75 @@ def test_no_secret_is_kept(server: UpstreamServer, cached: Callable[..., Plan], 
     assert b"REDACTED" in unpacked
 
 
+def test_a_request_can_be_kept_out_of_the_cache(server: UpstreamServer, cached: Callable[..., Plan]) -> None:
+    """Scrapy's ``dont_cache`` in its meta: neither kept nor answered from what is kept."""
+    for _ in range(2):
+        crawl(cached("/a", meta={"dont_cache": True}))
+    assert len(server.at("/a")) == 2
+    assert entries(Path(cached().directory)) == set()
+
+
+def test_a_kept_answer_that_the_source_has_come_to_refuse_is_asked_for_again(
+    server: UpstreamServer, cached: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """What is a ban page for the spider of today may have been stored by the one of yesterday."""
+    crawl(cached("/a"))
+    with closing(sqlite3.connect(tmp_path / "http_cache.sqlite")) as db, db:
+        (value,) = db.execute("SELECT value FROM kept WHERE family = 'http_cache'").fetchone()
+        db.execute("UPDATE kept SET value = ?", (replace(Entry.unpack(value), body=b"banned").pack(),))
+    assert crawl(cached("/a")).outcomes == {"/a": ("ok", 1)}
+    assert len(server.at("/a")) == 2
+
+
+def test_an_entry_that_is_damaged_is_asked_for_again(
+    server: UpstreamServer, cached: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """Whatever is in the storage: the answer is fetched, and kept anew."""
+    crawl(cached("/a"))
+    with closing(sqlite3.connect(tmp_path / "http_cache.sqlite")) as db, db:
+        db.execute("UPDATE kept SET value = substr(value, 1, 20)")
+    assert crawl(cached("/a")).outcomes == {"/a": ("ok", 1)}
+    assert len(server.at("/a")) == 2
+    assert entries(tmp_path) == {b"{}"}
+
+
+def test_the_lease_of_a_slow_fetch_is_renewed(
+    server: UpstreamServer, cached: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """As long as its answer does not come nobody else may ask for it; afterwards no lease is left."""
+    process = start(cached(f"/delay/{LEASE_S * 0.6}/a"))
+    ends: set[float] = set()
+    while len(ends) < 2 and process.poll() is None:
+        if (tmp_path / "http_cache.sqlite").exists():
+            ends |= leases(tmp_path)
+        time.sleep(0.05)
+    assert len(ends) == 2
+    assert list(result_of(process).outcomes.values()) == [("ok", 1)]
+    assert leases(tmp_path) == set()
+
+
+def leases(directory: Path) -> set[float]:
+    """When each lease in the file ends; none where there is no table yet."""
+    with closing(sqlite3.connect(directory / "http_cache.sqlite")) as db:
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'lease'").fetchone():
+            return set()
+        return {until for (until,) in db.execute("SELECT until FROM lease")}
+
+
+def test_a_run_that_is_stopped_does_not_wait_for_what_another_process_fetches(
+    server: UpstreamServer, cached: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """SIGTERM while the lease is another's: the request stays for later, nothing is asked."""
+    crawl(cached("/seen"))
+    with closing(sqlite3.connect(tmp_path / "http_cache.sqlite")) as db, db:
+        (digest,) = db.execute("SELECT digest FROM kept WHERE family = 'http_cache'").fetchone()
+        db.execute("DELETE FROM kept")
+        db.execute("INSERT INTO lease VALUES ('upstream', ?, 'another', ?)", (digest, time.time() + LEASE_S))
+    result = stopped_crawl(cached("/seen", "/other"), server, arrivals=2)
+    assert result.outcomes == {"/seen": ("stopped", 0), "/other": ("ok", 1)}
+    assert len(server.at("/seen")) == 1
+
+
 @pytest.mark.parametrize("damage", ["directory", "no database"])
 def test_an_unusable_file_is_a_warning(server, cached, tmp_path, damage) -> None:
     """Once; the crawl goes on without a cache."""
@@ -260,5 +332,5 @@ def test_redis_may_die_in_mid_run(server, cached, tmp_path) -> None:
         time.sleep(0.02)
     stop_redis(state)
     assert result_of(process).outcomes == dict.fromkeys(paths, ("ok", 1))
-    assert crawl(cached("/a", config=config)).outcomes == {"/a": ("ok", 1)}
+    assert crawl(cached("/a", "/b", config=config)).outcomes == {"/a": ("ok", 1), "/b": ("ok", 1)}  # both at once
     assert (tmp_path / "log.txt").read_text().count("going on without the HTTP cache") == 2  # one for each process

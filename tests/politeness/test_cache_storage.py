@@ -172,6 +172,23 @@ def test_stats_and_clear(place: str, scrapy: Any) -> None:
             client.acl_deluser("scanner")
 
 
+def test_stats_and_clear_of_more_than_one_look_at_redis(redis_url: str) -> None:
+    """Thousands of entries are looked at some hundreds at a time; what is none of ours is neither counted nor lost."""
+
+    async def use(storage: CacheStorage) -> None:
+        for number in range(1200):
+            await storage.put(Key("kodik", str(number)), entry(), DAY_S)
+        with redis.Redis.from_url(redis_url) as client:
+            client.set("anime_crawler:http_cache:kodik:entry:short", b"1", px=DAY_S * 1000)
+            assert [(found.source, found.entries) for found in await storage.stats()] == [("kodik", 1200)]
+            client.delete("anime_crawler:http_cache:kodik:entry:short")
+        await storage.drop(Key("kodik", "0"))
+        assert await storage.clear("kodik") == 1199
+        assert await storage.stats() == []
+
+    with_storage(redis_url, use)
+
+
 def test_what_the_command_cannot_do_is_said(scrapy: Any) -> None:
     """Exit 2: an unknown source, with those that there are; a Redis that is away, without its password."""
     unknown = scrapy("cache", "clear", "--source", "nobody")

@@ -53,6 +53,15 @@ def test_a_robots_txt_that_cannot_be_read_forbids_everything(server, plan, statu
     assert {a.path for a in server.arrivals} == {"/robots.txt"}
 
 
+def test_while_an_upstream_rests_neither_robots_txt_nor_a_page_is_asked_for(server, plan):
+    """A ban in place of robots.txt: the next run asks nothing, and its pages stay for later: they are not forbidden."""
+    robots(server, web.Response(text="banned"))
+    assert set(crawled(server, plan).outcomes.values()) == {("robots_unread", 0)}
+    asked = len(server.arrivals)
+    assert set(crawled(server, plan).outcomes.values()) == {("resting", 0)}
+    assert len(server.arrivals) == asked
+
+
 def test_a_robots_txt_that_comes_at_the_second_try_is_obeyed(server, plan):
     """A 503 passes; the retry counts."""
     robots(server, web.Response(status=503), web.Response(text="User-agent: *\nDisallow: /secret/\n"))
