@@ -95,6 +95,7 @@ SPIDER_MIDDLEWARES = {
 
 # --- items --------------------------------------------------------------------------------------
 CONCURRENT_ITEMS = 256  # a whole page is in the pipelines at once, so that it is stored in one transaction
+ITEM_PROCESSOR = "anime_crawler.pipelines.passage.ItemProcessor"
 ITEM_PIPELINES = {
     "anime_crawler.pipelines.validation.ValidationPipeline": 100,
     "anime_crawler.pipelines.dedup.DedupPipeline": 200,

@@ -38,6 +38,7 @@ from anime_crawler.extensions.summary import print_summary, write_report
 from anime_crawler.frontier.store import FrontierError
 from anime_crawler.job import Exit, Job, drift_counts
 from anime_crawler.pipelines.feed import end_if_feed_failed
+from anime_crawler.pipelines.passage import Signals
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import BudgetError
 from anime_crawler.politeness.budget_storages import BUDGETS, open_budgets
@@ -220,6 +221,7 @@ class MainJob:
         if self.is_shared:
             use_redis(settings, self.config)
         crawler = Crawler(spider, settings)
+        crawler.signals = Signals(crawler)
         crawler.job = job  # type: ignore[attr-defined]
         return crawler
 
