@@ -337,7 +337,7 @@ def _lost(record: Seen, usual: Collection[str]) -> Iterator[str]:
 
 def _load(batch: Batch, place: tuple[str, str, str]) -> tuple[dict[str, Field], str]:
     """What was told so far, and how it stands in the row; "" where the row has to be written anyway."""
-    row = batch.conn.execute(select(told.c.run_id, told.c.fields).where(*_is_at(told, *place))).first()
+    row = batch.conn.execute(_told(), dict(zip(("source", "kind", "answer"), place, strict=True))).first()
     if row is None:
         return {}, ""
     fields = {name: Field(**values) for name, values in orjson.loads(row.fields).items()}
@@ -458,6 +458,14 @@ def _known(dialect: str) -> Select[Any]:
     here = (d.source == bindparam("source"), d.kind == bindparam("kind"), d.answer == bindparam("answer"))
     statement = select(d.key, d.field, d.filled, d.lost).where(*here, d.key.in_(select(keys.c.key)))
     return as_json(dialect, statement)
+
+
+@cache
+def _told() -> Select[Any]:
+    """(run, fields) of a place."""
+    t = told.c
+    here = (t.source == bindparam("source"), t.kind == bindparam("kind"), t.answer == bindparam("answer"))
+    return select(t.run_id, t.fields).where(*here)
 
 
 @cache

@@ -21,6 +21,7 @@ process = ValidationPipeline(RunReport()).process_item
     "item",
     [
         anime(title="Ёж в тумане 🦔", description="две\nстроки\tи табуляция"),
+        anime(title='"Ёж"', description="две\n\\nстроки", description_raw="две\r\n\\nстроки\t\b"),
         release(numbers=[0, 1, 9_999]),
         release(numbers=[]),
         absent(),
@@ -51,6 +52,8 @@ def test_what_is_no_item_of_ours_goes_no_further(thing):
         (anime(title="C1 \x9b31m"), "titles"),
         (anime(alternative_titles=("x\x07",)), "titles"),
         (anime(description="a\x00b"), "description"),
+        (anime(description="a\rb", description_raw="\r\n"), "description"),
+        (anime(title="a\nb", description="one\\ntwo", description_raw="one\ntwo"), "titles"),
         (anime(external_ids={"mal": "1\n2"}), "external_ids"),
         (anime("2\x000"), "source_id"),
         (release(title="a\x1b]0;x\x07"), "title"),
