@@ -5,8 +5,8 @@ BIN := .venv/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 # Four test processes for two cores, because half of a test's time is spent waiting for servers, limits and other processes.
-# One file stays in one process: fixtures are shared by file.
-PYTEST := $(BIN)/python -m pytest -n 4 --dist loadfile
+# One file stays in one process: fixtures are shared by file. The files come in the order of tests/conftest.py, longest first.
+PYTEST := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup crawl test test-slow soak coverage lint bench bench-distributed sandbox record docs clean

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -34,6 +35,11 @@ from tests.services import (
 SHARED = ROOT.parent / "shared"
 SERVICES = "ANIME_TEST_SERVICES"  # directory where the test processes of one session note what they started
 CLI_TIMEOUT_S = 120  # a command that hangs fails its test; the slowest takes some seconds
+LONGEST_FIRST = (
+    *("e2e", "acceptance", "test_readme.py", "test_makefile.py", "test_first_command.py"),
+    *("commands", "politeness", "frontier", "backend", "catalogue", "sources"),
+)
+"""Folders and files of `tests` as several test processes take them; what is not named comes last."""
 
 # No example is judged by how long it took: the machine may be busy.
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -52,6 +58,21 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not _is_worker(config):
         os.environ[SERVICES] = tempfile.mkdtemp(prefix="anime-tests-")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the folders whose files take longest, so that no test process is alone with one of them at the end.
+
+    By itself xdist begins with the files of most tests, and a file of five crawls comes after one of a hundred tables.
+    """
+    if _is_worker(config):
+        tests_in = Counter(item.path for item in items)
+        items.sort(key=lambda item: (_rank(item.path), -tests_in[item.path], item.path))
+
+
+def _rank(file: Path) -> int:
+    place = file.relative_to(ROOT / "tests").parts[0]
+    return LONGEST_FIRST.index(place) if place in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
