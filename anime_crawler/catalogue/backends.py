@@ -7,10 +7,6 @@ a receipt is.
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
-from ipaddress import IPv6Address, ip_address
-from socket import inet_aton
 from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, text, tuple_, update
@@ -24,12 +20,7 @@ from anime_crawler.catalogue.tables import (
     receipt_elsewhere,
     title,
 )
-
-PORTS = {"http": 80, "https": 443}
-
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-"""Three spellings of one host; the first one stands in addresses. Other addresses of 127.0.0.0/8 are hosts of their
-own, for a server may listen on one of them alone."""
+from anime_crawler.host import host_of, port_of
 
 RECEIPTS = (
     ("anime", delivered_anime, "title_id, checksum, delivered_at, trace_id", "0, ''", "number, url"),
@@ -42,19 +33,7 @@ RECEIPTS = (
 def address_of(base_url: str) -> str:
     """Which backend BACKEND_BASE_URL names: scheme, host, port and path, in one spelling and without credentials."""
     url = urlsplit(base_url)
-    host = _host((url.hostname or "").rstrip("."))
-    return f"{url.scheme}://{host}:{url.port or PORTS.get(url.scheme, 0)}{url.path.rstrip('/')}"
-
-
-def _host(name: str) -> str:
-    if re.fullmatch(r"[0-9a-fx.]+", name):  # 127.1 and 0x7f000001 are 127.0.0.1 for whoever connects
-        with suppress(OSError):
-            name = str(ip_address(inet_aton(name)))
-    if ":" in name:
-        address = ip_address(name)
-        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-        name = str(mapped) if mapped else f"[{address}]"
-    return LOOPBACK[0] if name in LOOPBACK else name
+    return f"{url.scheme}://{host_of(url)}:{port_of(url)}{url.path.rstrip('/')}"
 
 
 def use_backend(conn: Connection, address: str) -> str | None:

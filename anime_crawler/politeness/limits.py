@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
+
+from anime_crawler.host import PORTS, host_of, port_of
 
 UNITS_S = {
     "s": 1,
@@ -114,13 +114,7 @@ def address_of(config: Any, card: Any) -> str:
 
 
 def _host_of(address: str) -> str:
-    """``host`` or ``host:port`` in one spelling: lower case, no final dot, no usual port, short IPv6 in brackets."""
-    parts = urlsplit(address)
-    host = (parts.hostname or "").rstrip(".")
-    with suppress(ValueError):
-        host = ip_address(host).compressed
-    with suppress(UnicodeError):
-        host = host.encode("idna").decode() if not host.isascii() else host
-    host = f"[{host}]" if ":" in host else host
-    usual_port = {"http": 80, "https": 443}.get(parts.scheme)
-    return host if parts.port in (None, usual_port) else f"{host}:{parts.port}"
+    """``host``, or ``host:port`` where the port is not the usual one."""
+    url = urlsplit(address)
+    port = port_of(url)
+    return host_of(url) if port in (0, PORTS.get(url.scheme)) else f"{host_of(url)}:{port}"

@@ -265,9 +265,12 @@ def test_a_file_of_an_older_release_keeps_its_count_and_its_rests(tmp_path, cloc
         ("https://ANIDB.net.:443/api", "anidb"),
         ("http://anidb.net:80", "anidb"),
         ("http://anidb.net:9001", "anidb@anidb.net:9001"),
-        ("http://127.0.0.1:8100/anidb", "anidb@127.0.0.1:8100"),
-        ("http://[::1]:8100", "anidb@[::1]:8100"),
-        ("http://[0:0:0:0:0:0:0:1]:8100", "anidb@[::1]:8100"),
+        *(
+            (f"http://{host}:8100/anidb", "anidb@localhost:8100")
+            for host in ("LocalHost", "127.0.0.1", "127.1", "[::1]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]")
+        ),
+        ("http://127.0.0.2:8100", "anidb@127.0.0.2:8100"),
+        ("http://[0:0:0:0:0:0:0:2]:8100", "anidb@[::2]:8100"),
         ("http://[2001:DB8::0]", "anidb@[2001:db8::]"),
         ("https://пример.рф", "anidb@xn--e1afmkfd.xn--p1ai"),
     ],
