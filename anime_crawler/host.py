@@ -16,7 +16,7 @@ own, for a server may listen on one of them alone."""
 
 
 def host_of(url: SplitResult) -> str:
-    """The host that the URL names: lower case, no final dot, IDNA, short IPv6 in brackets, loopback as ``localhost``."""
+    """The URL's host: in lower case, without a final dot, IDNA, short IPv6 in brackets, ``localhost`` for loopback."""
     name = (url.hostname or "").rstrip(".")
     if re.fullmatch(r"[0-9a-fx.]+", name):  # 127.1 and 0x7f000001 are 127.0.0.1 for whoever connects
         with suppress(OSError):

@@ -127,7 +127,6 @@ class Importer:
             CatalogueError: a receipt could not be written; nothing was sent after that.
             MisdirectedError: what the catalogue holds is not for this backend; nothing was sent.
         """
-        await self._use_backend()
         while True:
             stopped = await self._run_once(more_may_come, ready_only, stopping)
             if isinstance(stopped, MisdirectedError):
@@ -157,9 +156,11 @@ class Importer:
             await claims.begin()
             sender = Sender(client, gate, config, self._report, self._budgets, claims, self._catalogue)
             try:
+                await sender.check_backend()
+                await self._use_backend()
                 await self._deliver(sender, more_may_come, ready_only)
                 claims.check()
-            except ClaimsLostError as error:
+            except DeliveryStoppedError as error:
                 return error
             finally:
                 await claims.end()
@@ -172,8 +173,8 @@ class Importer:
             MisdirectedError: `run` would refuse to send what the catalogue holds to this backend.
             DeliveryStoppedError: the backend does not say whether it is one that `run` would send that to.
         """
-        await self._use_backend()
         await self._refuse_another_backend()
+        await self._use_backend()
         anime = episodes = players = refused = after_seq = 0
         while batch := await self._catalogue.read(
             lambda conn: outbox.titles_to_deliver(conn, TITLES_PER_QUERY, after_seq, ready_only=False)  # noqa: B023

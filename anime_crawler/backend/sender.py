@@ -143,12 +143,21 @@ class Sender:
         else:
             self._free.release()
 
-    async def _check_backend(self) -> None:
-        """Once, before the first POST: invented titles go to the sandbox's own backend and to no other.
+    async def check_backend(self) -> None:
+        """Return when the backend is known to be one for what the catalogue holds: invented titles go to the sandbox's
+        own backend and to no other. Only then is it taken for the one that is delivered to.
 
         Raises:
             MisdirectedError: it is another.
+            DeliveryStoppedError: it does not answer.
         """
+        if await self._catalogue.read(origin_of) == "sandbox":
+            await self.gate.enter()
+            await self._check_backend()
+            self.gate.succeeded()
+
+    async def _check_backend(self) -> None:
+        """Once, and before the first POST at the latest: the catalogue may have been empty when the delivery began."""
         failures = 0
         while not self._is_right_backend:
             try:
