@@ -181,9 +181,9 @@ class Doubts:
         self._ask_at = time.monotonic() + reply.delay_s
         return self._sender.may_repeat(reply.outcome, self._asked)
 
-    async def is_well(self) -> bool:
-        """Whether the backend accepts a player that it has already."""
-        reply = await self._repeat_player()
+    async def accepts_known(self, kind: Kind) -> bool:
+        """Whether the backend accepts a record of this kind that it has already; False: also when it has none."""
+        reply = await (self._repeat_player() if kind is Kind.PLAYER else self._repeat_title(kind))
         return reply is not None and reply.outcome is Outcome.DELIVERED
 
     async def _repeat_player(self) -> Reply | None:
@@ -196,15 +196,32 @@ class Doubts:
             trace_id = sender.new_trace_id()
             return await sender.send(Kind.PLAYER, known.url, body, self._asked, trace_id, digest(body), known.title_id)
 
+    async def _repeat_title(self, kind: Kind) -> Reply | None:
+        """Send the anime, or one episode, of a title of which nothing is pending once more; ``None``: there is none."""
+        state = await self._catalogue.read(outbox.newest_delivered_title)
+        if state is None:
+            return None
+        posts = posts_for(
+            replace(state, delivered_anime=None, delivered_episodes={}), self._config, self._source_priority
+        )
+        mine = [entry.body for entry in posts.episodes if entry.number in state.delivered_episodes]
+        if kind is Kind.EPISODES:
+            body = episodes_body(state.title_id, mine[:1]) if mine else None
+        else:
+            body = posts.anime.body if posts.anime else None
+        return await self._repeat(kind, state.title_id, body) if body else None
+
+    async def _repeat(self, kind: Kind, title_id: str, body: bytes) -> Reply:
+        async with self._sender as sender:
+            trace_id = sender.new_trace_id()
+            return await sender.send(kind, title_id, body, self._asked, trace_id, digest(body))
+
     async def _repeat_episode(self, doubt: _Doubt) -> Reply:
         """Send the episode of the player in doubt once more."""
         state = replace(doubt.player.title.state, delivered_episodes={}, dead={})
         entries = posts_for(state, self._config, self._source_priority).episodes
         mine = [entry.body for entry in entries if entry.number == doubt.player.post.number]
-        body = episodes_body(state.title_id, mine)
-        async with self._sender as sender:
-            trace_id = sender.new_trace_id()
-            return await sender.send(Kind.EPISODES, state.title_id, body, self._asked, trace_id, digest(body))
+        return await self._repeat(Kind.EPISODES, state.title_id, episodes_body(state.title_id, mine))
 
     def _say(self, due_at: float | None) -> None:
         """Tell a person what the run waits for; the log has each stage once."""

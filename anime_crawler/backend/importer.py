@@ -219,7 +219,7 @@ class Importer:
         ledger = Ledger(self._catalogue, claims)
         books = Books(self._catalogue, self._run_id, self._report, claims)
         doubts = Doubts(sender, queue, self._catalogue, self._config, self._source_priority, self._report)
-        suspects = Suspects(sender.gate, queue, self._report, doubts.is_well)
+        suspects = Suspects(sender.gate, queue, self._report, doubts.accepts_known)
         lane = Lane(sender, queue, books, self._config, self._source_priority, suspects)
         self._report.progress["backend"] = lane.progress
         episodes = EpisodeDelivery(sender, queue, books, suspects)

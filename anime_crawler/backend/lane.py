@@ -1,22 +1,22 @@
 """Anime go out one at a time, in the order the catalogue first saw them: the backend makes their addresses from
 titles, one after the other, and two at once lose races; so the addresses are the same however often a run was killed.
-The one exception are titles drawn at random, after several in a row were refused for an unknown reason; see `suspects`.
+After several were refused in a row for an unknown reason, titles from all over the queue come earlier; see `suspects`.
+Which ones they are does not depend on kills either, as far as it is anime that are refused.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
 from anime_crawler.backend.answer import Kind
-from anime_crawler.backend.books import Books
+from anime_crawler.backend.books import Books, now
 from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, STOPS, SUSPECT, SUSPECT_AT_ONCE, UNCOUNTED, Outcome
 from anime_crawler.backend.gate import POLL_S
-from anime_crawler.backend.payloads import AnimePost, Refused, posts_for
+from anime_crawler.backend.payloads import AnimePost, Refused, digest, posts_for
 from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.suspects import ANSWERED, Suspects
 from anime_crawler.backend.work import TitleWork, WorkQueue
@@ -89,9 +89,14 @@ class Lane:
                 taken += await self._take_up(drawn, are_drawn=True)
                 if self._waits_for_others:
                     return taken
-            batch = await self._titles(after_seq, ready_only)
-            taken += await self._take_up([title_id for title_id, _ in batch])
-            if len(batch) < TITLES_PER_QUERY or self._waits_for_others:
+            batch = await self._titles(after_seq, ready_only, TITLES_PER_QUERY)
+            free = deque(title_id for title_id, _ in batch if self._is_free(title_id))
+            taken += await self._take_up(free)
+            if self._waits_for_others:
+                return taken
+            if free:  # others are to be drawn first; then it goes on where it was
+                continue
+            if len(batch) < TITLES_PER_QUERY:
                 return taken
             after_seq = batch[-1][1]
 
@@ -131,19 +136,21 @@ class Lane:
             rounds += 1
         return rounds, time.monotonic() + pause_s
 
-    async def _titles(self, after_seq: int, ready_only: bool, limit: int = TITLES_PER_QUERY) -> list[tuple[str, int]]:
+    async def _titles(self, after_seq: int, ready_only: bool, limit: int) -> list[tuple[str, int]]:
         return await self._books.catalogue.read(
             lambda conn: outbox.titles_to_deliver(conn, limit, after_seq, ready_only=ready_only)
         )
 
-    async def _draw(self, ready_only: bool) -> list[str]:
-        """Some of all titles that could be taken up now, by chance."""
+    async def _draw(self, ready_only: bool) -> deque[str]:
+        """Some of all titles that could be taken up now, in an order that has nothing to do with the queue's: one that
+        stays for a day, so that a kill changes nothing, and then another, so that it has no head that stays refused."""
         free = [title_id for title_id, _ in await self._titles(0, ready_only, ALL) if self._is_free(title_id)]
-        return random.sample(free, min(len(free), TITLES_PER_LOAD))
+        day = now()[:10]
+        return deque(sorted(free, key=lambda title_id: digest(f"{day} {title_id}".encode()))[:TITLES_PER_LOAD])
 
-    async def _take_up(self, title_ids: Sequence[str], *, are_drawn: bool = False) -> int:
-        """Take up those of the titles that are free; unless they are drawn, only until others are to be drawn."""
-        free = deque(title_id for title_id in title_ids if self._is_free(title_id))
+    async def _take_up(self, free: deque[str], *, are_drawn: bool = False) -> int:
+        """Take up titles, which leave `free`: drawn ones only as long as others are sought, the next ones until then.
+        How many that were."""
         taken = 0
         while free or self._again:
             while self._queue.is_full:
@@ -161,10 +168,12 @@ class Lane:
             while states:
                 await self._start(states.popleft(), is_drawn=are_drawn)
                 taken += 1
-                if self._suspects.seek_others and not are_drawn:
+                if self._suspects.seek_others is not are_drawn:
                     break
-            await self._claims.release(LANE, *(state.title_id for state in states))
-            if states:
+            left = [state.title_id for state in states]
+            source.extendleft(reversed(left))
+            await self._claims.release(LANE, *left)
+            if self._suspects.seek_others is not are_drawn:
                 return taken
         return taken
 
@@ -197,8 +206,9 @@ class Lane:
             reply = await self._send(work, post)
             if reply.outcome is Outcome.DELIVERED:
                 work.has_progressed = True
-                await self._books.anime_delivered(work.title_id, post, reply.trace_id)
+                # Suspects first: after a kill in between, others would be drawn than without it
                 await self._suspects.accepted(Kind.ANIME, reply.left_at)
+                await self._books.anime_delivered(work.title_id, post, reply.trace_id)
                 return True
             work.attempts += 1
             if not await self._is_repeated(work, reply):

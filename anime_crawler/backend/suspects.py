@@ -1,10 +1,14 @@
 """Records that were refused for a reason that says nothing: is it the record, or the backend?
 
 A record whose kind the backend accepts otherwise is itself at fault: it becomes a dead letter, and all others are
-delivered. So where records of `TITLES_TO_COMPARE` titles in a row were refused, the lane goes on with titles that it
-draws at random from all that wait (`Suspects.seek_others`): the head of the queue may be at fault, and all others well.
-Where records of `TITLES_TO_STOP` drawn titles are refused too, or no title is left to draw, and none of their kind was
-accepted, the backend is at fault: the delivery ends, and nothing was set aside.
+delivered. So where records of `TITLES_TO_COMPARE` titles in a row were refused, the lane goes on with titles from all
+over the queue (`Suspects.seek_others`): its head may be at fault, and all others well. Where records of
+`TITLES_TO_STOP` of those are refused too, or none is left, and none of their kind was accepted, the backend is at
+fault: the delivery ends, and nothing was set aside. So do all later ones, until a record of that kind is accepted.
+
+The one exception: no title is left to draw, the answer was a 4xx or 3xx, and the backend accepts a record of that kind
+that it has already. It then still takes what is written as ours are, so that the refused ones are at fault. A 500 may
+be that of a backend that can change rows and add none (a full disk, a new column).
 
 At a shut gate the POST that tries is a player that the backend has already, where there is one (`Suspects.concern`).
 """
@@ -27,7 +31,7 @@ TITLES_TO_COMPARE = 5
 """Titles in a row of which a record was refused: as many as failures in a row shut the gate."""
 
 TITLES_TO_STOP = 20
-"""Titles drawn at random: where the backend takes a quarter of all, one of them is taken in 299 of 300 deliveries."""
+"""Titles drawn: where the backend takes a quarter of all, one of them is taken in 299 of 300 deliveries."""
 
 ANSWERED = frozenset({Outcome.UNKNOWN_ERROR, Outcome.UNAVAILABLE, Outcome.NOT_OUR_BACKEND})
 """Outcomes that may shut the gate though somebody has answered: other records may get another answer."""
@@ -54,14 +58,16 @@ class Suspects:
     """The suspects of one delivery; all workers and the lane share it.
 
     Args:
-        is_well: asks whether the backend accepts something that it has already.
+        accepts_known: asks whether the backend accepts a record of the kind that it has already.
     """
 
-    def __init__(self, gate: Gate, queue: WorkQueue, report: RunReport, is_well: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(
+        self, gate: Gate, queue: WorkQueue, report: RunReport, accepts_known: Callable[[Kind], Awaitable[bool]]
+    ) -> None:
         self._gate = gate
         self._queue = queue
         self._report = report
-        self._is_well = is_well
+        self._accepts_known = accepts_known
         self._suspects: list[_Suspect] = []
         self._asking = asyncio.Lock()
 
@@ -86,7 +92,7 @@ class Suspects:
     async def is_backend_there(self) -> bool:
         """Whether the gate is open, or opens because the backend accepts what it has already."""
         async with self._asking:
-            return not self._gate.is_shut or await self._is_well()
+            return not self._gate.is_shut or await self._accepts_known(Kind.PLAYER)
 
     def add(self, kind: Kind, title: TitleWork, reply: Reply, settle: Callable[[bool], Awaitable[None]]) -> None:
         """A record of the title was refused; it is not sent again, and nobody waits for it."""
@@ -118,16 +124,18 @@ class Suspects:
             if suspect.kind in many and not accepted.get(COUNTERS[suspect.kind], 0):
                 if more_may_come:
                     continue
-                self._stop(suspect.kind, suspect.reply)
-                return
-            if outcome in REFUSED_BY_BACKEND:
+                if outcome not in SUSPECT_AT_ONCE or not await self._accepts_known(suspect.kind):
+                    self._stop(suspect.kind, suspect.reply)
+                    return
+                is_at_fault = True
+            elif outcome in REFUSED_BY_BACKEND:
                 is_at_fault = True
             elif not has_accepted and more_may_come:
                 continue
             elif has_accepted and suspect.kind not in many and outcome in JUDGED_BY_ACCEPTED:
                 is_at_fault = True
             else:  # no answer of the backend itself, or nothing of this run to compare it with: it may be away
-                is_well = await self._is_well() if is_well is None else is_well
+                is_well = await self._accepts_known(Kind.PLAYER) if is_well is None else is_well
                 if not is_well and not has_accepted and outcome in STOP_SETTINGS:
                     self._stop(suspect.kind, suspect.reply)
                     return

@@ -42,7 +42,7 @@ class TitleWork:
     has_failed: bool = False
     """Something is left undelivered that may succeed later."""
     is_drawn: bool = False
-    """It was drawn at random from all titles that wait; see `suspects`."""
+    """It was drawn from all titles that wait, before its turn; see `suspects`."""
     is_tried_out: bool = False
     """A record that has failed has had all its attempts: it is left to the next run."""
 

@@ -125,6 +125,14 @@ def newest_delivered_player(conn: Connection) -> SentPlayer | None:
     return SentPlayer(*row) if row else None
 
 
+def newest_delivered_title(conn: Connection) -> TitleState | None:
+    """The title, of those with nothing to deliver, of which an episode was delivered last; ``None``: there is none."""
+    c = delivered_episode.c
+    query = select(c.title_id).join(title, title.c.title_id == c.title_id).where(~_PENDING)
+    title_id = conn.scalar(query.order_by(c.delivered_at.desc(), c.title_id).limit(1))
+    return load_titles(conn, [title_id])[0] if title_id is not None else None
+
+
 def load_titles(conn: Connection, title_ids: Sequence[str]) -> list[TitleState]:
     """The state of these titles, in this order; ids that are no titles are left out.
 

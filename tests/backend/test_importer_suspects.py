@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from anime_crawler.backend import sender
+from anime_crawler.backend import lane, sender
 from anime_crawler.catalogue.tables import dead_letter
 from anime_crawler.catalogue.titles import raise_versions
 from anime_crawler.items import Titles
-from tests.backend.support import World, anime, in_world, refuse, release
+from tests.backend.support import World, anime, in_world, refuse, release, until
 
 TITLES = ("1", "2", "3")
+
+
+@pytest.fixture(autouse=True)
+def day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order in which titles are drawn is another one each day; here it is always that of one day."""
+    monkeypatch.setattr(lane, "now", lambda: "2026-01-01")
 
 
 def is_of_title(title_id: str) -> Any:
@@ -187,6 +194,40 @@ def test_refused_titles_at_the_head_of_the_queue_cost_nobody_else(
     in_world(tmp_path, story, MAX_RETRIES="1")
 
 
+@pytest.mark.parametrize("bad", [8, 12])
+@pytest.mark.parametrize("status", [404, 422, 500])
+@pytest.mark.parametrize("method", ["import_anime", "import_episodes", "import_video"])
+def test_refused_titles_that_are_alone_in_their_run_are_judged_by_what_the_backend_has(
+    tmp_path, monkeypatch, method, status, bad
+):
+    """A 4xx is their own fault when the same kind of record is still accepted. A 500 may mean that the backend can add
+    nothing: then all stays pending until one of their kind is accepted, and each run ends after few POSTs."""
+    refused = set(map(str, range(11, 11 + bad)))
+    refuse(monkeypatch, method, lambda p: any(is_of_title(t)(p) for t in refused), status, "nobody has seen this")
+    route = {"import_video": "video"}.get(method, method.removeprefix("import_"))
+
+    async def story(w: World) -> None:
+        await fill(w)
+        await w.deliver()
+        for title_id in sorted(refused):
+            await w.store(anime(title_id), release(title_id, [1]))
+        for run in range(2):
+            w.backend.reset_stats()
+            result = await w.deliver()
+            if status == 500:
+                assert (result.pending, result.failed) == (bad, 0)
+                assert result.reason is not None
+                assert w.backend.answers(route)["500"] <= 4 * bad
+            else:
+                assert (result.pending, result.failed, result.reason) == (0, 0 if run else bad, None)
+                assert w.backend.answers(route).get(str(status), 0) == (0 if run else bad)
+        await w.store(anime("31"), release("31", [1]))
+        assert (await w.deliver()).pending == 0
+        assert {key.partition(":")[0] for _, key in await letters(w)} == refused
+
+    in_world(tmp_path, story, MAX_RETRIES="1", BACKOFF_MAX_SECONDS="0.5")
+
+
 @pytest.mark.parametrize("status", [404, 422, 500])
 @pytest.mark.parametrize("method", ["import_anime", "import_episodes", "import_video"])
 def test_a_backend_that_refuses_all_of_many_titles_is_not_asked_for_each(tmp_path, monkeypatch, method, status):
@@ -209,3 +250,47 @@ def test_a_backend_that_refuses_all_of_many_titles_is_not_asked_for_each(tmp_pat
         assert w.backend.answers(route)[str(status)] < 100
 
     in_world(tmp_path, story, MAX_RETRIES="1", BACKOFF_MAX_SECONDS="0.2")
+
+
+@pytest.mark.parametrize("bad", [1, 8])
+def test_a_first_delivery_gets_past_anime_that_a_gateway_answers_with_503(tmp_path, monkeypatch, bad):
+    """Nothing is there to compare them with until others are accepted. (Where the backend takes few of all, patience may
+    end before one of those is drawn.)"""
+    refused = set(map(str, range(1, bad + 1)))
+    refuse(monkeypatch, "import_anime", lambda p: any(is_of_title(t)(p) for t in refused), 503, "no")
+
+    async def story(w: World) -> None:
+        for title_id in map(str, range(1, bad + 41)):
+            await w.store(anime(title_id), release(title_id, [1]))
+        result = await w.deliver()
+        assert (result.pending, result.failed, result.reason) == (0, bad, None)
+        assert len(await w.backend.players()) == 40
+
+    in_world(tmp_path, story, MAX_RETRIES="1", BACKOFF_MAX_SECONDS="4")
+
+
+@pytest.mark.parametrize("killed_at", [None, *range(1, 30, 4)])
+def test_the_addresses_of_anime_do_not_depend_on_kills_though_many_are_refused(tmp_path, monkeypatch, killed_at):
+    """All have one title, so that each address says when its anime came. Titles are read in batches of eight."""
+    monkeypatch.setattr(lane, "TITLES_PER_QUERY", 8)
+    bad = {*range(1, 8), *range(12, 20)}
+    refuse(monkeypatch, "import_anime", lambda p: int(p.source_id) in bad, 422, "no")
+
+    async def story(w: World) -> None:
+        for number in range(1, 31):
+            await w.store(anime(str(number), titles=Titles(romaji="Same")), release(str(number), [1]))
+        if killed_at:
+            running = asyncio.ensure_future(w.deliver())
+            await until(lambda: w.backend.posts.get("anime", 0) >= killed_at)
+            running.cancel()
+            await asyncio.wait([running])
+        result = await w.deliver()
+        assert (result.pending, result.reason) == (0, None)
+        assert {key for _, key in await letters(w)} == set(map(str, bad))
+        rows = (await w.backend.dump())["anime"]
+        came = sorted(rows, key=lambda row: int(row["slug"].removeprefix("same").removeprefix("-") or 0))
+        drawn = ([9], [28])
+        in_order = ([8, 10, 11], [*range(20, 28), 29, 30])
+        assert [int(row["source_id"]) for row in came] == drawn[0] + in_order[0] + drawn[1] + in_order[1]
+
+    in_world(tmp_path, story)
