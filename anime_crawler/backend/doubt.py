@@ -12,6 +12,9 @@ Players in doubt come last, and none of them is ever the POST that tries whether
 left to send, something that the backend has already is sent once more (`Doubts.ask`), with a longer grace after it.
 
 The intent (state ``sending`` of delivered_player) is a doubt on disk: the next process begins with it.
+
+What this does not cover: a lock on a single row (of the player's episode, say) that holds the POST in doubt alone, for
+longer than all of these waits, while other players are accepted. Its second POST is then stored beside the first one.
 """
 
 from __future__ import annotations
