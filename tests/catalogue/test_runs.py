@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
+from itertools import combinations, pairwise
 
 from sqlalchemy import NullPool, create_engine, text
 
@@ -129,6 +131,49 @@ def test_a_refused_checkpoint_is_counted_unless_a_later_one_was_stored(tables):
     assert tables.run(runs.load_checkpoint, "kodik") == pages[1]
     assert tables.store(checkpoint(pages[0], {"n": 1, "changed": True}), checkpoint(pages[1], pages[2])) == {}
     assert tables.store(checkpoint(pages[1], pages[2])) == {}
+
+
+def test_an_older_place_never_overwrites_a_newer_one_in_whatever_order_two_workers_write(url):
+    """Both have read the same pages; whichever checkpoint comes when, the walk never goes back, and ends at the end."""
+    places = [None, *({"n": number} for number in range(1, 4))]
+    pages = [checkpoint(previous, state) for previous, state in pairwise(places)]
+    with opened(url) as one, opened(url) as two:
+        for of_one in combinations(range(2 * len(pages)), len(pages)):
+            one.run(lambda conn: conn.execute(t.checkpoint.delete()))
+            left, reached = {one: list(pages), two: list(pages)}, 0
+            for turn in range(2 * len(pages)):
+                worker = one if turn in of_one else two
+                worker.store(left[worker].pop(0))
+                held = places.index(worker.run(runs.load_checkpoint, "kodik"))
+                assert held >= reached
+                reached = held
+            assert reached == len(pages)
+
+
+def test_a_checkpoint_waits_for_that_of_another_session_and_is_refused_when_it_is_older(url):
+    """The second session looks where the walk stands only when the first has committed, so that it cannot miss it."""
+    one, two, three = {"n": 1}, {"n": 2}, {"n": 3}
+    is_open, may_store, done = threading.Event(), threading.Event(), []
+
+    def late() -> None:
+        with opened(url) as session:
+            is_open.set()
+            may_store.wait()
+            done.append(session.store(checkpoint(None, one), checkpoint(one, {"n": 2, "changed": True})))
+
+    with opened(url) as tables:
+        other = threading.Thread(target=late)
+        other.start()
+        is_open.wait()
+        with tables.conn.begin():
+            for previous, state in pairwise([None, one, two, three]):
+                assert runs.store_checkpoint(tables.conn, 1, checkpoint(previous, state))
+            may_store.set()
+            other.join(0.3)
+            assert done == []
+        other.join()
+        assert done == [{("checkpoint", "refused"): 2}]
+        assert tables.run(runs.load_checkpoint, "kodik") == three
 
 
 def test_a_checkpoint_that_moves_nothing_marks_nothing_gone(tables):
