@@ -328,7 +328,7 @@ class ProjectConfig(BaseSettings):
 
 
 def _source_fields(card: SourceCard) -> dict[str, Any]:
-    """What `create_model` wants to know of the settings on a card: credentials, address, limits, and its own."""
+    """The fields that `create_model` makes of the settings on a card: credentials, address, limits, and its own."""
     fields: dict[str, Any] = {}
     for secret in card.secrets:
         description = f"Credential needed to crawl the real {card.title}. {secret.how_to_get}"

@@ -98,7 +98,7 @@ class Job:
         return self.worker is None or await self.worker.ready()
 
     def refuse_request(self, spider: str, where: str) -> None:
-        """What stood in the frontier where a request should be is none."""
+        """Report something in the frontier that stands where a request should be and is none."""
         self._is_lacking = True
         message = f"something in Redis is no request; it was not used, and is kept in {where}"
         self.report.problem(spider, "refused_request", message)
@@ -209,7 +209,7 @@ class Job:
             logger.error("%s: %s", source, message)
 
     def fail_catalogue(self, error: CatalogueError) -> None:
-        """Nothing can be stored any more."""
+        """Stop the run, because the catalogue can store nothing any more."""
         self.failed = True
         self.fatal(str(error), error.exit_code)
 
@@ -275,7 +275,7 @@ def _is_running(crawler: Crawler) -> bool:
 
 
 class SpiderRun:
-    """What one spider sees of the job (the `Run` protocol of the base spider)."""
+    """A `SpiderRun` is what one spider sees of the job: the `Run` protocol of the base spider."""
 
     def __init__(self, job: Job, spider: SourceSpider) -> None:
         self._job = job

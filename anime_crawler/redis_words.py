@@ -1,4 +1,4 @@
-"""What errors of Redis mean for whoever uses it: wait, or do as a sentence says. No address: it may hold a password."""
+"""Errors of Redis become a sentence that says what to do, or a wait. It holds no address, which may have a password."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ AWAY_WORDS = (
 gone, nobody listens, …"""
 CLUSTER_WORDS = ("MOVED", "ASK ", "CLUSTERDOWN", "CROSSSLOT", "hash to the same slot", "cluster mode")
 NEEDED = "`~anime_crawler:* +@read +@write +@scripting +@connection +time`"
-"""What ACL SETUSER grants the user that needs least; a test holds it to that."""
+"""The rules of ACL SETUSER for a user with the fewest rights that we need; a test holds them to that."""
 
 
 def may_pass(error: Exception) -> bool:
@@ -24,7 +24,7 @@ def may_pass(error: Exception) -> bool:
 
 
 def refusal(error: Exception, setting: str) -> str:
-    """What is wrong with the Redis of the setting and what to do, where it will never serve us so; else empty."""
+    """A sentence about a Redis that will never serve us as it is set up, with what to do; else empty."""
     from redis import exceptions
 
     said = str(error)

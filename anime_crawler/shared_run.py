@@ -44,7 +44,7 @@ def use_redis(settings: BaseSettings, config: Config) -> None:
 
 
 def group_of(config: Config, spider: str, arguments: Mapping[str, str]) -> str | None:
-    """What the workers of one crawl have in common: Redis, spider, arguments. ``None`` without REDIS_URL."""
+    """The crew of one crawl: Redis, spider and arguments, which its workers share. ``None`` without REDIS_URL."""
     if not config.redis_url:
         return None
     common = orjson.dumps([config.redis_url, spider, dict(arguments)], option=orjson.OPT_SORT_KEYS)
@@ -91,7 +91,7 @@ def leave(job: Job) -> bool:
 
 
 def about(job: Job) -> dict[str, Any]:
-    """What a worker tells of itself, for `scrapy workers`."""
+    """The words of a worker about itself, for `scrapy workers`."""
     requests = {name: counts["requests"] for name, counts in job.report.counters.items() if "requests" in counts}
     return {
         "run": job.run_id,

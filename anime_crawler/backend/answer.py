@@ -1,4 +1,4 @@
-"""What is imported, and what the backend answers."""
+"""The kinds of records that the importer sends, and the backend's answers to them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back."""
+    """An `Answer` is the backend's response to one POST."""
 
     status: int
     text: str

@@ -1,4 +1,4 @@
-"""What one delivery writes down: receipts, dead letters, counts."""
+"""The `Books` of one delivery write its receipts, dead letters and counts."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Books:
         await self._write(title_id, partial(dead_letters.put, run_id=self._run_id, letters=letters))
 
     async def finished(self, title_id: str, version: int, obsolete: Sequence[tuple[str, str, str]]) -> None:
-        """Nothing is left to do for the title in this version; `obsolete` dead letters go."""
+        """Mark the title as done in this version, and remove the `obsolete` dead letters."""
         await self._write(title_id, partial(_finish, title_id=title_id, version=version, obsolete=obsolete))
 
     async def withdraw(self, intent: outbox.SentPlayer, before: outbox.SentPlayer | None) -> None:

@@ -1,4 +1,4 @@
-"""What this importer may work on while others work on the rest; see `catalogue.claims`."""
+"""`Claims` says which titles this importer may work on while others work on the rest; see `catalogue.claims`."""
 
 from __future__ import annotations
 

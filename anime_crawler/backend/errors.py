@@ -1,4 +1,4 @@
-"""What the backend's answers mean, told by status *and* text, and named for what the importer does next.
+"""An answer's meaning follows from its status *and* text, and is named for what the importer does next.
 
 DeliveryStoppedError   no POST can succeed until a person acts or the backend is back: end the delivery, keep the rest
 └── MisdirectedError   the titles are not for this backend
@@ -104,7 +104,7 @@ STOP_SETTINGS = {
 
 
 class DeliveryStoppedError(Exception):
-    """Nothing more can be sent in this run; what is not delivered stays pending."""
+    """The delivery raises this when it can send no more in this run; records that are not delivered stay pending."""
 
     def __init__(self, reason: str, setting: str | None = None) -> None:
         super().__init__(reason)
@@ -156,7 +156,7 @@ TEXTS = (
 
 
 def classify(status: int, body_text: str) -> Outcome:
-    """What one answer means."""
+    """The meaning of one answer."""
     if status == 200:
         return _classify_200(body_text)
     said = body_text.partition("[SQL")[0]  # what follows are parameters: descriptions may hold any words
@@ -211,7 +211,7 @@ def explain(status: int, body_text: str) -> str:
 
 
 def _shape(body_text: str) -> str:
-    """What a 200 holds instead of ``success: true``; each wrong shape has its own words."""
+    """Describe a 200 whose body is not ``success: true``; each wrong shape has its own words."""
     text = body_text.strip()
     try:
         answer = orjson.loads(text)

@@ -62,7 +62,7 @@ class PlannedPosts:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """What one delivery did, and what is left."""
+    """A `DeliveryResult` says what one delivery did, and what is left."""
 
     anime: int
     episodes: int
@@ -167,7 +167,7 @@ class Importer:
         return gate.stopped
 
     async def plan(self) -> PlannedPosts:
-        """What `run` would send now if every POST succeeded.
+        """Count what `run` would send now if every POST succeeded.
 
         Raises:
             MisdirectedError: `run` would refuse to send what the catalogue holds to this backend.

@@ -102,7 +102,7 @@ class Lane:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing under way, here or at others who may die, and nothing that may yet be tried again."""
+        """Whether no title is under way, here or at importers that may die, and none may yet be tried again."""
         may_return = any(rounds < ROUNDS for rounds, _ in self._failures.values())
         return not (self._queue.titles or self._again or may_return or self._waits_for_others)
 

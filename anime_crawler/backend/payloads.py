@@ -1,4 +1,4 @@
-"""From what the catalogue knows of a title to what the backend is to be sent. Pure: no network, no database.
+"""`posts_for` makes the POSTs of a title from what the catalogue knows of it. It uses no network and no database.
 
 Title: the first of TITLE_LANGUAGES that any source knows; else any known title, in the order romaji, en, ru, native,
 then alternative titles. All other fields: the first source of SOURCE_PRIORITY that knows the field. Genres, and what
@@ -49,7 +49,7 @@ OUTSIDE: dict[Language, tuple[str, str]] = {
 """Language -> what a special, and an episode of another season, is called."""
 
 LATIN = re.compile(r"[A-Za-z0-9_]")
-"""The letters of a lower-case, then decomposed word that get into the backend's address: of ™ its two capitals."""
+"""The backend keeps these letters of a lower-case, then decomposed word in its address: of ™ the two capitals."""
 
 FALLBACK_LANGUAGES = ("romaji", "en", "ru", "native")
 
@@ -80,7 +80,7 @@ class PlayerPost:
     priority: int
     body: bytes
     before: SentPlayer | None
-    """What is known of the link at the backend; state ``sending``: an earlier POST whose outcome is unknown."""
+    """The receipt of an earlier POST of this link. State ``sending``: the outcome of that POST is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +96,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class TitlePosts:
-    """What changed in one title against what was delivered."""
+    """`TitlePosts` holds the parts of one title that differ from what was delivered."""
 
     anime: AnimePost | None
     episodes: Sequence[EpisodeEntry]
     players: Sequence[PlayerPost]
-    """Demotions first."""
+    """Demotions come first."""
     refused: Sequence[Refused]
-    """Newly refused by our own validation; records refused before, with the same content, are left out."""
+    """Records that our own validation refuses now; those that it refused before with the same content are left out."""
     unknown_genres: Sequence[str] = ()
     """Genres that no table of ours has, sent as they are; told only with a changed anime."""
     obsolete: Sequence[tuple[str, str, str]] = ()
@@ -132,7 +132,7 @@ def player_body(sent: SentPlayer) -> bytes:
 
 
 def posts_for(state: TitleState, config: Config, source_priority: Sequence[str]) -> TitlePosts:
-    """What is to be sent for the title. Nothing at all while its anime is refused: children without it get 404."""
+    """The POSTs of the title. There are none while its anime is refused: children without it get 404."""
     builder = _Builder(state, config, source_priority)
     anime = builder.anime()
     if anime is None:
@@ -236,7 +236,7 @@ class _Builder:
         return is_dead
 
     def obsolete(self) -> list[tuple[str, str, str]]:
-        """Dead letters that the other methods, all called before, did not come upon with the same content."""
+        """Dead letters whose record the other methods, which are called before, did not find with the same content."""
         dead = self.state.dead.items()
         return [(kind, key, checksum) for (kind, key), checksum in dead if (kind, key) not in self._still_dead]
 
@@ -296,7 +296,7 @@ def genres_of(records: Sequence[dict[str, Any]], languages: Sequence[str]) -> li
 
 
 def title_outside(known: KnownEpisode, base: int, languages: Sequence[str]) -> str | None:
-    """What an episode outside the base season is called, whose number alone says nothing; ``None``: it is not.
+    """The title of an episode outside the base season, whose number alone says nothing; ``None``: it is inside.
 
     Args:
         languages: the first that has words is taken, else English; episodes are no names, so romaji has none.
@@ -336,7 +336,7 @@ def player_priorities(players: Iterable[LivePlayer], preferences: Sequence[str])
 
 
 def _in_order(id_: str) -> tuple[int, str]:
-    """Ids that are numbers come first and in the order of numbers."""
+    """`_in_order` sorts ids that are numbers first, in the order of numbers."""
     digits = id_.rpartition("-")[2]  # serial-123
     is_number = digits.isascii() and digits.isdecimal() and len(digits) < len(str(COVERED_APART))
     return int(digits) if is_number else COVERED_APART - 1, id_

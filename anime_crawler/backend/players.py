@@ -33,7 +33,7 @@ SETTLES = FINAL | NEEDS_PARENT
 
 
 class PlayerFailures:
-    """What to do with players that were not, or perhaps not, stored. Shared by all workers of one delivery."""
+    """Workers share `PlayerFailures`, which decides about players that were not, or perhaps not, stored."""
 
     def __init__(
         self,

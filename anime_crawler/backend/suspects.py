@@ -1,4 +1,4 @@
-"""Records that were refused for a reason that says nothing: is it the record, or the backend?
+"""`Suspects` decides whether a record or the backend is at fault when a refusal does not tell which of them is.
 
 A record whose kind the backend accepts otherwise is itself at fault: it becomes a dead letter, and all others are
 delivered. So where records of `TITLES_TO_COMPARE` titles in a row were refused, the lane goes on with titles from all
@@ -28,10 +28,10 @@ from anime_crawler.backend.work import TitleWork, WorkQueue
 from anime_crawler.extensions.report import RunReport
 
 TITLES_TO_COMPARE = 5
-"""Titles in a row of which a record was refused: as many as failures in a row shut the gate."""
+"""After so many titles in a row with a refused record, others are tried; as many failures in a row shut the gate."""
 
 TITLES_TO_STOP = 20
-"""Titles drawn: where the backend takes a quarter of all, one of them is taken in 299 of 300 deliveries."""
+"""Titles to draw: where the backend accepts a quarter of all, it accepts one of these in 299 of 300 deliveries."""
 
 ANSWERED = frozenset({Outcome.UNKNOWN_ERROR, Outcome.UNAVAILABLE, Outcome.NOT_OUR_BACKEND})
 """Outcomes that may shut the gate though somebody has answered: other records may get another answer."""
@@ -55,7 +55,7 @@ class _Suspect:
 
 
 class Suspects:
-    """The suspects of one delivery; all workers and the lane share it.
+    """`Suspects` holds the suspects of one delivery. All workers and the lane share it.
 
     Args:
         accepts_known: asks whether the backend accepts a record of the kind that it has already.
@@ -110,7 +110,7 @@ class Suspects:
         await self._settle([s for s in self._suspects if s.kind is kind and s.known_at <= left_at], is_at_fault=True)
 
     async def decide(self, more_may_come: bool) -> None:
-        """Nothing is left that could be compared with them: judge by what this run has seen.
+        """Judge the suspects by what this run has seen, because no other record is left to compare them with.
 
         Args:
             more_may_come: then those that cannot be judged yet wait.

@@ -1,4 +1,4 @@
-"""What the workers have to do: titles whose episodes are next, and players of any title side by side."""
+"""The work queue gives the workers titles whose episodes are next, and players of any title side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One of CONCURRENCY workers: takes a title and sends its episodes, or takes a player of any title and sends it."""
+"""Each of CONCURRENCY workers takes a title and sends its episodes, or takes a player of any title and sends it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from anime_crawler.catalogue.outbox import SentPlayer
 
 
 async def settle(work: TitleWork, finish: Callable[[TitleWork], Awaitable[None]]) -> None:
-    """One part of the title needs nothing more in this pass; after the last one it is finished."""
+    """`settle` notes that one part of the title is done in this pass, and finishes the title after its last part."""
     work.open -= 1
     if work.open == 0:
         await finish(work)
@@ -28,7 +28,7 @@ async def settle(work: TitleWork, finish: Callable[[TitleWork], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Workshop:
-    """What all workers of one delivery share."""
+    """The `Workshop` holds everything that all workers of one delivery share."""
 
     sender: Sender
     queue: WorkQueue
@@ -42,11 +42,11 @@ class Workshop:
     """Called once for each title, when none of its POSTs is under way any more."""
 
     async def settle(self, work: TitleWork) -> None:
-        """One part of the title needs nothing more in this pass."""
+        """Note that one part of the title is done in this pass."""
         await settle(work, self.finish)
 
     async def deliver_title(self, work: TitleWork) -> None:
-        """Send its episodes, then give out its players to all workers."""
+        """Send the title's episodes, then give out its players to all workers."""
         if not await self.episodes.deliver(work):
             return
         for post in () if work.forget else work.posts.players:
@@ -62,7 +62,7 @@ class Workshop:
             self.queue.add_player(player)
 
     async def deal_with_parked(self) -> None:
-        """Nothing else is left to do: judge the suspects, then find out whether the players in doubt may be sent."""
+        """When no other work is left, judge the suspects, then find out whether the players in doubt may be sent."""
         if self.suspects:
             await self.suspects.decide(self.queue.more_may_come)
         if self.doubts and self.queue.is_quiet and not await self.doubts.ask():
@@ -72,7 +72,7 @@ class Workshop:
 
 
 class Worker:
-    """Holds the receipt of its last player: it is committed together with the intent of its next."""
+    """A worker holds the receipt of its last player, and commits it together with the intent of its next one."""
 
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop

@@ -41,7 +41,7 @@ HALF = re.compile("[\ud800-\udfff]")
 
 
 def read_once(response: Response, read: Callable[[bytes], Document]) -> Document:
-    """What `read` makes of the body at the first call, remembered while the response lives."""
+    """`read_once` calls `read` on the body once, and remembers the result while the response lives."""
     if response not in _documents:
         _documents[response] = read(response.body)
     document: Document = _documents[response]

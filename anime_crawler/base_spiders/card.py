@@ -20,9 +20,9 @@ class Secret:
     how_to_get: str
     """One sentence for the person who has none."""
     prefix: str = ""
-    """What stands before the value where it is sent: ``Bearer ``."""
+    """Text that is sent before the value: ``Bearer ``."""
     example: str = "0123456789abcdef0123456789abcdef"
-    """What one looks like; refused when it is left in."""
+    """An example of the value; it is refused when it is left in."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class SourceCard:
     limits: str
     """Windows that hold together, ``5/s,90/min``; every process on the machine shares them."""
     limits_origin: str
-    """Who states these numbers, or what was seen and when."""
+    """The origin of these numbers: who states them, or what was seen and when."""
     item_kinds: tuple[str, ...]
     """Names of the item classes its spider yields."""
     base_url_setting: str | None = None
@@ -74,7 +74,7 @@ class SourceCard:
     other_urls: tuple[str, ...] = ()
     """Addresses of further hosts that it is asked at, as long as `base_url` is not replaced by a setting."""
     base_url_suffix: str = ""
-    """What people write at the end of the address and we do not: ``/api``."""
+    """End of the address that people write and we do not: ``/api``."""
     limit_reserve: int = 0
     """When ``X-RateLimit-Remaining`` is down to this, nobody asks until the limit is new."""
     limit_rest_s: float | None = None
@@ -84,7 +84,7 @@ class SourceCard:
     """Seconds for which nobody asks again after a block that does not say for how long it lasts. An hour is our guess
     where nobody knows: who asks on is shut out for longer."""
     block_origin: str = ""
-    """Who says how long a block lasts, or that nobody does."""
+    """The origin of `block_rest_s`: who states how long a block lasts, or that nobody does."""
     known_as: str | None = None
     """Name under which other sources give its ids, where that is not `name`: ``mal``."""
     ongoing_age_days: int = 1

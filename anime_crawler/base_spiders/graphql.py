@@ -1,4 +1,4 @@
-"""What GraphQL's errors say that stand beside the data of an answer."""
+"""These functions read the GraphQL errors that stand beside the data of an answer."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ ANYWHERE = -1
 
 
 def error_text(error: Any) -> str:
-    """What an error says, at most 300 characters of it."""
+    """The message of an error, at most 300 characters of it."""
     return str(error.get("message") if isinstance(error, dict) else error)[:300]
 
 
 def unresolved(document: Any, at: tuple[str, ...], alone: str | None = None) -> Unresolved:
-    """What GraphQL's errors beside the data say of each record, or of any. Errors of other places are left out.
+    """The messages of GraphQL's errors beside the data, by record. Errors of other places are left out.
 
     Args:
         at: names that lead to the list of records: ``("Page", "media")``.
@@ -48,5 +48,5 @@ def of_rows(places: Unresolved, records: list[Any], rows: list[Any]) -> Unresolv
 
 
 def said_of(places: Unresolved | None, place: int) -> list[str]:
-    """What errors say that may be of this record."""
+    """The messages of errors that may be about this record."""
     return [*places.get(place, ()), *places.get(ANYWHERE, ())] if places else []

@@ -1,4 +1,4 @@
-"""What parsers share: saying what is wrong with a record, setting it aside, and noticing drift."""
+"""Parsers share these functions: they say what is wrong with a record, set it aside, and notice drift."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Drift = Counter[tuple[str, Literal["unknown", "vanished"]]]
 """(path, change) -> how often: fields that no schema knows, and usual ones that a whole page lacks."""
 
 BASE64 = "base64:"
-"""What stands before the bytes of a body that is no text in UTF-8."""
+"""This prefix stands before the bytes of a body that is no text in UTF-8."""
 WHOLE_PAGE = 20
 """Records from which on a missing field is no accident of the selection."""
 _problems: ContextVar[list[str] | None] = ContextVar("problems", default=None)
@@ -31,7 +31,7 @@ NAMES = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", ty
 
 
 def explain(error: ValidationError | RecordError) -> str:
-    """What is wrong with a record: path and rule of the first thing, without the value."""
+    """Path and rule of the first fault in a record, without the value."""
     if isinstance(error, RecordError):
         return str(error)
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -39,7 +39,7 @@ def explain(error: ValidationError | RecordError) -> str:
 
 
 def shape_of(value: Any) -> str:
-    """What kind of JSON value it is, in words."""
+    """The kind of a JSON value, in words."""
     return NAMES.get(type(value), "a number")
 
 
@@ -89,7 +89,7 @@ def mapped(table: Mapping[str, Value], value: str | None, path: str) -> Value | 
 
 
 def attempted(read: Callable[[], Value]) -> Value | None:
-    """What `read` gives; ``None`` where it raises a RecordError, whose message is noted."""
+    """The result of `read`; ``None`` where it raises a RecordError, whose message is noted."""
     try:
         return read()
     except RecordError as error:
@@ -98,7 +98,7 @@ def attempted(read: Callable[[], Value]) -> Value | None:
 
 
 def checked(read: Callable[[Given], Value], value: Given, problem: str) -> Value | None:
-    """What `read` makes of a value; ``None`` where it says by a ValueError that it is none, which is noted.
+    """The result of `read` for a value; ``None`` where `read` raises a ValueError, which is noted.
 
     Args:
         problem: as in `note`: ``score: not a number``.

@@ -27,7 +27,7 @@ RENDER = {"render": "browser: scripts of the pages run in Chromium before they a
 
 
 class Run(Protocol):
-    """What a spider may ask of the run it belongs to. The job gives it; the catalogue answers."""
+    """A spider asks its `Run` for these things. The job gives the run to it; the catalogue answers."""
 
     id: int
     """Number of the run; later runs have higher ones. An interrupted run keeps its number."""
@@ -145,7 +145,7 @@ class SourceSpider(Spider):
         return bool(self.lookups & self.args.keys())
 
     def judge(self, response: Response) -> Verdict:
-        """What this response means; sources that say it in the body override this."""
+        """Judge a response by its status; a source whose body says more overrides this."""
         return verdict_by_status(response.status)
 
     def failed(self, failure: Failure) -> Iterator[Rejected]:

@@ -1,4 +1,4 @@
-"""What a response means for the caller, decided by status *and* body: go on, try again, or give up."""
+"""A verdict tells the caller, by status *and* body of a response, to go on, to try again, or to give up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from anime_crawler.base_spiders.errors import ResponseError
 
 
 class Action(StrEnum):
-    """What the caller does next."""
+    """The caller's next step."""
 
     ACCEPT = "accept"
     """Hand the response to its callback."""

@@ -29,7 +29,7 @@ from anime_crawler.base_spiders.verdict import Action, Verdict, kind_of, request
 from anime_crawler.items import Checkpoint, Item, Rejected, utc_now
 
 Key = tuple[int, ...]
-"""What a list is ordered by, ascending; of a list from the newest down, times are negative."""
+"""The key that a list is ordered by, ascending; in a list from the newest down, times are negative."""
 MOST_REPEATS = 2
 """With `Proof.OVERLAP`, a page that comes again so often is a server that ignores the page; once may be rows that moved
 down. Without, the rows between would be lost, so that once is enough."""
@@ -98,7 +98,7 @@ class Page:
     rows: list[Any]
     """The records in their order, also those that cannot be understood."""
     ids: list[str]
-    """What tells the rows apart, to notice a page that comes again; with their times, where there are any."""
+    """Texts that tell the rows apart, to notice a page that comes again; with their times, where there are any."""
     has_next: bool
     """Whether a page after this one is worth asking for."""
     keys: Sequence[Key | None] = ()
@@ -107,7 +107,7 @@ class Page:
     total: int | None = None
     """Rows of the whole list, as this page says."""
     is_past: bool = False
-    """What follows is known: the watermark is reached."""
+    """Whether the rows that follow are known, because the watermark is reached."""
     listed: Sequence[str] = ()
     """Source ids of the anime that it lists, where `page_items` gives requests for them instead of their items: in a
     full walk they are there, even if their own pages cannot be read."""
@@ -349,7 +349,7 @@ class WalkingSpider(SourceSpider):
         raise NotImplementedError
 
     def read_page(self, response: Response, walk: Any) -> Page:
-        """What an answer lists.
+        """Read the page of the list that an answer holds.
 
         Raises:
             WalkError: the walk must not go on from there.

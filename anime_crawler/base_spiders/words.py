@@ -1,4 +1,4 @@
-"""What schemas share: the base of models of what JSON APIs send, and the check of an answer's envelope."""
+"""Schemas share the base of their models of JSON answers, and the check of an answer's envelope."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _removable(model: type[BaseModel], record: Any, location: tuple[int | str, .
 
 
 def _names(name: str, field: FieldInfo) -> list[str]:
-    """What a field may be called in a record."""
+    """The names that a field may have in a record."""
     choices = field.validation_alias.choices if isinstance(field.validation_alias, AliasChoices) else []
     return [str(n) for n in (*choices, field.validation_alias, field.alias, name) if isinstance(n, str)]
 

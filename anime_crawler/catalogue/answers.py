@@ -1,4 +1,4 @@
-"""What the identity source said of a title, when, and when to ask again."""
+"""The catalogue notes what the identity source said of a title, when it said so, and when to ask again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the parts of one `store_items` share."""
+"""A `Batch` holds what the parts of one `store_items` share."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Batch:
 
     @property
     def just_now(self) -> str:
-        """What was fetched since then has just come."""
+        """Items that were fetched since this time count as having just come."""
         return iso(self.began - JUST_NOW)
 
     @property

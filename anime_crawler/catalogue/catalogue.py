@@ -141,7 +141,7 @@ class Catalogue:
             raise CatalogueAwayError(self._lost)
 
     async def write(self, fn: Callable[[Connection], T], *, durable: bool = True) -> T:
-        """What `fn` gives back, once all it did is committed.
+        """`write` runs `fn` in a transaction and gives its result once everything it did is committed.
 
         Args:
             durable: over a power cut too. The frontier must never know more than the catalogue, so items are; a
@@ -157,7 +157,7 @@ class Catalogue:
         return await self._submit(fn, writes=True, durable=durable)
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
-        """What `fn` gives back; it sees everything written before."""
+        """`read` runs `fn`, which sees everything written before, and gives its result."""
         return await self._submit(fn, writes=False, durable=False)
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What the catalogue raises.
+"""The catalogue raises these errors.
 
 CatalogueError           it cannot be used as it is set up: a person must act; exit code 2
 └── CatalogueAwayError   the database stays away or has ended our session: the same command continues; exit code 3

@@ -1,4 +1,4 @@
-"""What a source no longer has: marked gone with the time, never deleted, and back when the source has it again.
+"""A record that its source no longer has is marked gone with the time, never deleted, and back when the source has it.
 
 Two kinds of answers say so: a complete list that no longer has it, and a lookup that finds nothing. A list that came up
 short says nothing: a walk marks only at its complete end (`Checkpoint.full_since`), and where it misses more than

@@ -34,7 +34,7 @@ class Lock(NamedTuple):
 
     name: str
     shared_by: str | None = None
-    """What the processes that may hold it together have in common; no blanks. ``None``: it is ours alone."""
+    """A name without blanks: processes with the same name hold the lock together. ``None``: one holds it alone."""
 
 
 def delivery_lock(url: str, backend_address: str) -> Lock:

@@ -1,4 +1,4 @@
-"""What is still to be delivered, and what was: titles and their state for the importer, intents and receipts from it.
+"""The outbox gives the importer titles that wait and their state, and stores its intents and receipts.
 
 There is no queue: "to deliver" is the difference between what the catalogue holds and the delivered_* tables.
 """
@@ -273,7 +273,7 @@ def forget_episode(conn: Connection, title_id: str, number: int, *, with_childre
 
 
 def mark_delivered(conn: Connection, titles: Iterable[tuple[str, int]]) -> None:
-    """Nothing is left to do for these titles, as long as their version stays.
+    """Mark these titles as done, for as long as their version stays.
 
     Args:
         titles: (title id, version that was delivered), at least one.

@@ -72,7 +72,7 @@ def begin_delivery(conn: Connection) -> int:
 
 
 def run_key(conn: Connection, run_id: int) -> str:
-    """What tells the run from any other, also of a catalogue that was deleted: its number and when it began."""
+    """A run's number and when it began, which tell it from any other run, also of a catalogue that was deleted."""
     started_at = conn.execute(select(run.c.started_at).where(run.c.id == run_id)).scalar_one()
     return f"{run_id} {started_at}"
 

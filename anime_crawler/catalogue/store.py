@@ -19,7 +19,7 @@ from anime_crawler.items import Absent, Anime, Checkpoint, Item, Listed, Rejecte
 
 Storable = Item | Checkpoint | Rejected
 KINDS: tuple[type, ...] = (Anime, Release, *FORMS, Absent, Listed, Rejected, Checkpoint)
-"""What has a table."""
+"""These kinds of items have a table."""
 
 
 def store_items(

@@ -21,7 +21,7 @@ VERSION = (anime.c.source, anime.c.source_id, anime.c.source_updated_at)
 
 
 class Known(NamedTuple):
-    """What is stored of an anime."""
+    """`Known` is the part of a stored anime that a new one is compared with."""
 
     source_id: str
     checksum: str

@@ -33,7 +33,7 @@ class Diff(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What a player row says, beside its times."""
+    """`Facts` holds the columns of a player row without its times."""
 
     title: str | None
     url: str

@@ -24,7 +24,7 @@ sends its own rows and nothing else, often enough that the fullest teams come fi
 
 
 class Known(NamedTuple):
-    """What is stored of a release."""
+    """`Known` is the part of a stored release that a new one is compared with."""
 
     id: int
     source_id: str
@@ -153,7 +153,7 @@ def _with_what_stays(
 
 
 def _data(batch: Batch, source: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What is stored of releases by their id; of the players only whether there are any."""
+    """The stored content of releases by their id; of the players it says only whether there are any."""
     if not ids:
         return {}
     rows = fetch(batch.conn, _stored(batch.dialect), source=source, ids=packed_ids(ids))

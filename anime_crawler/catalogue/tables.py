@@ -39,7 +39,7 @@ NO_ANIME = ""
 
 
 def _version() -> tuple[Column[Any], ...]:
-    """What stands behind the key in a row that keeps the newest version of one item."""
+    """The columns that follow the key in a row which keeps the newest version of one item."""
     return (
         Column("checksum", Text, nullable=False),
         Column("schema_version", Integer, nullable=False),

@@ -86,7 +86,7 @@ stored of them does not stay, unless the source's card names them as usual."""
 
 @dataclass
 class Field:
-    """What was told of one field by one form of answer."""
+    """A `Field` counts how often one form of answer told one field."""
 
     filled: int = 0
     """Records that told it, in all runs, since a loss is in doubt; those fetched before the newest are left out."""
@@ -166,7 +166,7 @@ class Seen(NamedTuple):
     """Fields that such an answer tells; nested ones by their first part."""
     filled: frozenset[str]
     stored: frozenset[str]
-    """What is stored of it; empty for a new one."""
+    """Fields that the stored record has; empty for a new one."""
     is_announced: bool = False
     """A work that is only announced may lack nearly everything."""
     own: Mapping[str, tuple[str, str]] = {}
@@ -174,7 +174,7 @@ class Seen(NamedTuple):
 
 
 def seen(kind: str, item: Item, key: tuple[Any, ...], stored: Mapping[str, Any] | None) -> Seen:
-    """What `fields_to_keep` wants to know of an item.
+    """`seen` gathers what `fields_to_keep` needs to know of an item.
 
     What could not be understood counts as missing, but never as a loss: it stays as it is stored, whatever others tell.
 
@@ -336,7 +336,7 @@ def _lost(record: Seen, usual: Collection[str]) -> Iterator[str]:
 
 
 def _load(batch: Batch, place: tuple[str, str, str]) -> tuple[dict[str, Field], str]:
-    """What was told so far, and how it stands in the row; "" where the row has to be written anyway."""
+    """The counts so far, and their text in the row; the text is "" where the row has to be written anyway."""
     row = batch.conn.execute(_told(), dict(zip(("source", "kind", "answer"), place, strict=True))).first()
     if row is None:
         return {}, ""

@@ -344,7 +344,7 @@ class watch_signals:  # noqa: N801  a context manager, used like a function
 
 
 def run_in_reactor(process: Any, main: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """What the coroutine function gives back, or raises, when it is run on Scrapy's reactor."""
+    """Run a coroutine function on Scrapy's reactor, and give its result or raise its exception."""
     from twisted.internet import reactor as installed
 
     reactor: Any = installed

@@ -122,7 +122,7 @@ async def deliver(config: Config, settings: BaseSettings, *, recheck: bool = Fal
 
 
 def exit_code(result: DeliveryResult, interrupted: bool, dead_letters: int) -> int:
-    """What the delivery ended as."""
+    """The exit code of the delivery."""
     if interrupted:
         return int(Exit.INTERRUPTED)
     if result.pending or result.has_lost:

@@ -60,7 +60,7 @@ def write_docs() -> int:
 
 
 def words_of(name: str) -> dict[str, str]:
-    """What the templates leave open, for a source of this name."""
+    """The words that fill the templates' gaps for a source of this name."""
     parts = name.split("_")
     return {
         "name": name,

@@ -113,7 +113,7 @@ def source_request(card: SourceCard, config: Config, user_agent: str) -> tuple[s
 
 
 def missing_secret(card: SourceCard, config: Config) -> str | None:
-    """What to do about the first credential that is not set; ``None``: all are."""
+    """The advice about the first credential that is not set; ``None``: all are set."""
     for secret in card.secrets:
         if config.value(secret.setting) is None:
             return f"set {secret.setting}. {secret.how_to_get}"

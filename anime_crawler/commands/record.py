@@ -98,7 +98,7 @@ def record(spider: type[SourceSpider], case: str, path: str | None, config: Conf
 
 
 def about(endpoint: str, answer: Answer) -> dict[str, Any]:
-    """What was asked and when; what it shows is for a person to say."""
+    """``meta.json`` of a recorded answer: what was asked and when. A person adds what the answer shows."""
     return {
         "says": "",
         "origin": "recorded",

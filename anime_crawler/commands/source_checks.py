@@ -1,4 +1,4 @@
-"""What every source must be like. `scrapy checksources` tells people, the test suite holds it."""
+"""Every source must pass these checks. `scrapy checksources` shows them to people, and the test suite runs them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILES = {"__init__.py", "schema.py", "parse.py", "spider.py", "samples"}
 META = {"says", "origin", "endpoint", "status", "fetched_at"}
 DRAFT = "Compare each value with the response, then delete this line."
 SECRET = re.compile(r"token=(?!REDACTED)[^&\"\s]+|\b(?!0123456789abcdef)[0-9a-f]{32}\b")
-"""What looks like a credential. Invented ids of 32 digits begin with those of the documentation."""
+"""Text that looks like a credential. Invented ids of 32 digits begin with those of the documentation."""
 
 Problems = Iterator[str]
 
@@ -69,20 +69,20 @@ def case_of(response: Path) -> str:
 
 
 def meta_of(response: Path) -> dict[str, Any]:
-    """What ``meta.json`` says of an answer. A value that differs from case to case is an object with one for each."""
+    """The part of ``meta.json`` about an answer. A value that differs by case is an object with one for each."""
     meta = read(response.parent, "meta.json")
     return {name: value[case_of(response)] if isinstance(value, dict) else value for name, value in meta.items()}
 
 
 def expected_of(response: Path) -> dict[str, Any]:
-    """What is expected of an answer: all of ``expected.json``, or what stands there under the answer's case."""
+    """The part of ``expected.json`` about an answer: all of it, or what stands under the answer's case."""
     expected = read(response.parent, "expected.json")
     found: dict[str, Any] = expected[case_of(response)] if case_of(response) else expected
     return found
 
 
 def parsed(response: Path) -> list[Any]:
-    """What the parser gives for an answer.
+    """The items that the parser makes of an answer.
 
     Raises:
         ResponseError: it understands nothing of it.
@@ -139,7 +139,7 @@ def comparable(item: BaseModel) -> dict[str, Any]:
 
 
 def files_are_those_of_all(name: str) -> Problems:
-    """Who knows one source folder knows all."""
+    """All source folders have the same files, so that who knows one folder knows them all."""
     found = {path.name for path in folder_of(name).iterdir() if path.name != "__pycache__"}
     yield from (f"{file} is missing" for file in sorted(FILES - found))
     yield from (f"{file} does not belong here" for file in sorted(found - FILES))
@@ -247,7 +247,7 @@ def _understood(response: Path) -> list[Any]:
 
 
 def _told_of(item: Any) -> tuple[str, ...]:
-    """What a parser says that it did not understand: of a field, or of the record that it set aside."""
+    """The parser's words about what it did not understand: fields, or the record that it set aside."""
     return (item.reason,) if isinstance(item, items.Rejected) else getattr(item, "not_understood", ())
 
 
@@ -282,7 +282,7 @@ def _differences(response: Path) -> Problems:
 
 
 def _judged(file: Path) -> str:
-    """What kind of answer the spider takes it for."""
+    """The kind of the verdict that the spider gives for an answer."""
     meta = meta_of(file)
     url = f"https://x.test{meta['endpoint'].split()[1]}"
     kind: type[Response] = responsetypes.from_args(url=url, filename=file.name)

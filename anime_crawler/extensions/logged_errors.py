@@ -1,4 +1,4 @@
-"""What Scrapy, Twisted and the event loop cannot handle they log, and go on; such a run does not end as done."""
+"""Scrapy, Twisted and the event loop log errors that they cannot handle, and go on; such a run does not end as done."""
 
 from __future__ import annotations
 

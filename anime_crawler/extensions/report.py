@@ -1,4 +1,4 @@
-"""What a run did, as numbers: the counters behind the progress lines, the summary table and the run report."""
+"""The run report counts what a run did: for the progress lines, the summary table and the report's file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RunReport:
     """Upstream -> why it is waiting just now; absent: it is not."""
     progress: dict[str, Progress] = field(default_factory=dict)
     problems: list[dict[str, str | None]] = field(default_factory=list)
-    """What went wrong, for a person: ``{"service", "kind", "message", "setting"}``; no secrets."""
+    """Problems of the run, told to a person: ``{"service", "kind", "message", "setting"}``; no secrets."""
     walk_s: dict[str, float] = field(default_factory=dict)
     """Spider -> seconds from its start to its end."""
     started: float = field(default_factory=time.monotonic)

@@ -54,7 +54,7 @@ class Crew:
         self.me = me
 
     def _policy(self) -> str:
-        """What Redis throws away when it is full; empty where the user may not ask (INFO is not for everybody)."""
+        """The eviction policy of Redis, which acts when it is full; empty where the user may not call INFO."""
         from redis.exceptions import NoPermissionError
 
         with explained():

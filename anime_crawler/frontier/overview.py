@@ -1,4 +1,4 @@
-"""What Redis holds of crawls that workers share, for people and programs; it only looks."""
+"""The overview shows people and programs what Redis holds of crawls that workers share. It changes nothing."""
 
 from __future__ import annotations
 

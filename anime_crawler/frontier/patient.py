@@ -33,7 +33,7 @@ class PatientStore:
         self._asked: Counter[str] = Counter()
 
     def open(self, generation: str) -> int:
-        """Nothing yet: Redis may just be away. `opened` is to be asked until it says yes."""
+        """`open` only notes the generation, because Redis may be away. The caller asks `opened` until it says yes."""
         self._generation = generation
         return 0
 
@@ -167,7 +167,7 @@ class PatientStore:
         return True
 
     def _now(self, call: Callable[[], T], otherwise: T) -> T:
-        """What the call gives, or `otherwise` where Redis does not answer or others have taken over."""
+        """`_now` gives the call's result, or `otherwise` where Redis does not answer or others have taken over."""
         if self._worker.is_working:
             try:
                 return call()

@@ -114,7 +114,7 @@ def packed(data: bytes) -> bytes:
 
 
 def unpacked(data: bytes) -> bytes:
-    """What `packed` was given; anything else as it is, or cut: no JSON, so that nobody takes it for a request."""
+    """`unpacked` gives back what `packed` was given. Other bytes stay or are cut: they are no JSON, so no request."""
     if not data.startswith(ZLIB):
         return data
     try:

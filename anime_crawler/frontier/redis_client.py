@@ -53,7 +53,7 @@ class Scripts:
         self._known: dict[str, Any] = {}
 
     def call(self, script: str, *arguments: Any) -> Any:
-        """What the script gives. Raises as `explained`."""
+        """`call` runs the script and gives its result. It raises as `explained` does."""
         if script not in self._known:
             self._known[script] = self._client.register_script(script)
         with explained():

@@ -1,4 +1,4 @@
-"""What is done in Redis in one step each, in Lua: nobody ever sees half of it.
+"""Each of these Lua scripts is one step in Redis: no other client ever sees half of it.
 
 Keys of a crawl, ``<crew>`` = ``anime_crawler:crawl:<main spider>``:
 

@@ -191,8 +191,8 @@ class FrontierScheduler(BaseScheduler):
             self._keep(response)
 
     async def _item_dropped(self, item: Any, response: Any, exception: DropItem) -> None:
-        """Who drops a record knows why, and is counted. Anything else is not his to drop: what is no item of ours is
-        a bug; where the walk stands, what is not there and what was not understood must be stored.
+        """Count a record that a pipeline dropped. A pipeline must drop nothing else: what is no item of ours is a bug,
+        and a `Checkpoint`, an `Absent` or a `Rejected` must be stored.
         """
         if isinstance(exception, Settled):
             return
@@ -202,7 +202,7 @@ class FrontierScheduler(BaseScheduler):
             self._job.report.count(type(item).__name__.lower(), "dropped")
 
     def _fail(self, error: FrontierError) -> None:
-        """Nothing is acked from here on, so that nothing is lost; the run ends."""
+        """`_fail` ends the run. The scheduler acks no request from then on, so that all of them stay pending."""
         if self._failed:
             return
         self._failed = True

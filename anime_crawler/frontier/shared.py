@@ -125,7 +125,7 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
         return self._spider.name == self._worker.crew.spider
 
     def _tell_unfinished(self) -> None:
-        """What this process alone knows of; of the rest the last worker out is told (see `Crew.leave`)."""
+        """Tell the job of unfinished requests that this process alone has. `Crew.leave` tells of the others."""
         if left := self._derived.unfinished():
             self._job.unfinished(self._spider.name, left)
 

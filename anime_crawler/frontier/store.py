@@ -1,4 +1,4 @@
-"""What a frontier keeps its requests in: pending ones, leased ones, and fingerprints of all it was ever given."""
+"""A frontier store keeps the pending requests, the leased ones, and the fingerprints of all that it was ever given."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ LOST = (
 
 
 class Post(Protocol):
-    """What a worker does for one spider."""
+    """A `Post` does a worker's work for one spider."""
 
     def recover(self) -> None:
         """Redis answers: do what was put off, and give back what nobody holds any more."""

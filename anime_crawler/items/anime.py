@@ -11,7 +11,7 @@ from anime_crawler.items.base import HttpsUrl, Item, NonBlank
 
 
 class Kind(StrEnum):
-    """What sort of work it is."""
+    """The sort of the work."""
 
     TV = "tv"
     MOVIE = "movie"
@@ -113,21 +113,21 @@ class Anime(Item):
     status: AiringStatus | None = None
     """Where the work is in its life, in the country of origin. ``None``: unknown."""
     kind: Kind | None = None
-    """What sort of work it is. ``None``: unknown, or none of our kinds."""
+    """The sort of the work. ``None``: unknown, or none of our kinds."""
     poster: HttpsUrl | None = None
     """A real poster, never an episode frame or a placeholder picture. ``None``: there is none."""
     genres: tuple[NonBlank, ...] = ()
     """Genres in the source's own words and order, no repeats. Empty, here and below: the source names none."""
     themes: tuple[NonBlank, ...] = ()
-    """What it is about beside its genres (School, Mecha), where the source keeps the two apart."""
+    """Its subjects beside its genres (School, Mecha), where the source keeps the two apart."""
     demographics: tuple[NonBlank, ...] = ()
     """Whom it was made for: Shounen, Josei, …"""
     tags: tuple[NonBlank, ...] = ()
     """Further words that the source files it under; without those that spoil it."""
     studios: tuple[NonBlank, ...] = ()
-    """Who animated it; no producers, licensors or broadcasters."""
+    """The studios that animated it; no producers, licensors or broadcasters."""
     origin: NonBlank | None = None
-    """What it was made from: manga, light_novel, original, … ``None``: unknown."""
+    """The kind of work that it was made from: manga, light_novel, original, … ``None``: unknown."""
     score: float | None = Field(None, gt=0, le=10)
     """Mean user rating, 0-10. ``None``: not rated yet, never 0."""
     votes: int | None = Field(None, ge=1)

@@ -1,4 +1,4 @@
-"""What all items share: identity, time of fetching, schema version, content checksum."""
+"""All items share identity, time of fetching, schema version and content checksum."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Item(BaseModel):
     """Fields that this answer does not tell, though the source may know more: relations, in a list of titles. What is
     stored of them stays. About the answer, not the record: neither content nor kept. Empty: it tells everything."""
     not_understood: tuple[str, ...] = Field((), exclude=True)
-    """What of the source's record could not be understood and is unknown here, by its path in the source's words, with
+    """Fields of the source's record that could not be understood and are unknown here, by their path in its words, with
     the reason: ``format: unknown value 'TV_99'``. The run counts each as drift. Neither content nor kept."""
 
     unread: frozenset[str] = Field(frozenset(), exclude=True)

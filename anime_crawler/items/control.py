@@ -1,4 +1,4 @@
-"""What a spider yields beside data: progress, absences, and records it could not understand."""
+"""A spider yields these beside data: progress, absences, and records that it could not understand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Word = TypeVar("Word", bound=BaseModel)
 
 
 def storable(word: Word) -> Word:
-    """What is no data, with U+FFFD for each character that cannot be stored: it must not be lost, nor end a batch."""
+    """The object with U+FFFD for each character that cannot be stored, which must neither lose it nor end a batch."""
     changed = {name: replaced(value) for name, value in word if value and replaced(value) != value}
     return word.model_copy(update=changed) if changed else word
 
@@ -91,7 +91,7 @@ class Listed(Item):
     """
 
     kind: Literal["episode", "character"]
-    """What is listed."""
+    """The kind of the records that are listed."""
     members: tuple[str, ...]
     """Of an episode its season number and number (`member_of`), of a character its id."""
 
@@ -119,7 +119,7 @@ def members_of(items: Iterable[Item | Rejected], before: Sequence[str] | None = 
 def listing(
     kind: Literal["episode", "character"], anime_id: str, members: Iterable[str] | None, source: str
 ) -> Iterator[Listed]:
-    """What a complete list of one anime listed; nothing where `members_of` does not know."""
+    """The `Listed` of a complete list of one anime; none where `members_of` does not know what it listed."""
     if members is not None:
         found = tuple(dict.fromkeys(members))
         yield Listed(source=source, source_id=anime_id, fetched_at=utc_now(), kind=kind, members=found)
@@ -134,11 +134,11 @@ class Rejected(BaseModel):
     """As at `Item`."""
 
     stage: Literal["parse", "validate"] = "parse"
-    """Who refused it: the source's parser, or the validation or another item pipeline."""
+    """The stage that refused it: the source's parser, or the validation or another item pipeline."""
     source: NonBlank
     """Folder name of the upstream under ``sources/``."""
     kind: NonBlank
-    """What it should have become: ``material``, ``anime``, ``page``."""
+    """The kind that it should have become: ``material``, ``anime``, ``page``."""
     source_id: str | None
     """The record's id at the source. ``None``: it cannot be told."""
     reason: NonBlank

@@ -12,7 +12,7 @@ from anime_crawler.items.base import HttpsUrl, Item, NonBlank
 
 
 class Episode(Item):
-    """What a metadata source says of one episode. Identity: (source, anime id, season number, number)."""
+    """A metadata source's record of one episode. Identity: (source, anime id, season number, number)."""
 
     schema_version: ClassVar[int] = 2
     """2: a day without a time stands in `aired_on`; in 1 it stood in `aired_at`, as midnight UTC."""
@@ -42,7 +42,7 @@ class Episode(Item):
 
 
 class VoiceActor(BaseModel):
-    """Who speaks a character in one language."""
+    """The person who speaks a character in one language."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -64,7 +64,7 @@ class Character(Item):
     picture: HttpsUrl | None = None
     """Address of a picture; never a placeholder. ``None``: there is none."""
     voice_actors: tuple[VoiceActor, ...] = ()
-    """Who speaks it in this anime, each person once per language, in the source's order. Empty: nobody is named."""
+    """The people who speak it in this anime, each once per language, in the source's order. Empty: nobody is named."""
 
 
 class Airing(Item):

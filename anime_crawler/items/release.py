@@ -43,7 +43,7 @@ class Release(Item):
     external_ids: dict[str, str] = {}
     """Ids of the anime in other catalogues: ``{"shikimori": "20"}``. Empty: nobody knows which anime it is."""
     title: NonBlank
-    """What the source calls it; for lists of unmatched releases."""
+    """The title at the source; for lists of unmatched releases."""
     title_original: NonBlank | None = None
     """The original title as the source has it: romaji or English. ``None``: it has none."""
     year: int | None = Field(None, ge=1900, le=2100)
@@ -51,7 +51,7 @@ class Release(Item):
     translation_id: NonBlank
     """The source's id of the team or studio that made the translation."""
     translation_title: NonBlank
-    """What that team or studio is called."""
+    """The name of that team or studio."""
     translation_kind: TranslationKind
     """Whether it is heard or read."""
     kind: NonBlank

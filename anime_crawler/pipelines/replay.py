@@ -27,7 +27,7 @@ ITEMS: dict[str, type[Item]] = {
     "airing": Airing,
     "snapshot": Snapshot,
 }
-"""What the validation sets aside, by the kind in its letters."""
+"""The classes of items that the validation sets aside, by the kind in its letters."""
 
 Store = Callable[[Connection, Sequence[Storable]], object]
 """`store_items` with everything given but connection and items."""
@@ -35,7 +35,7 @@ Store = Callable[[Connection, Sequence[Storable]], object]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one letter."""
+    """The outcome of the replay of one letter."""
 
     message: str
     is_gone: bool

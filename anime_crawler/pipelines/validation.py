@@ -38,7 +38,7 @@ from anime_crawler.items import (
 from anime_crawler.normalize.url import is_public_host
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-"""What cannot be stored, and all of C0, DEL and C1: they move a terminal's cursor or change its colours."""
+"""Characters that cannot be stored, and all of C0, DEL and C1: they move a terminal's cursor or change its colours."""
 CONTROL_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """The same for texts of several lines, which have tabs and line feeds."""
 ESCAPE = re.compile(rb"\\[bfnrtu]")
@@ -54,7 +54,7 @@ NUMBER_MAX = 9_999
 LONGEST_URL = 1_500
 """Characters of a player's address: with its title it is a key of PostgreSQL, as `LONGEST_KEY` says."""
 INTEGER_MAX = 2_147_483_647
-"""What an integer column of PostgreSQL holds."""
+"""The highest number in an integer column of PostgreSQL."""
 
 
 class ValidationPipeline:
@@ -114,7 +114,7 @@ def _lengths(item: Item) -> Iterator[str]:
 
 
 def _without_long_ids(point: Checkpoint) -> Checkpoint:
-    """What has such an id is never stored, so nobody need know that it was listed or asked for."""
+    """Leave long ids out of a checkpoint: a record with such an id is never stored."""
     ids = (*point.listed, *point.asked)
     if all(len(own) <= LONGEST_KEY for own in ids):
         return point

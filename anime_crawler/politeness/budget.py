@@ -68,7 +68,7 @@ class Wait:
 
 
 class BudgetStorage(Protocol):
-    """Who may send what, when; shared by all who use the same storage. Every call is one step.
+    """The budget storage decides who may send a request, and when, for all who share it. Every call is one step.
 
     An upstream is a name that `budget_of` gives. A request is remembered for as long as the longest window that
     anybody who shares the storage has for its upstream, on the card or in a setting: who has short windows, or none,

@@ -53,13 +53,13 @@ class RedisBudgets:
         self._redis = redis_client(url)
         self._clock = clock or SystemClock()
         self._seen = 0
-        """What Redis last said the time is, in its microseconds, …"""
+        """The time that Redis told last, in its microseconds, …"""
         self._asked_at = 0.0
         """… and when we asked, on our steady clock."""
         self._away_since: float | None = None
         self._retry_at = 0.0
         self._notes: deque[tuple[str, str, tuple[Any, ...]]] = deque()
-        """What Redis could not be told yet: (script, upstream, arguments)."""
+        """Calls that Redis has not received yet: (script, upstream, arguments)."""
         self.used("start", Limits())
 
     def close(self) -> None:

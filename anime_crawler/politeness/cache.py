@@ -253,7 +253,7 @@ class HttpCacheMiddleware(ScrapyHttpCache):
         return self._storage
 
     async def _unless_away(self, call: Coroutine[Any, Any, T]) -> T | None:
-        """What the call gives; ``None`` while the storage cannot be used: a cache is a convenience, never a need."""
+        """The call's result; ``None`` while the storage cannot be used: the crawl then goes on without a cache."""
         if time.monotonic() < self._away_until:
             call.close()
             return None

@@ -27,7 +27,7 @@ class BadEntry(ValueError):  # noqa: N818  named for what it says
 
 @dataclass(frozen=True)
 class Key:
-    """What an entry or a lease is found by."""
+    """A `Key` identifies an entry or a lease."""
 
     source: str
     digest: str

@@ -1,4 +1,4 @@
-"""What RFC 9111 says to a private cache: may an answer be kept, is it still fresh, how is it asked after."""
+"""These functions follow RFC 9111: may a private cache keep an answer, is the answer fresh, how is it asked after."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class CacheError(Exception):
 
 @dataclass
 class SourceStats:
-    """What the cache holds of one source in one family."""
+    """`SourceStats` counts what the cache holds of one source in one family."""
 
     family: str
     source: str

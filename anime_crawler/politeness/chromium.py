@@ -17,7 +17,7 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 EXAMPLE = "CHROMIUM_PATH=/usr/bin/chromium"
 HANDLER = "anime_crawler.politeness.browser.BrowserDownloadHandler"
 KEPT_VARIABLES = ("HOME", "PATH", "TMPDIR", "LANG")
-"""What of our environment Chromium gets: it runs strangers' scripts and must not find a token there."""
+"""Chromium gets these variables of our environment only: it runs strangers' scripts and must not find a token."""
 
 
 def find_chromium(config: Config) -> str:

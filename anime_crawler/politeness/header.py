@@ -1,4 +1,4 @@
-"""What response headers say about when to come again. Pure."""
+"""These functions read from response headers when a client may come again. They are pure."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class PolitenessMiddleware:
         return response
 
     def _forget_an_earlier_process(self, request: Request) -> None:
-        """Who starts the run again has mended something, or time has passed: the request has all its attempts again."""
+        """A request that an earlier process has tried gets all its attempts again: it may be answered by now."""
         if request.meta.setdefault("process", self._process) != self._process:
             request.meta["process"] = self._process
             request.meta.pop("attempt", None)

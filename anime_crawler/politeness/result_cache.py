@@ -1,4 +1,4 @@
-"""What a lookup gave is given again: without a request, and without reading an answer anew.
+"""The result cache gives the items of a lookup again, without a request and without reading an answer anew.
 
 A lookup asks for what is named (``-a ids=``, ``-a titles=``). Its result is kept as long as all answers that it was
 made of are fresh, and not at all when anything went wrong.

@@ -17,7 +17,7 @@ from anime_crawler.items import Airing, Anime, Character, Episode, Item, Release
 from anime_crawler.politeness.cache_entry import RESULT, STORED_AT, BadEntry, Key
 
 KINDS: dict[str, type[Item]] = {kind.__name__: kind for kind in (Anime, Release, Episode, Character, Airing, Snapshot)}
-"""What a result is made of. An absence is none: the source may come to know the anime at any time."""
+"""A result consists of such items. `Absent` is not kept: the source may come to know the anime at any time."""
 
 
 def result_key(spider: SourceSpider, *, is_of_sandbox: bool = False) -> Key:

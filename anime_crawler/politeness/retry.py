@@ -49,7 +49,7 @@ VERDICTS: dict[type[Exception], Verdict] = {
     exceptions.UnsupportedURLSchemeError: Verdict(Action.GIVE_UP, "bad_address", "the address cannot be requested"),
     exceptions.NotSupported: Verdict(Action.GIVE_UP, "bad_address", "the address cannot be requested"),
 }
-"""What each failure of a download means. Others are bugs and go through."""
+"""Each failure of a download has a verdict. Exceptions that are not listed are bugs and go through."""
 
 
 class RetryMiddleware:

@@ -69,7 +69,7 @@ class Upstream:
         return cast("SourceSpider", self._crawler.spider).judge(response)
 
     def note_origin(self, response: Response) -> None:
-        """What the spider stores of an answer of the sandbox is invented."""
+        """`note_origin` marks the spider once the sandbox has answered it, because what it then stores is invented."""
         if SANDBOX_HEADER in response.headers:
             cast("SourceSpider", self._crawler.spider).is_of_sandbox = True
 
@@ -154,7 +154,7 @@ class Upstream:
 
 
 def origin(url: str) -> tuple[str, str | None, int | None, bool]:
-    """What tells one server from another; the last part: whether a user name stands before the host."""
+    """Scheme, host, port and whether a user name stands before the host: together they tell one server from another."""
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     return parts.scheme, parts.hostname, port, "@" in parts.netloc

@@ -20,7 +20,7 @@ from anime_crawler.politeness.handler import NotShown
 from anime_crawler.politeness.upstream import PART, origin
 
 KINDS = frozenset({"script", "xhr", "fetch"})
-"""What a page's text may depend on. Not pictures, media, fonts and styles; nor pings, frames and sockets."""
+"""A page's text may depend on such parts, and not on pictures, media, fonts, styles, pings, frames and sockets."""
 MOST_PARTS = 30
 """Of one page; two thirds more than the larger pages of our sources name. A script that asks on and on stops here."""
 QUIET_S = 0.5  # without a part under way: then scripts have put in place what they had to, as Playwright sees it too
@@ -32,7 +32,7 @@ HOP_BY_HOP = frozenset({"content-encoding", "content-length", "transfer-encoding
 
 
 class Visit:
-    """What a page asks for while it is shown, and when it is ready.
+    """A `Visit` shows one page, answers what the page asks for meanwhile, and tells when the page is ready.
 
     Args:
         response: the page as the upstream sent it.
@@ -51,7 +51,7 @@ class Visit:
         """Why it cannot be shown: a part did not come that it may need, or it is none but leads to another page."""
 
     def request(self, context_options: dict[str, Any]) -> Request:
-        """What scrapy-playwright is to open."""
+        """`request` builds the request that scrapy-playwright opens."""
         meta = {
             "playwright": True,
             "playwright_context_kwargs": context_options,

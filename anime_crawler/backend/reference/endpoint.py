@@ -40,7 +40,7 @@ LOCK_POLL_S = 0.01
 
 @dataclass(frozen=True)
 class Backend:
-    """What the routes share."""
+    """The `Backend` holds what the routes share."""
 
     store: Store
     stats: Stats
@@ -52,7 +52,7 @@ class Backend:
 
 @dataclass(frozen=True)
 class Import:
-    """What differs between the three routes."""
+    """An `Import` holds what differs between the three routes."""
 
     route: str
     kind: str
@@ -179,7 +179,7 @@ class ImportEndpoint:
         return Answer(200, orjson.dumps(what.answer(payload)))
 
     async def _strike(self, fault: Fault, scope: Scope, parameters: object) -> Answer | None:
-        """What the fault makes of the POST; None: after a delay, what it would have been anyway."""
+        """Apply the fault to the POST and give its answer. ``None``: it is answered as without the fault."""
         if fault.delay_s:
             await asyncio.sleep(fault.delay_s)
         if fault.drop:
@@ -236,7 +236,7 @@ def _header(headers: Headers, wanted: bytes) -> bytes | None:
 
 
 def _document(headers: Headers, body: bytes) -> Any:
-    """What FastAPI takes for the body: JSON when it is called so, else the bytes, which no rule accepts."""
+    """The body as FastAPI takes it: JSON when the header says so, else the bytes, which no rule accepts."""
     if not body:
         return None
     if not _is_json(_header(headers, b"content-type") or b""):

@@ -1,4 +1,4 @@
-"""What a refused POST is told: the error envelope, and the database's texts as the real backend passes them on."""
+"""A refused POST gets the error envelope, with the database's texts as the real backend passes them on."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ A rule may replace any part: ``{"name": "slow", "delay_s": 40}``.
 
 
 class Fault(BaseModel):
-    """What happens to some POSTs instead of, or before, what should."""
+    """A fault happens to some POSTs instead of the normal answer, or before it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

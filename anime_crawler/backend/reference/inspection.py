@@ -1,4 +1,4 @@
-"""What the real backend hides or leaves to its administrators, under ``/_reference``: never used by a client.
+"""Under ``/_reference`` tests reach what the real backend hides or leaves to administrators. No client uses it.
 
 Every path wants the internal token too, so that a server that others can reach gives nothing away.
 """
@@ -26,7 +26,7 @@ Found = list[dict[str, Any]]
 
 
 class AdminSwitch(BaseModel):
-    """What an administrator does to one row; the keys that name it are those of its kind."""
+    """An `AdminSwitch` is a change of one row by an administrator; the keys that name the row are those of its kind."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,4 +1,4 @@
-"""What the real backend hides: how often it was asked what, what that changed, and which keys met in flight."""
+"""The statistics show what the real backend hides: counts of POSTs, what they changed, and which keys met in flight."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 Key = tuple[str, ...]
-"""What two POSTs may not have in common while both are in flight: its kind, then the values."""
+"""A key that two POSTs may not share while both are in flight: its kind, then the values."""
 
 
 class Post:
@@ -19,10 +19,10 @@ class Post:
         self.rivals: list[Post] = []
         """POSTs with one of its keys that were in flight when it came."""
         self.made: set[Hashable] = set()
-        """What it was the first to store: a player, episode ids, an anime, a place in a slug chain."""
+        """The rows that this POST stored first: a player, episode ids, an anime, a place in a slug chain."""
 
         self.lost: str | None = None
-        """What the real backend would have got wrong: ``player`` (a duplicate row), or the constraint of its 500."""
+        """The fault of the real backend in such a case: ``player`` (a duplicate row), or the constraint of its 500."""
 
     def start_over(self) -> None:
         """Forget what an undone transaction had made of it."""

@@ -194,7 +194,7 @@ class Store:
 
 
 def player_key(url: str, source_name: str) -> bytes:
-    """What the row of this player is found by, within its episode."""
+    """The key that finds this player's row within its episode."""
     return hashlib.blake2b(orjson.dumps((url, source_name)), digest_size=16).digest()
 
 

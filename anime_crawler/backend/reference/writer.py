@@ -58,7 +58,7 @@ class Writer:
         return self._engine.dialect
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, once that is committed.
+        """`run` gives the result of `work` once it is committed.
 
         Raises:
             RefusedError: `work` raised it, before it wrote anything.

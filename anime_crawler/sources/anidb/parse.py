@@ -63,7 +63,7 @@ NOT_IN_DUMP = frozenset(Anime.model_fields) - {
     *("source", "source_id", "fetched_at", "source_updated_at", "url", "titles", "alternative_titles"),
     *ABOUT_ANSWER,
 }
-"""What the dump does not tell; of ids elsewhere it has only AniDB's own."""
+"""Fields that the dump does not tell; of the ids in other catalogues it has only AniDB's own."""
 
 KINDS = {
     "tv_series": Kind.TV,
@@ -168,7 +168,7 @@ def _episode_entries(
 
 
 def anime_from_dump_entry(entry: DumpEntry, fetched_at: datetime) -> Anime:
-    """What the dump knows of an anime.
+    """The anime as the dump describes it.
 
     Raises:
         RecordError: no main title.

@@ -32,7 +32,7 @@ DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 AMPERSAND = re.compile(r"&(?:(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{0,31});)?")
 LIKE_DATE = re.compile("date|start|end|air|begin|finish", re.IGNORECASE)
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What is no character of XML."""
+"""Characters that XML does not allow."""
 DAT_LINE = re.compile(r"(\d{1,9})\|(\d{1,2})\|([^|\n]+)\|([^\n]+)")
 """``aid|type|language|title``; the title may hold further bars."""
 
@@ -358,7 +358,7 @@ KNOWN_TYPES = {
 
 
 def drift(root: Element) -> Drift:
-    """What of an answer no longer matches the lists above."""
+    """`drift` counts what of an answer no longer matches the lists above."""
     counts: Drift = Drift()
     for path, known in KNOWN.get(root.tag, {}).items():
         names = set(known.split())
@@ -392,7 +392,7 @@ ONCE_IN = timedelta(hours=24)
 
 
 class Kept(BaseModel):
-    """What is remembered between runs. The checkpoint's state; 0.7 MB for 16,000 anime."""
+    """`Kept` is remembered between runs, as the checkpoint's state; 0.7 MB for 16,000 anime."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -413,5 +413,5 @@ class Kept(BaseModel):
         return due if due > now else None
 
     def asked_since(self, now: datetime) -> dict[str, str]:
-        """What of `asked` still holds."""
+        """The entries of `asked` that still hold."""
         return {aid: at for aid, at in self.asked.items() if now - datetime.fromisoformat(at) < ONCE_IN}

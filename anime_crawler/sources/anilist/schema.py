@@ -212,7 +212,7 @@ class Page(Words):
 
     @property
     def records(self) -> list[Any]:
-        """What is listed, each to be checked alone; may be empty."""
+        """The records of the page, each to be checked alone; may be empty."""
         return self.media if self.media is not None else self.airingSchedules or []
 
 
@@ -222,7 +222,7 @@ class Data(Words):
 
 
 def data_from_document(document: Any) -> Data:
-    """What was asked for: a page of titles or airings, or one title.
+    """The data that was asked for: a page of titles or airings, or one title.
 
     Raises:
         ResponseError: the document is something else. The message says what.
@@ -264,7 +264,7 @@ def is_usable(document: Any) -> bool:
 
 
 def unresolved(document: Any) -> Unresolved:
-    """What GraphQL's errors beside the data say of each title, or of any."""
+    """The messages of GraphQL's errors beside the data, by title or for any title."""
     return unresolved_at(document, ("Page", "media"), alone="Media")
 
 
@@ -292,7 +292,7 @@ def has_date(record: Any) -> bool:
 
 
 def key_of(record: Any, sort: str) -> tuple[int, ...] | None:
-    """What a list in this order is sorted by, ascending; ``None``: the record does not tell it."""
+    """The key that a list in this order is sorted by, ascending; ``None``: the record does not tell it."""
     own, record = id_of(record), record if isinstance(record, dict) else {}
     if own is None or sort == "ID":
         return None if own is None else (own,)
@@ -371,14 +371,14 @@ def date_at(index: int) -> int:
 
 
 KNOWN_MEDIA = frozenset(Media.model_fields)
-"""What our queries select."""
+"""The fields that our queries select."""
 KNOWN_AIRING = frozenset(AiringNode.model_fields)
 USUAL_MEDIA = ("title", "format", "status", "startDate", "coverImage", "genres", "source", "siteUrl", "updatedAt")
 """Optional fields that a page of 20 titles never lacked altogether."""
 
 
 def drift(document: dict[str, Any]) -> Drift:
-    """What of an answer no longer matches the models above. Null counts as missing: we name what we want."""
+    """`drift` counts what no longer matches the models above. Null counts as missing: we name what we want."""
     counts: Drift = Drift()
     data = document.get("data")
     page = data.get("Page") if isinstance(data, dict) else None

@@ -81,12 +81,12 @@ FIRST_LOOK_S = 86_400
 SCHEDULE_S = 7 * 86_400
 """How far ahead airings are read: some 300. Further ones are guesses by the week, and every title has its next one."""
 PROJECT_PAGE = "https://github.com/anime-crawler/anime_crawler"
-"""Who we are, as in our user agent: without any ``Referer`` some got 403 in 2026-08."""
+"""The address of this project, as in our user agent: without any ``Referer`` some got 403 in 2026-08."""
 Mode = Literal["full", "incremental"]
 
 
 class Walk(BaseModel):
-    """What is left to read, and from where on."""
+    """A `Walk` says what is left to read, and from where on."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -397,7 +397,7 @@ class AnilistSpider(WalkingSpider):
             self.run.progress(walk.walk.listed, None)
 
     def _records(self, response: Response) -> tuple[list[Any], bool, Unresolved]:
-        """What a page lists, whether there is a next one, and what of its titles could not be resolved."""
+        """The records of a page, whether there is a next one, and what of its titles could not be resolved."""
         document = json_body(response)
         self.report_drift(drift(document))
         self._report_unresolved(response)

@@ -115,7 +115,7 @@ def items_from_character(page: Page, fetched_at: datetime, anime_id: str | None 
 
 
 def items_from_cards(cards: list[Card], fetched_at: datetime) -> Iterator[Anime | Rejected]:
-    """What a listing says of its anime: less than their own pages, and ratings with one decimal."""
+    """The anime of a listing: it says less than their own pages, and has ratings with one decimal."""
     for card in cards:
         try:
             with reading() as problems:

@@ -28,7 +28,7 @@ from anime_crawler.base_spiders import (
 PROTECTED = re.compile(
     rb"<(a|span)\b[^>]*\bdata-cfemail=[\"']([0-9a-fA-F]{4,})[\"'][^>]*>(?:(?!</\1>).){0,200}</\1>", re.DOTALL
 )
-"""What Cloudflare puts in the place of anything with an ``@``, titles too."""
+"""Cloudflare puts such an element in the place of any text with an ``@``, titles too."""
 UNREADABLE = re.compile(r"\[email\s+protected\]")  # where the code is lost; the blank may be U+00A0
 PATH = re.compile(r"(?:https?://[^/?#]+)?/(anime|manga|characters)/([^/?#]+)(?:/(characters))?/?(?:[?#].*)?")
 YEARS = re.compile(r"TBA|(\d{4})(?:\s*-\s*(\d{4}|\?))?", re.ASCII)
@@ -77,7 +77,7 @@ class Related(Words):
 
 
 class Work(Words):
-    """What pages and cards say of an anime in the same form."""
+    """A `Work` holds what pages and cards say of an anime in the same form."""
 
     slug: str
     """Empty on a card that leads to no anime."""
@@ -147,7 +147,7 @@ KNOWN_DATA = frozenset(JsonLd.model_fields) | {
 }
 """Keys of linked data that somebody has seen; those not modelled are read from the page, or not kept."""
 USUAL_CARD = ("number", "name", "type_line", "years", "image")
-"""What a page of cards never lacked altogether."""
+"""Fields that a page of cards never lacked altogether."""
 
 
 def revealed(code: bytes) -> bytes:
@@ -217,7 +217,7 @@ class Page:
 
     @property
     def title(self) -> str:
-        """What the browser's tab shows."""
+        """The title that the browser's tab shows."""
         return self.root.xpath("string(//title)").get("").strip()
 
     def linked_data(self) -> dict[str, Any]:
@@ -370,7 +370,7 @@ WHOLE_LISTING = 35
 
 
 def missing_anchors(page: Page) -> list[str]:
-    """What every page of its kind has and this one lacks, as CSS selectors; nothing for a sound page.
+    """CSS selectors of what every page of its kind has and this one lacks; none for a sound page.
 
     A page without them is no such page, or the site has changed. Each stands in every page that was captured from 2021
     to 2026. A page of characters may link to none.
@@ -435,7 +435,7 @@ def _card_bar(tooltip: Selector) -> dict[str, str]:
 
 
 def drift(page: Page) -> Drift:
-    """What of a page no longer matches the models above."""
+    """`drift` counts what of a page no longer matches the models above."""
     counts: Drift = Drift()
     count_unknown(counts, [page.linked_data()], "ld+json.", KNOWN_DATA)
     cards = [card.model_dump(exclude_none=True) for card in cards_from_page(page)]

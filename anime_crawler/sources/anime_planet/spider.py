@@ -72,13 +72,13 @@ ORDERS = {"title": {"sort": "title", "order": "asc"}, "recent": {"sort": "recent
 LOOK_AGAIN = timedelta(days=7)
 """Age from which titles that were announced or running are looked at again, as AniSearch's are."""
 ASIDE = frozenset({"wrong_shape", "too_large"})
-"""What may be wrong with one page alone."""
+"""Verdicts about faults that one page alone may have."""
 ODD_PAGES = 3
 """Unreadable pages in a row that are no accident any more: the site has changed."""
 UNFINISHED = frozenset({AiringStatus.ANNOUNCED, AiringStatus.ONGOING, AiringStatus.PAUSED})
 REDIRECTS, GONE = frozenset({301, 302, 303, 307, 308}), frozenset({404, 410})
 LISTINGS = ("anime", "list", "search")
-"""What a search may be answered with: where it finds one title alone, with the page of that."""
+"""Kinds of pages that answer a search; a search that finds one title alone is answered with that title's page."""
 STOPPING = frozenset({"blocked", "robots_forbid", "robots_unread"})
 """Verdicts after which no other request has a better chance."""
 
@@ -324,7 +324,7 @@ class AnimePlanetSpider(WalkingSpider):
         yield from self.go_on(here.after_look([here.todo[0]]), request.cb_kwargs["stored"])
 
     def parse_search(self, response: Response, title: str) -> Iterator[Item | Rejected | Request]:
-        """What a search by name finds: the titles of that very name; one hit alone comes as its own page."""
+        """Ask for the titles of that very name among those that a search finds; a single hit comes as its own page."""
         page, found = page_of(response), self._slug_of_redirect(response)
         if page.kind == "anime" and page.address:
             found = page.address[1]
@@ -488,7 +488,7 @@ def _is_news(url: str, location: str) -> bool:
 
 
 def _wrong_shape(body: bytes, page: Page, url: str) -> str | None:
-    """What is wrong with a page for the address it was asked at; ``None``: nothing."""
+    """The fault of a page that does not fit the address it was asked at; ``None``: the page is sound."""
     section, _, part = split_path(url) or ("", "", "")
     query = urlsplit(url).query
     expected: tuple[str, ...] = ("list",) if "page=" in query else LISTINGS
@@ -509,7 +509,7 @@ def _is_emptied(page: Page, query: str) -> bool:
 
 
 def _key(card: Card) -> str:
-    """What a card is known by: its number, which stays when the slug changes."""
+    """The id of a card: its number, which stays when the slug changes, else the slug."""
     return card.number or card.slug
 
 

@@ -55,7 +55,7 @@ STATUSES = {
     "Delayed": AiringStatus.ONGOING,  # or paused, see `_status`
 }
 DELAYS = {"Delayed": AiringStatus.ONGOING, "On Break": AiringStatus.PAUSED}
-"""What a delay with an end means."""
+"""The airing status that a delay with an end means."""
 KINDS = {
     "tv": Kind.TV,
     "tv-short": Kind.TV,

@@ -133,7 +133,7 @@ class Show(Words):
     genres: list[Category] | None = None
     studios: list[Category] | None = None
     sources: list[Category] | None = None
-    """What it was made from."""
+    """The kinds of works that it was made from."""
     mediaTypes: list[Category] | None = None
     episodes: Count | None = None
     lengthMin: Count | None = None
@@ -263,7 +263,7 @@ def is_row(record: Any) -> bool:
 
 
 def drift(document: Any) -> Drift:
-    """What of a page of anime, an anime or a timetable no longer matches the models above."""
+    """`drift` counts what of a page of anime, an anime or a timetable no longer matches the models above."""
     counts: Drift = Drift()
     if isinstance(document, dict) and "anime" in document:
         count_unknown(counts, [document], "", KNOWN_PAGE)

@@ -304,7 +304,7 @@ class AnimeScheduleSpider(WalkingSpider):
             yield from self.failed(failure)
 
     def judge(self, response: Response) -> Verdict:
-        """What an answer means: AnimeSchedule says errors in the status, and 500 for what is not there."""
+        """Judge an answer: AnimeSchedule says errors in the status, and 500 for what is not there."""
         status = response.status
         if status == 200:
             return _judge_body(response)

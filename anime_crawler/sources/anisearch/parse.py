@@ -292,7 +292,7 @@ def _picture(url: str | None) -> str | None:
 
 
 def _relation(link: tuple[str, str | None, str | None]) -> dict[str, Any] | None:
-    """What the work is to this one; ``?`` is AniSearch's word for an unknown relation. Live action is left out."""
+    """The relation of a linked work to this one; ``?`` is AniSearch's word for none known. Live action is left out."""
     href, title, label = link
     found = ID.search(href)
     if not found or found[1] not in ("anime", "manga"):

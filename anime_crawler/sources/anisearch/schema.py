@@ -24,13 +24,13 @@ CHALLENGE = re.compile(
 CHALLENGE_MARKS = (b"cf-chl", b"/cdn-cgi/challenge-platform/", b"cf_chl_opt", b"cf-browser-verification")
 NUMBER = re.compile(r"\d+")
 ID = re.compile(r"(?:^|/)(anime|manga|movie|character)/(\d{1,7})(?!\d)")
-"""What a link leads to, and its id; longer numbers are none, the highest in use are 21,300 and 110,000."""
+"""The kind and id that a link leads to; longer numbers are no ids, the highest in use are 21,300 and 110,000."""
 TOOLTIP_COVER = re.compile(r"<img\s[^>]*src=[\"']([^\"']+)")
 SLUG = re.compile(r"/anime/\d+(,[\w.~%-]+)")
 
 
 class Block(Words):
-    """What a page says of the anime in one language; the first is the country of origin."""
+    """A `Block` holds what a page says of the anime in one language; the first is that of the country of origin."""
 
     lang: str | None
     title: str | None
@@ -43,7 +43,7 @@ class Block(Words):
 
 
 class Detail(Words):
-    """What a detail page says; a relations page has only head, rating and links, a row of an index page even less."""
+    """A detail page's texts; a relations page has only head, rating and links, a row of an index page even less."""
 
     id: str
     slug: str = ""
@@ -96,7 +96,7 @@ KNOWN_JSON_LD = frozenset(
     {"@context", "@type", "@id", "name", "url", "image", "description", "numberOfEpisodes", "aggregateRating"}
     | {"startDate", "endDate", "genre"}
 )
-"""What somebody has seen; what is not modelled above says nothing that an item holds."""
+"""Keys that somebody has seen; those that are not modelled above say nothing that an item holds."""
 
 
 def is_challenge(body: bytes) -> bool:
@@ -373,7 +373,7 @@ DETAIL_LINES = ("title", "type")
 
 
 def missing_anchors(root: Any, path: str) -> list[str]:
-    """What every page of its kind has and this one lacks, as CSS selectors; nothing for a sound page.
+    """CSS selectors of what every page of its kind has and this one lacks; none for a sound page.
 
     A page without them is no such page, or the site has changed. Each stands in every page recorded from 2023 to 2026.
 
@@ -448,7 +448,7 @@ def _by_language(cell: Any) -> Iterator[tuple[str, str | None]]:
 
 
 def drift(root: Any) -> Drift:
-    """What of a detail page no longer matches the models above."""
+    """`drift` counts what of a detail page no longer matches the models above."""
     counts: Drift = Drift()
     information = next((s for s in root.iter("section") if s.get("id") == "information"), None)
     for name in lines_of(infoblock(information)).keys() - KNOWN_LINES:

@@ -74,7 +74,7 @@ ODD_PAGES = 3
 """Unreadable pages in a row that are no accident any more: the site has changed or is down."""
 UNFINISHED = frozenset({AiringStatus.ANNOUNCED, AiringStatus.ONGOING, AiringStatus.PAUSED})
 ASIDE = frozenset({"wrong_shape", "server_error", "too_large"})
-"""What may be wrong with one page alone; the walk goes on without it."""
+"""Verdicts about faults that one page alone may have; the walk goes on without that page."""
 BLOCKED = "AniSearch shuts us out, as it does for about a week after too many requests; wait, then run again"
 
 
@@ -271,7 +271,7 @@ class AniSearchSpider(WalkingSpider):
     def parse_search(
         self, response: Response, walk: dict[str, Any], stored: dict[str, Any] | None
     ) -> Iterator[Checkpoint | Request]:
-        """What AniSearch finds for a title: the anime of that very title; others are named, and not read."""
+        """Read the anime of that very title among those that AniSearch finds; the others are named, and not read."""
         here = Walk.model_validate(walk)
         found = [(row.blocks[0].title or "", int(row.id)) for row in index_from_root(root_of(response.body)).rows]
         exact = [own for title, own in found if is_called(here.titles[0], [title])]
@@ -418,7 +418,7 @@ def _judge_missing(path: str) -> Verdict:
 
 
 def _wrong_shape(url: str, body: bytes, frame: bytes) -> str | None:
-    """What is wrong with a page for the address it was asked at; ``None``: nothing."""
+    """The fault of a page that does not fit the address it was asked at; ``None``: the page is sound."""
     path = urlsplit(url).path
     about = ID.search(path)
     if not frame:

@@ -54,7 +54,7 @@ MAIN_NAMES = {"Default": "romaji", "English": "en", "Japanese": "native"}
 TO_COME = frozenset({AiringStatus.ANNOUNCED, AiringStatus.ONGOING})
 JAPAN = timezone(timedelta(hours=9))  # it has no summer time
 CREDITS = re.compile(r"(?:\s*(?:\[Written by MAL Rewrite\]|\(Source:(?:[^()]|\([^()]*\))*\)))+\s*\Z")
-"""Who wrote a description, at its end."""
+"""The credit at the end of a description, which names who wrote it."""
 SNAPSHOTS = {
     "top": "order_by=score&sort=desc&status=complete",
     "airing": "order_by=popularity&sort=asc&status=airing",

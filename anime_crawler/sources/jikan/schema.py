@@ -363,7 +363,7 @@ USUAL_CHARACTER = ("role", "voice_actors")
 
 
 def drift(document: dict[str, Any]) -> Drift:
-    """What of an answer no longer matches the models above."""
+    """`drift` counts what of an answer no longer matches the models above."""
     counts: Drift = Drift()
     data = document.get("data")
     records = [r for r in (data if isinstance(data, list) else [data]) if isinstance(r, dict)]

@@ -51,7 +51,7 @@ MOST_PAGES = {"full": 4_000, "incremental": 200, "season": 200, "episodes": 100}
 announced, and the longest anime has 8,000 episodes."""
 SEASON_PAGES = Paging(PAGE_SIZE, Proof.TOTAL, most=MOST_PAGES["season"])
 SETTLED = timedelta(days=14)
-"""What ended is looked for so far back: MyAnimeList learns of it late, and servers keep answers for some days."""
+"""The walk looks so far back for what ended: MyAnimeList learns of it late, and servers keep answers for days."""
 EXTRAS = ("episodes", "characters")
 SEASON = r"(?:19|20)\d\d-(?:winter|spring|summer|fall)"
 Mode = Literal["full", "incremental"]

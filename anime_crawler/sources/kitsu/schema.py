@@ -210,7 +210,7 @@ Included = dict[tuple[str, str], dict[str, Any]]
 
 
 def included_of(document: Document) -> Included:
-    """What the rows refer to; empty where the answer has no ``included``. What is no resource is left out."""
+    """The resources that the rows refer to; empty where the answer has no ``included``. Others are left out."""
     found = (r for r in document.included or () if isinstance(r, dict))
     return {(r["type"], str(r["id"])): r for r in found if isinstance(r.get("type"), str) and "id" in r}
 
@@ -233,7 +233,7 @@ def resolve(model: type[Row], included: Included, references: Iterable[Reference
 
 
 def label_of(resource: dict[str, Any]) -> str | None:
-    """What a genre, category, company or work is called: each type has another attribute for it.
+    """The name of a genre, category, company or work: each type has another attribute for it.
 
     No model, because there are dozens to each title. Something that is no name is noted.
     """
@@ -260,7 +260,7 @@ def document_of(row: Any, included: Included, first: str) -> dict[str, Any]:
 
 
 def _keys(row: Any) -> Iterator[tuple[str, str]]:
-    """What a resource refers to, as it is."""
+    """The references of a resource, as they are."""
     for relationship in _relationships(row) if isinstance(row, dict) else ():
         data = relationship.get("data")
         for reference in _objects(data if isinstance(data, list) else [data]):
@@ -274,7 +274,7 @@ def owner_of(document: Document, address: str) -> str:
 
 
 def errors_of(document: Any) -> list[str] | None:
-    """What JSON:API says is wrong, one sentence each; ``None``: it is no error document."""
+    """The errors of a JSON:API document, one sentence each; ``None``: it is no error document."""
     errors = document.get("errors") if isinstance(document, dict) else None
     if not isinstance(errors, list):
         return None
@@ -344,11 +344,11 @@ KNOWN_WORDS = {
 """Open sets of words, as far as they are known; others are kept or left out as these are, and counted."""
 USUAL_ANIME = ("titles", "canonicalTitle", "startDate", "status", "subtype", "posterImage", "averageRating")
 USUAL_RELATIONSHIPS = tuple(AnimeRelationships.model_fields)
-"""What a page of 20 anime, asked for as we do, never lacked altogether."""
+"""Relationships that a page of 20 anime, asked for as we do, never lacked altogether."""
 
 
 def drift(document: dict[str, Any]) -> Drift:
-    """What of an answer no longer matches the models above."""
+    """`drift` counts what of an answer no longer matches the models above."""
     counts: Drift = Drift()
     data = document.get("data")
     rows = _objects(data if isinstance(data, list) else [data])

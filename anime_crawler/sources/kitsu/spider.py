@@ -71,7 +71,7 @@ MOST_UNREADABLE = 3
 REFUSALS = {400: "refused", 401: "not_allowed", 403: "not_allowed", 404: "not_found"}
 """Status of an error document that asking again does not change -> kind of verdict."""
 State = dict[str, Any] | None
-"""What the catalogue holds of a walk."""
+"""The state of a walk as the catalogue holds it."""
 
 
 class Walk(WalkState):

@@ -172,7 +172,7 @@ def release_from_material(material: Material, fetched_at: datetime, links: Playe
 
 
 def anime_from_material(material: Material, release: Release, fetched_at: datetime) -> Anime:
-    """What Kodik knows of the anime: Shikimori's words before Kinopoisk's, which are the franchise's.
+    """The anime as Kodik describes it: Shikimori's words come before Kinopoisk's, which are about the franchise.
 
     A kind, status or other value of ``material_data`` that we do not understand is noted.
 
@@ -279,7 +279,7 @@ def player_link(link: Any, path: str, *numbers: int) -> tuple[str, str]:
 
 @dataclass
 class PlayersRead:
-    """What the links of a material were understood as."""
+    """The players that the links of a material were understood as."""
 
     link: str | None = None
     """The material's own, in its canonical form; ``None``: it is no player link."""

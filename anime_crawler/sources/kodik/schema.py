@@ -71,7 +71,7 @@ class Material(Words):
 
 
 class MaterialData(Words):
-    """What Kodik has gathered elsewhere. All optional, absent rather than null."""
+    """`MaterialData` is what Kodik has gathered elsewhere. All fields are optional, absent rather than null."""
 
     title_en: str | None = None
     anime_title: str | None = None
@@ -180,7 +180,7 @@ def description_digest(record: dict[str, Any]) -> bytes | None:
 
 
 def drift(document: dict[str, Any]) -> Drift:
-    """What of a list page no longer matches the models above."""
+    """`drift` counts what of a list page no longer matches the models above."""
     counts: Drift = Drift()
     materials = [record for record in document["results"] if isinstance(record, dict)]
     data = [m["material_data"] for m in materials if isinstance(m.get("material_data"), dict)]

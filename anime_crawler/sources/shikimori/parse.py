@@ -65,7 +65,7 @@ EXTERNAL_IDS = {
 }
 """Kind of link -> our name of the catalogue, and where the id is. Other kinds hold no id that we keep."""
 UNKNOWN_YEAR = 1901
-"""What REST fills in for a year nobody knows."""
+"""REST fills in this year where nobody knows it."""
 
 
 def items_from_animes(

@@ -150,7 +150,7 @@ def answer_from_document(document: Any) -> Answer:
 
 
 def messages(document: Any) -> list[str]:
-    """What GraphQL or REST says is wrong; empty when nothing is."""
+    """The errors that GraphQL or REST names; empty when there are none."""
     if not isinstance(document, dict):
         return []
     errors = document.get("errors", [document] if "code" in document else None)
@@ -160,7 +160,7 @@ def messages(document: Any) -> list[str]:
 
 
 def unresolved(document: Any) -> Unresolved:
-    """What GraphQL's errors beside the data say of each title, or of any."""
+    """The messages of GraphQL's errors beside the data, by title or for any title."""
     return unresolved_at(document, ("animes",))
 
 
@@ -180,13 +180,13 @@ def has_titles(document: Any) -> bool:
 KNOWN_TITLE = frozenset(Title.model_fields) | {
     *("isCensored", "createdAt", "fansubbers", "fandubbers", "licensors", "descriptionSource"),
 }
-"""What our query selects."""
+"""The fields that our query selects."""
 USUAL_TITLE = ("russian", "kind", "status", "score", "airedOn", "poster", "genres", "updatedAt")
 """Optional fields that a page of 20 titles never lacked altogether."""
 
 
 def drift(animes: list[Any]) -> Drift:
-    """What of a GraphQL page no longer matches the models above. Null counts as missing: we name what we want."""
+    """`drift` counts what no longer matches the models above. Null counts as missing: we name what we want."""
     counts: Drift = Drift()
     titles = [title for title in animes if isinstance(title, dict)]
     count_unknown(counts, titles, "", KNOWN_TITLE)

@@ -76,7 +76,7 @@ LINKS = """
     related { relationKind anime { id name } manga { id name } }
 """
 FIELDS = {"full": LEAN + LINKS, "lean": LEAN, "bare": "id updatedAt"}
-"""What is selected. Complexity 70 of 190, depth 4 of 5. Links and relations fail most, because their enums grow."""
+"""A query's fields. Complexity 70 of 190, depth 4 of 5. Links and relations fail most, because their enums grow."""
 BY_IDS = "query Titles($ids: String!) { animes(ids: $ids, limit: 50, order: id, censored: false) {%s} }"
 BY_UPDATE = (
     "query Changes($page: PositiveInt!, $limit: PositiveInt!)"
@@ -179,7 +179,7 @@ class ShikimoriSpider(WalkingSpider):
                 await asyncio.sleep(POLL_S)
 
     def _begin_last_try(self) -> None:
-        """What was put off is asked for once more; a second failure is final for this run."""
+        """Ask once more for the titles that were put off; a second failure is final for this run."""
         if self._put_off:
             self._is_last_try = True
             self._put_off.clear()
@@ -388,7 +388,7 @@ def stamps_of(animes: list[Any]) -> list[str]:
 
 
 def _key(anime: Any) -> tuple[int, int] | None:
-    """What the list of changes is sorted by: the newest first, then by id; ``None``: it cannot be told."""
+    """The key that the list of changes is sorted by: the newest first, then by id; ``None``: it cannot be told."""
     stamp = utc_stamp(anime.get("updatedAt")) if isinstance(anime, dict) else None
     own = str(anime.get("id", "")) if isinstance(anime, dict) else ""
     if stamp is None or not own.isdigit():

@@ -1,4 +1,4 @@
-"""What metadata sources say of episodes, characters, airings and daily ranks."""
+"""Adds the tables for what metadata sources say of episodes, characters, airings and daily ranks."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What answers tell field by field, and stored values that an answer came without."""
+"""Adds the tables for what answers tell field by field, and for stored values that an answer came without."""
 
 import sqlalchemy as sa
 from alembic import op
