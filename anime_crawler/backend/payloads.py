@@ -111,7 +111,7 @@ class TitlePosts:
 
 
 def digest(body: bytes) -> str:
-    """32 hex digits; the same content gives the same digest on every machine."""
+    """The digest of a body, 32 hex digits; the same content gives the same digest on every machine."""
     return blake2b(body, digest_size=16).hexdigest()
 
 
@@ -343,7 +343,7 @@ def _in_order(id_: str) -> tuple[int, str]:
 
 
 def _rank(translation: tuple[str, str, str], preferences: Sequence[str]) -> int:
-    """1 for the last preference, 2 for the one before, …; 0 for none."""
+    """The rank of a translation: 1 for the last preference, 2 for the one before, …; 0 when it matches none."""
     names = {word.casefold() for word in translation}
     for index, preference in enumerate(preferences):
         if preference.casefold() in names:

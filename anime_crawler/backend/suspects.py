@@ -51,7 +51,7 @@ class _Suspect:
     known_at: float
     """Monotonic time; a POST that left later and was accepted proves that the record is at fault."""
     settle: Callable[[bool], Awaitable[None]]
-    """Called once, with whether the record is at fault."""
+    """`Suspects` calls it once, and says whether the record is at fault."""
 
 
 class Suspects:
@@ -82,8 +82,11 @@ class Suspects:
         return any(len(self._titles(kind)) >= TITLES_TO_COMPARE for kind in Kind)
 
     async def concern(self, outcome: Outcome) -> bool:
-        """Whether a record that ended so, after all its attempts, is to be judged: not while the backend is away. Where
-        it is back by now, the record is sent again first: what failed meanwhile says nothing of it."""
+        """Whether a record that ended so, after all its attempts, is to be judged.
+
+        A record is not judged while the backend is away. Where the backend is back by now, the record is sent again
+        first: its failures meanwhile say nothing of it.
+        """
         if outcome in SUSPECT and outcome not in SUSPECT_AT_ONCE and self._gate.is_shut:
             await self.is_backend_there()
             return False

@@ -39,7 +39,7 @@ class Workshop:
     doubts: Doubts
     suspects: Suspects
     finish: Callable[[TitleWork], Awaitable[None]]
-    """Called once for each title, when none of its POSTs is under way any more."""
+    """The workers call it once for each title, when none of its POSTs is under way any more."""
 
     async def settle(self, work: TitleWork) -> None:
         """Note that one part of the title is done in this pass."""
