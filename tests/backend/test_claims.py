@@ -105,6 +105,20 @@ def test_the_claims_of_a_session_that_has_ended_are_free_after_three_seconds(ses
     assert pending(three) == []
 
 
+def test_on_a_file_the_one_importer_has_every_title(tmp_path):
+    """Its lock keeps others out, so that nothing is claimed, and nothing has to be given back after a kill."""
+    engine = open_engine(f"sqlite:///{tmp_path}/a.db")
+    with engine.connect() as conn:
+        put_titles(conn, "1", "2")
+        assert claims.take(conn, ["2", "1"], 60) == ["2", "1"]
+        claims.expire_dead(conn)
+        claims.release(conn, ["1"])
+        assert claims.are_held(conn, ["1", "2"], 60)
+        assert (claims.count_others(conn), pending(conn)) == (0, ["1", "2"])
+        assert conn.scalar(text("SELECT count(*) FROM claim")) == 0
+    engine.dispose()
+
+
 def importers(url: str, backend_url: str, directory: Path, count: int) -> list[subprocess.Popen[str]]:
     """So many ``scrapy deliver`` at once."""
     environment = {

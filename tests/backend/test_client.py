@@ -77,6 +77,18 @@ def test_a_huge_answer_is_cut():
     assert len(post(handler).text) == MAX_ANSWER_BYTES
 
 
+def test_an_answer_that_does_not_tell_its_length_is_read_to_its_end():
+    """In chunks, as proxies send it: all of them."""
+
+    async def handler(_head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"suc\r\n')
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.write(b'b\r\ncess":true}\r\n0\r\n\r\n')
+
+    assert post(handler) == Answer(200, '{"success":true}')
+
+
 def test_bytes_that_are_no_text_are_replaced():
     """An answer in another encoding is still an answer."""
 

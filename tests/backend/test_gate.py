@@ -138,3 +138,23 @@ def test_back_off_doubles_has_jitter_and_a_limit(clock):
     for failures in range(12):
         full = min(60, 2**failures)
         assert all(full / 2 <= gate.backoff_s(failures) <= full for _ in range(100))
+
+
+def test_a_burst_of_pauses_counts_as_one(clock):
+    """Ten POSTs were on their way when the backend first said 429: that is one refusal, not ten."""
+    gate = new_gate()
+    for _ in range(10):
+        gate.pause(None)
+    clock.now += 120
+    asyncio.run(gate.enter())
+
+
+def test_who_may_not_try_is_turned_away_at_a_shut_gate(clock):
+    """A player in doubt does not wait in line: others are to show first that the backend is back."""
+    gate = new_gate()
+    assert asyncio.run(gate.enter(may_try=False))
+    for number in range(5):
+        gate.failed(Outcome.UNAVAILABLE, str(number))
+    before = clock.now
+    assert not asyncio.run(gate.enter(may_try=False))
+    assert clock.now == before

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from anime_crawler.catalogue.sql import iso
 from anime_crawler.catalogue.tables import delivered_player
 from anime_crawler.catalogue.titles import raise_versions
 from tests import processes
-from tests.backend.support import TOKEN, World, anime, in_world, player_url, release, until
+from tests.backend.support import TOKEN, World, anime, in_world, player_url, refuse, release, until
 from tests.guard import clean_environment
 
 
@@ -392,5 +394,49 @@ def test_a_process_that_is_ended_at_a_locked_backend_leaves_no_duplicate(tmp_pat
         sound(w)
         assert "4 players may still be under way at the backend" in said
         assert len(await w.backend.players()) == 16
+
+    in_world(tmp_path, story)
+
+
+def refuse_repeats(monkeypatch: Any, said: str, status: int, times: float) -> list[World]:
+    """Let the backend refuse lists of episodes, so many times, once it has dropped a player; put the world in here."""
+    worlds: list[World] = []
+    refused = count(1)
+    dropped = lambda _: worlds and worlds[0].backend.struck("drop") and next(refused) <= times  # noqa: E731
+    refuse(monkeypatch, "import_episodes", dropped, status, said)
+    return worlds
+
+
+def test_a_backend_that_refuses_whatever_is_repeated_shows_nothing(tmp_path, monkeypatch):
+    """As often as any record is tried; then the run ends, its players stay in doubt, and the next run sends each."""
+    worlds = refuse_repeats(monkeypatch, "nobody has seen this", 500, math.inf)
+
+    async def story(w: World) -> None:
+        worlds.append(w)
+        await w.store(anime("1"), release("1", [1, 2, 3]))
+        w.backend.fail({"name": "drop", "route": "video", "times": 3})
+        assert (await w.deliver()).pending == 1
+        assert await states(w) == {"sending"}
+        assert w.backend.answers("video") == {"dropped": 3}
+        worlds.clear()
+        w.backend.fail()
+        assert (await w.deliver()).pending == 0
+        assert len(await w.backend.players()) == 3
+
+    in_world(tmp_path, story, MAX_RETRIES="1", BACKOFF_MAX_SECONDS="0.2")
+
+
+def test_a_parent_that_is_gone_shows_that_the_player_in_doubt_was_not_stored(tmp_path, monkeypatch):
+    """The anime of a repeated list is not there: without it the POST that was dropped can have stored nothing."""
+    worlds = refuse_repeats(monkeypatch, "Anime not found: kodik-shikimori/1", 404, 1)
+
+    async def story(w: World) -> None:
+        worlds.append(w)
+        await w.store(anime("1"), release("1", [1]))
+        w.backend.fail({"name": "drop", "route": "video", "times": 1})
+        assert (await w.deliver()).pending == 0
+        assert w.backend.answers("episodes") == {"200": 1, "404": 1}
+        assert w.backend.answers("video") == {"dropped": 1, "200": 1}
+        assert len(await w.backend.players()) == 1
 
     in_world(tmp_path, story)

@@ -12,6 +12,7 @@ from anime_crawler.backend import lane, sender
 from anime_crawler.catalogue.tables import dead_letter
 from anime_crawler.catalogue.titles import raise_versions
 from anime_crawler.items import Titles
+from anime_crawler.politeness.limits import budget_of
 from tests.backend.support import World, anime, in_world, refuse, release, until
 
 TITLES = ("1", "2", "3")
@@ -293,5 +294,45 @@ def test_the_addresses_of_anime_do_not_depend_on_kills_though_many_are_refused(t
         drawn = ([9], [28])
         in_order = ([8, 10, 11], [*range(20, 28), 29, 30])
         assert [int(row["source_id"]) for row in came] == drawn[0] + in_order[0] + drawn[1] + in_order[1]
+
+    in_world(tmp_path, story)
+
+
+@pytest.mark.parametrize("method", ["import_anime", "import_episodes", "import_video"])
+def test_a_record_that_fails_while_the_backend_goes_away_is_not_set_aside(tmp_path, monkeypatch, method):
+    """From its 503 on nothing is accepted, not even what the backend has: nobody can say whose fault it is."""
+    away, can_go = set[str](), ["2"]
+
+    def is_bad(payload: Any) -> bool:
+        away.update(title_id for title_id in can_go if is_of_title(title_id)(payload))
+        return bool(away)
+
+    for each in {method, "import_video"}:
+        refuse(monkeypatch, each, is_bad, 503, "no")
+    monkeypatch.setattr(sender, "LOST_RACE_S", (0.01, 0.05))
+
+    async def story(w: World) -> None:
+        await w.store(anime("1"), release("1", [1, 2]))
+        assert (await w.deliver()).pending == 0
+        await w.store(anime("2"), release("2", [1]))
+        result = await w.deliver()
+        assert (result.pending, result.failed, await letters(w)) == (1, 0, [])
+        can_go.clear()
+        away.clear()
+        assert (await w.deliver()).pending == 0
+        assert len(await w.backend.players()) == 3
+
+    in_world(tmp_path, story, MAX_RETRIES="1", BACKOFF_MAX_SECONDS="0.2")
+
+
+def test_a_long_pause_that_another_process_was_told_ends_the_delivery_before_its_first_post(tmp_path):
+    """The budgets are everybody's: the run does not wait for a quarter of an hour, and its titles stay pending."""
+
+    async def story(w: World) -> None:
+        await w.store(anime("1"), release("1", [1]))
+        w.budgets.penalize(budget_of("backend", w.backend.url), 1000, "Retry-After")
+        result = await w.deliver()
+        assert (result.pending, result.reason is None, result.setting) == (1, False, "BACKEND_LIMITS")
+        assert w.backend.posts == {}
 
     in_world(tmp_path, story)

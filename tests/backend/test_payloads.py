@@ -470,3 +470,24 @@ def test_whatever_the_catalogue_holds_the_backend_accepts_what_is_sent(anime, li
     assert len({(post.number, post.url) for post in posts.players}) == len(posts.players)
     assert all(refused.reason and refused.raw.isprintable() for refused in posts.refused)
     assert bool(posts.refused) or posts.anime
+
+
+def test_an_anime_that_was_set_aside_is_not_made_again_while_its_content_is_the_same():
+    """A new episode of the title sends no anime; another title of it does."""
+    content = {"shikimori": [{"titles": {"romaji": "Odd"}, "external_ids": {}}]}
+    state = TitleState("1", 1, content, [], [], None, {}, {}, {})
+    post = posts_for(state, CONFIG, SOURCE_PRIORITY).anime
+    assert post is not None
+    dead = replace(state, dead={("anime", "1"): post.checksum})
+    assert posts_for(dead, CONFIG, SOURCE_PRIORITY).anime is None
+    mended = replace(dead, anime={"shikimori": [{"titles": {"romaji": "Mended"}, "external_ids": {}}]})
+    assert posts_for(mended, CONFIG, SOURCE_PRIORITY).anime is not None
+
+
+def test_an_episode_that_no_rule_allows_is_refused_alone():
+    """A number that the backend's column does not hold: the others are sent."""
+    episodes = [KnownEpisode(1, None), KnownEpisode(2**31, None)]
+    state = TitleState("1", 1, {"shikimori": [{"titles": {"romaji": "A"}}]}, episodes, [], None, {}, {}, {})
+    posts = posts_for(state, CONFIG, SOURCE_PRIORITY)
+    assert [entry.number for entry in posts.episodes] == [1]
+    assert [(refused.kind, refused.key) for refused in posts.refused] == [("episode", f"1:{2**31}")]

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import psycopg
@@ -22,7 +23,7 @@ from anime_crawler.catalogue import tables as t
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.engine import connect, database, open_engine
 from anime_crawler.catalogue.errors import CatalogueError
-from anime_crawler.catalogue.migrations import FOLDER, revisions
+from anime_crawler.catalogue.migrations import FOLDER, on_disk, revisions
 from anime_crawler.catalogue.tables import metadata
 from tests.catalogue.support import episode, opened, release
 
@@ -205,11 +206,29 @@ DAYS = {
 def test_days_of_episodes_that_stood_as_midnight_are_days_again(url):
     """Of the sources that know no time; what another one published as a time stays a time."""
     data = '{"number": 1, "titles": {"native": "第1話"}, "aired_at": "2021-04-03T00:00:00Z"}'
-    stored = (f"INSERT INTO episode_info VALUES ('{s}', '1', -1, 1, 'c', 1, '', 1, '{data}')" for s in DAYS)
+    stored = [f"INSERT INTO episode_info VALUES ('{s}', '1', -1, 1, 'c', 1, '', 1, '{data}')" for s in DAYS]
+    undated = '{"number": 1, "titles": {}, "aired_at": null}'
+    stored.append(f"INSERT INTO episode_info VALUES ('jikan', '2', -1, 1, 'c', 1, '', 1, '{undated}')")
     with upgraded_from(url, "0004", *stored) as tables:
-        rows = {source: json.loads(text) for source, text in tables.rows(t.episode_info, "source", "data")}
+        found = tables.rows(t.episode_info, "source", "anime_id", "data")
+    rows = {source: json.loads(text) for source, anime_id, text in found if anime_id == "1"}
+    assert [text for _, anime_id, text in found if anime_id == "2"] == [undated]
     assert {source: (row.get("aired_on"), row["aired_at"]) for source, row in rows.items()} == DAYS
     assert rows["jikan"]["titles"] == {"native": "第1話"}
+
+
+def test_migrations_in_an_archive_are_the_same_files_on_disk(tmp_path):
+    """As scrapyd has the project, in an egg; they are gone afterwards."""
+    archive = tmp_path / "project.egg"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for file in FOLDER.rglob("*"):
+            if "__pycache__" not in file.parts:
+                packed.write(file, Path("migrations", file.relative_to(FOLDER)))
+    with on_disk(zipfile.Path(archive, "migrations/")) as folder:
+        unpacked = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    wanted = {str(file.relative_to(FOLDER)): file.read_bytes() for file in FOLDER.rglob("*") if file.is_file()}
+    assert unpacked == {name: data for name, data in wanted.items() if "__pycache__" not in name}
+    assert not folder.exists()
 
 
 def test_a_database_newer_than_the_program_is_refused(url):

@@ -106,6 +106,14 @@ def test_an_answer_that_knows_none_of_many_ids_is_not_believed(tables):
     assert gone(tables) == []
 
 
+def test_an_answer_that_knows_none_of_many_ids_is_believed_where_few_of_them_were_stored(tables):
+    """A dozen numbers that never were anime, and one that no longer is."""
+    tables.store(*entries(3))
+    nothing = [Absent(source="jikan", source_id=str(n), fetched_at=utc_now()) for n in range(20)]
+    assert tables.store(*nothing, run=2) == {("anime", "absent"): 20, ("anime", "gone"): 1}
+    assert gone(tables) == ["3"]
+
+
 def test_titles_keep_what_they_have_of_an_anime_that_is_gone(tables):
     """Nothing is sent, and nothing that is sent later lacks it."""
     tables.store(anime("20"), release())

@@ -66,3 +66,14 @@ def test_workers_of_one_crawl_hold_a_lock_together_and_keep_all_others_out(url):
         pass
     with catalogue_lock(url, "crawl-a", "two"):
         pass
+
+
+def test_a_lock_whose_holder_cannot_be_written_down_is_no_held_lock(tmp_path):
+    """A folder stands where the name of the holder belongs; the lock is free again at once."""
+    url, owner = f"sqlite:///{tmp_path}/a.db", tmp_path / "a.db.deliver.owner"
+    owner.mkdir()
+    with pytest.raises(CatalogueError, match=r"cannot write .*\.owner"), catalogue_lock(url, "deliver"):
+        pass
+    owner.rmdir()
+    with catalogue_lock(url, "deliver"):
+        pass

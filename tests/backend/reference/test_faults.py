@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
@@ -314,3 +315,37 @@ def test_a_lock_can_hold_one_worker_while_the_others_go_on(backend: Client):
         assert sum(post.done() for post in waiting) <= 2
         backend.faults()
         assert [post.result()[0][0] for post in waiting] == [200] * 4
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"name": "x", "drop": True, "gateway_s": 1}, "gateway_s needs a status"),
+        ({"name": "x", "holds": "all", "at": "arrival"}, "holds needs at=store"),
+        ({"name": "x"}, "states no status, drop, holds or delay_s"),
+        ({"name": "x", "status": 500, "trouble": "earthquake"}, "trouble is none of"),
+    ],
+)
+def test_a_rule_that_could_not_do_what_it_says_is_refused(backend: Client, rule, said):
+    """Else a test would wait for a fault that never strikes; the rules in force stay."""
+    backend.rule("deadlock")
+    answer = backend.send("POST", "/_reference/faults", json={"rules": [rule]})
+    assert (answer.status_code, said in answer.text) == (422, True)
+    assert backend.post("anime", anime()).status_code == 500
+
+
+def test_a_switch_for_a_row_that_is_not_there_is_refused(backend: Client):
+    """404: a test that names the wrong row hears of it."""
+    change = {"source_name": "kodik-shikimori", "kind": "anime", "source_id": "404", "is_active": False}
+    assert backend.send("POST", "/_reference/admin", json=change).status_code == 404
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_stores_nothing(backend: Client):
+    """It is no answer, and others are served."""
+    head = f"POST {IMPORT}/anime HTTP/1.1\r\nHost: x\r\nX-Internal-Token: {TOKEN}\r\nContent-Type: application/json\r\n"
+    address = urlsplit(backend.url)
+    with socket.create_connection((address.hostname, address.port)) as client:
+        client.sendall(f'{head}Content-Length: 1000\r\n\r\n{{"source_name": '.encode())
+    until(lambda: backend.stats()["answers"].get("anime", {}).get("dropped") == 1)
+    assert backend.anime() is None
+    backend.ok("anime", anime())
