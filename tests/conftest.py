@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -56,6 +57,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Where PYTHONDONTWRITEBYTECODE is set, each test process would compile all tests anew, for 7 s.
+    # The commands that tests start still find it set.
+    sys.dont_write_bytecode = False
     if not _is_worker(config):
         os.environ[SERVICES] = tempfile.mkdtemp(prefix="anime-tests-")
 
