@@ -70,6 +70,7 @@ class Suspects:
         self._accepts_known = accepts_known
         self._suspects: list[_Suspect] = []
         self._asking = asyncio.Lock()
+        self._judging = asyncio.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._suspects)
@@ -121,17 +122,16 @@ class Suspects:
         accepted = self._report.counters["backend"]
         has_accepted = any(accepted.get(name, 0) for name in COUNTERS.values())
         many = {kind for kind in Kind if len(self._titles(kind)) >= TITLES_TO_COMPARE}
+        for kind in (kind for kind in many if not accepted.get(COUNTERS[kind], 0)):
+            async with self._judging:  # one worker asks for all
+                if not more_may_come and not await self._judged_by_known(kind):
+                    return
         is_well = None
         for suspect in list(self._suspects):
             outcome = suspect.reply.outcome
             if suspect.kind in many and not accepted.get(COUNTERS[suspect.kind], 0):
-                if more_may_come:
-                    continue
-                if outcome not in SUSPECT_AT_ONCE or not await self._accepts_known(suspect.kind):
-                    self._stop(suspect.kind, suspect.reply)
-                    return
-                is_at_fault = True
-            elif outcome in REFUSED_BY_BACKEND:
+                continue
+            if outcome in REFUSED_BY_BACKEND:
                 is_at_fault = True
             elif not has_accepted and more_may_come:
                 continue
@@ -144,6 +144,18 @@ class Suspects:
                     return
                 is_at_fault = is_well
             await self._settle([suspect], is_at_fault=is_at_fault)
+
+    async def _judged_by_known(self, kind: Kind) -> bool:
+        """Set aside all suspects of the kind, or none and stop the delivery: False."""
+        mine = [suspect for suspect in self._suspects if suspect.kind is kind]
+        unclear = next((suspect for suspect in mine if suspect.reply.outcome not in SUSPECT_AT_ONCE), None)
+        if not mine:
+            return True
+        if unclear or not await self._accepts_known(kind):
+            self._stop(kind, (unclear or mine[0]).reply)
+            return False
+        await self._settle(mine, is_at_fault=True)
+        return True
 
     async def _settle(self, suspects: list[_Suspect], *, is_at_fault: bool) -> None:
         for suspect in suspects:
