@@ -115,7 +115,7 @@ WARN_ON_GENERATOR_RETURN_VALUE = False  # it parses a callback's source again fo
 ASYNCIO_EVENT_LOOP = "uvloop.Loop"
 LOG_LEVEL = "INFO"
 STATS_DUMP = False  # the summary has the numbers that people ask for
-LOG_FORMATTER = "anime_crawler.extensions.log_formatter.QuietLogFormatter"
+LOG_FORMATTER = "anime_crawler.run.log_formatter.QuietLogFormatter"
 # Those that are used, and none beside them: Scrapy imports each it knows, those turned off too, and with its remote
 # control aiohttp's server, 0.1 s of each start. Not among them: CoreStats, two signals for each item for numbers that
 # the run report has; LogStats, the progress extension says more; SpiderState, which unpickles a file of the job

@@ -8,13 +8,13 @@ import sys
 import time
 from pathlib import Path
 
-from anime_crawler.extensions.heartbeat import HEARTBEAT
+from anime_crawler.run.heartbeat import HEARTBEAT
 from tests.guard import ROOT, clean_environment
 
 BEAT = """
 import asyncio, sys
-from anime_crawler.extensions.heartbeat import Heartbeat
-from anime_crawler.extensions.report import RunReport
+from anime_crawler.run.heartbeat import Heartbeat
+from anime_crawler.run.report import RunReport
 
 async def main():
     with Heartbeat(RunReport()):

@@ -14,7 +14,7 @@ from anime_crawler.backend.payloads import AnimePost, EpisodeEntry, Refused
 from anime_crawler.catalogue import claims, dead_letters, outbox
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.sql import iso
-from anime_crawler.extensions.report import RunReport
+from anime_crawler.run.report import RunReport
 
 
 def now() -> str:

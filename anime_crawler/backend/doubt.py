@@ -36,7 +36,7 @@ from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.outbox import SentPlayer
 from anime_crawler.config import Config
-from anime_crawler.extensions.report import RunReport
+from anime_crawler.run.report import RunReport
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from anime_crawler.backend.errors import UNCOUNTED, DeliveryStoppedError, MisdirectedError, Outcome
 from anime_crawler.config import Config
-from anime_crawler.extensions.report import RunReport
+from anime_crawler.run.report import RunReport
 
 FAILURES_TO_SHUT = 5
 """A recycling worker drops at most the posts in flight; five in a row are more than that at CONCURRENCY 4."""

@@ -24,7 +24,7 @@ from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.claims import LANE
 from anime_crawler.catalogue.outbox import TitleState
 from anime_crawler.config import Config
-from anime_crawler.extensions.report import Progress
+from anime_crawler.run.report import Progress
 
 TITLES_PER_QUERY = 200
 ALL = 10**9

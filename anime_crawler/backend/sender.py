@@ -28,11 +28,11 @@ from anime_crawler.backend.gate import LONGEST_PAUSE_S, POLL_S, Gate
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.origin import origin_of
 from anime_crawler.config import Config
-from anime_crawler.extensions.report import RunReport
 from anime_crawler.failure import Failure, log_failure
 from anime_crawler.politeness.budget import BudgetStorage
 from anime_crawler.politeness.limits import Limits, budget_of, with_rate
 from anime_crawler.politeness.rest import LONGEST_ASKED_S
+from anime_crawler.run.report import RunReport
 
 if TYPE_CHECKING:
     from anime_crawler.backend.client import BackendClient

@@ -25,7 +25,7 @@ from anime_crawler.backend.errors import REFUSED_BY_BACKEND, STOP_SETTINGS, SUSP
 from anime_crawler.backend.gate import Gate
 from anime_crawler.backend.sender import Reply
 from anime_crawler.backend.work import TitleWork, WorkQueue
-from anime_crawler.extensions.report import RunReport
+from anime_crawler.run.report import RunReport
 
 TITLES_TO_COMPARE = 5
 """After so many titles in a row with a refused record, others are tried; as many failures in a row shut the gate."""

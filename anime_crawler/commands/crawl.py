@@ -31,12 +31,8 @@ from anime_crawler.catalogue.origin import OriginError, origin_of, say_mixed
 from anime_crawler.catalogue.vanished import vanished_in
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.extensions.heartbeat import Heartbeat
 from anime_crawler.extensions.logged_errors import LoggedErrors
-from anime_crawler.extensions.progress import ProgressDisplay
-from anime_crawler.extensions.summary import print_summary, write_report
 from anime_crawler.frontier.store import FrontierError
-from anime_crawler.job import Exit, Job, drift_counts
 from anime_crawler.pipelines.feed import end_if_feed_failed
 from anime_crawler.pipelines.passage import Signals
 from anime_crawler.politeness import secrets
@@ -44,7 +40,11 @@ from anime_crawler.politeness.budget import BudgetError
 from anime_crawler.politeness.budget_storages import BUDGETS, open_budgets
 from anime_crawler.politeness.chromium import browser_settings
 from anime_crawler.politeness.limits import address_of
-from anime_crawler.shared_run import crew_of, group_of, leave, turn_to_deliver, use_redis, working
+from anime_crawler.run.heartbeat import Heartbeat
+from anime_crawler.run.job import Exit, Job, drift_counts
+from anime_crawler.run.progress import ProgressDisplay
+from anime_crawler.run.shared_run import crew_of, group_of, leave, turn_to_deliver, use_redis, working
+from anime_crawler.run.summary import print_summary, write_report
 
 logger = logging.getLogger(__name__)
 

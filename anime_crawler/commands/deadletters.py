@@ -17,8 +17,8 @@ from anime_crawler.catalogue.lock import LockHeld, connect_alone
 from anime_crawler.catalogue.store import Storable, store_items
 from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import ConfigError
-from anime_crawler.job import Exit
-from anime_crawler.pipelines.replay import replay
+from anime_crawler.run.job import Exit
+from anime_crawler.run.replay import replay
 
 SHOWN = ("stage", "source", "kind", "key", "reason", "seen", "run_id", "created_at", "schema_version", "request")
 

@@ -19,13 +19,13 @@ from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.catalogue.titles import raise_all_versions
 from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.extensions.heartbeat import Heartbeat
-from anime_crawler.extensions.report import RunReport
-from anime_crawler.extensions.summary import print_summary, write_report
-from anime_crawler.job import Exit
 from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import BudgetError
 from anime_crawler.politeness.budget_storages import BUDGETS, open_budgets
+from anime_crawler.run.heartbeat import Heartbeat
+from anime_crawler.run.job import Exit
+from anime_crawler.run.report import RunReport
+from anime_crawler.run.summary import print_summary, write_report
 
 
 class Command(ScrapyCommand):

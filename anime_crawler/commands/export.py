@@ -20,7 +20,7 @@ from anime_crawler.catalogue.errors import CatalogueError
 from anime_crawler.catalogue.export import COLUMNS, KINDS, WRITERS, rows
 from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import ConfigError
-from anime_crawler.job import Exit
+from anime_crawler.run.job import Exit
 
 
 class Command(ScrapyCommand):

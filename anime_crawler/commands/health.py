@@ -8,7 +8,7 @@ import time
 from scrapy.commands import ScrapyCommand
 
 from anime_crawler.commands import refuse_words
-from anime_crawler.extensions.heartbeat import HEARTBEAT_S, heartbeats
+from anime_crawler.run.heartbeat import HEARTBEAT_S, heartbeats
 
 STALLED_S = 6 * HEARTBEAT_S  # a busy loop may miss some beats; one that misses six is stuck
 STANDSTILL_S = 900  # longer than one request may take at the largest HTTP_TIMEOUT_SECONDS, and a pause after it

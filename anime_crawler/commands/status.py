@@ -52,7 +52,7 @@ class Command(ScrapyCommand):
         if opts.as_json:
             print(json.dumps(status, ensure_ascii=False, indent=2))
         elif opts.prometheus:
-            from anime_crawler.extensions.metrics import metrics_text  # here, because its library starts slowly
+            from anime_crawler.run.metrics import metrics_text  # here, because its library starts slowly
 
             print(metrics_text(status), end="")
         else:

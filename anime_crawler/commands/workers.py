@@ -17,7 +17,7 @@ from anime_crawler.config import ConfigError
 from anime_crawler.frontier.overview import overview
 from anime_crawler.frontier.store import FrontierError
 from anime_crawler.politeness.budget import BudgetError
-from anime_crawler.shared_run import redis_of
+from anime_crawler.run.shared_run import redis_of
 
 
 class Command(ScrapyCommand):

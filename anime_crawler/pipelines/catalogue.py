@@ -20,7 +20,7 @@ from anime_crawler.failure import Failure, log_failure
 from anime_crawler.items import Absent, Checkpoint, Listed, Rejected
 
 if TYPE_CHECKING:  # the job knows the pipelines, not they the job
-    from anime_crawler.job import Job
+    from anime_crawler.run.job import Job
 
 logger = logging.getLogger(__name__)
 

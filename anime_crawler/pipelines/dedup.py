@@ -8,8 +8,8 @@ from typing import Any, Self
 from scrapy.crawler import Crawler
 
 from anime_crawler.base_spiders import Settled
-from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import Item
+from anime_crawler.run.report import RunReport
 
 REMEMBERED = 50_000
 """Keys kept: 500 pages of 100 releases. Repeats come close together (an anime with each of its translations); the

@@ -19,7 +19,6 @@ from scrapy.exceptions import DropItem
 
 from anime_crawler.base_spiders import json_text
 from anime_crawler.catalogue.dead_letters import key_of
-from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import (
     LONGEST_KEY,
     UNSTORABLE,
@@ -36,6 +35,7 @@ from anime_crawler.items import (
     without_tokens,
 )
 from anime_crawler.normalize.url import is_public_host
+from anime_crawler.run.report import RunReport
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters that cannot be stored, and all of C0, DEL and C1: they move a terminal's cursor or change its colours."""

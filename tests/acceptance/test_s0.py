@@ -14,7 +14,7 @@ import pytest
 
 from anime_crawler.backend.payloads import player_priorities
 from anime_crawler.catalogue.outbox import LivePlayer
-from anime_crawler.extensions.heartbeat import HEARTBEAT
+from anime_crawler.run.heartbeat import HEARTBEAT
 from tests.e2e.support import Project, until
 
 NewProject = Callable[..., Project]
@@ -120,8 +120,8 @@ def test_a_stalled_loop_is_unhealthy(project: Path, scrapy: Callable[..., object
 
 def test_the_heart_beats_while_the_loop_turns_and_stops_with_it(tmp_path: Path, monkeypatch: object) -> None:
     """S0-53: the sign of life is there inside the block and gone after it."""
-    from anime_crawler.extensions.heartbeat import Heartbeat
-    from anime_crawler.extensions.report import RunReport
+    from anime_crawler.run.heartbeat import Heartbeat
+    from anime_crawler.run.report import RunReport
 
     monkeypatch.chdir(tmp_path)  # type: ignore[attr-defined]
 
@@ -136,8 +136,8 @@ def test_the_heart_beats_while_the_loop_turns_and_stops_with_it(tmp_path: Path, 
 
 def test_a_run_that_counts_nothing_and_waits_for_nothing_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """S0-53: the idle time grows until something is counted; a limit that is waited for is no standstill."""
-    from anime_crawler.extensions import heartbeat
-    from anime_crawler.extensions.report import RunReport
+    from anime_crawler.run import heartbeat
+    from anime_crawler.run.report import RunReport
 
     now = [0.0]
     monkeypatch.setattr(heartbeat.time, "monotonic", lambda: now[0])

@@ -21,9 +21,9 @@ from anime_crawler.backend.reference.store import Store
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.store import store_items
 from anime_crawler.config import Config
-from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import Anime, Player, Release, Titles, TranslationKind
 from anime_crawler.politeness.budget import Budgets
+from anime_crawler.run.report import RunReport
 
 TOKEN = "sandbox-internal-token"
 SOURCE_PRIORITY = ("shikimori", "kodik")

@@ -12,7 +12,7 @@ from anime_crawler.catalogue.backends import address_of
 from anime_crawler.catalogue.outbox import SentPlayer
 from anime_crawler.catalogue.tables import backend, dead_letter, delivered_player, receipt_elsewhere
 from anime_crawler.commands.deliver import exit_code
-from anime_crawler.job import Exit
+from anime_crawler.run.job import Exit
 from tests import processes
 from tests.backend.support import TOKEN, World, in_world, player_url, refuse, release, running_backend, two_titles
 from tests.guard import clean_environment

@@ -11,7 +11,7 @@ from anime_crawler.backend import gate as gate_module
 from anime_crawler.backend.errors import DeliveryStoppedError, Outcome
 from anime_crawler.backend.gate import Gate
 from anime_crawler.config import Config
-from anime_crawler.extensions.report import RunReport
+from anime_crawler.run.report import RunReport
 
 
 class Clock:

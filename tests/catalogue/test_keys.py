@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from anime_crawler.catalogue import tables as t
 from anime_crawler.catalogue.drift import add_drift, list_drift
-from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import Checkpoint, Rejected
 from anime_crawler.pipelines.validation import ValidationPipeline
+from anime_crawler.run.report import RunReport
 from tests.catalogue.support import absent, anime, character, episode, player, rejected, release, snapshot
 
 process = ValidationPipeline(RunReport()).process_item

@@ -17,8 +17,8 @@ from anime_crawler.catalogue import dead_letters
 from anime_crawler.catalogue import tables as t
 from anime_crawler.catalogue.store import store_items
 from anime_crawler.items import Rejected
-from anime_crawler.pipelines.replay import replay
 from anime_crawler.pipelines.validation import rejected
+from anime_crawler.run.replay import replay
 from anime_crawler.sources.kodik.parse import items_from_results
 from tests.catalogue.support import NOW, SOURCES, Tables, anime, release
 

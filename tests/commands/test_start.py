@@ -9,7 +9,7 @@ import pytest
 SLOW = {
     *("sqlalchemy", "alembic.command", "pydantic_settings", "rich.table", "redis"),
     *("prometheus_client", "aiohttp", "starlette", "fastapi", "uvicorn", "requests", "anime_crawler.sandbox.world"),
-    *("scrapy_redis", "anime_crawler.sources.anilist.schema", "anime_crawler.job", "anime_crawler.commands.crawl"),
+    *("scrapy_redis", "anime_crawler.sources.anilist.schema", "anime_crawler.run.job", "anime_crawler.commands.crawl"),
 }
 """Each costs a start 0.02 to 0.3 s of processor time."""
 
@@ -23,7 +23,7 @@ def imported(trace: str) -> set[str]:
     ("command", "used"),
     [
         ("version", set()),
-        ("status", {"sqlalchemy", "pydantic_settings", "rich.table", "anime_crawler.job"}),
+        ("status", {"sqlalchemy", "pydantic_settings", "rich.table", "anime_crawler.run.job"}),
         ("health", {"sqlalchemy", "pydantic_settings"}),
     ],
 )

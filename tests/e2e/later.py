@@ -26,8 +26,8 @@ def main() -> None:
     time.time = set_forward(time.time)
     from scrapy.cmdline import execute
 
-    from anime_crawler import job
     from anime_crawler.items import base
+    from anime_crawler.run import job
 
     base.datetime = job.datetime = Later  # type: ignore[attr-defined,misc]
     execute(["scrapy", *sys.argv[2:]])

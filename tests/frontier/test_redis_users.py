@@ -17,7 +17,7 @@ from anime_crawler.politeness.budget import BudgetError
 from anime_crawler.politeness.budget_redis import RedisBudgets
 from anime_crawler.politeness.limits import parse_limits
 from anime_crawler.redis_words import NEEDED
-from anime_crawler.shared_run import crew_of, redis_of
+from anime_crawler.run.shared_run import crew_of, redis_of
 from tests.frontier.own_redis import OwnRedis
 from tests.services import free_port
 

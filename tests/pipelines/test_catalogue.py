@@ -14,9 +14,9 @@ from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue import tables as t
 from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.config import Config
-from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import Checkpoint
 from anime_crawler.pipelines.catalogue import CataloguePipeline
+from anime_crawler.run.report import RunReport
 from anime_crawler.sources.kodik.spider import KodikSpider
 from tests.catalogue.support import absent, anime, opened, rejected, release
 

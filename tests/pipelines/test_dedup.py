@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from scrapy.exceptions import DropItem
 
-from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import Checkpoint
 from anime_crawler.pipelines import dedup
 from anime_crawler.pipelines.dedup import DedupPipeline
+from anime_crawler.run.report import RunReport
 from tests.catalogue.support import NOW, anime, rejected, release
 
 

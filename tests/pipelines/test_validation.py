@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from scrapy.exceptions import DropItem
 
 from anime_crawler.catalogue.dead_letters import key_of
-from anime_crawler.extensions.report import RunReport
 from anime_crawler.items import Checkpoint, Rejected, Relation, Titles, VoiceActor
 from anime_crawler.pipelines.validation import ValidationPipeline
+from anime_crawler.run.report import RunReport
 from tests.catalogue.support import absent, airing, anime, character, episode, player, rejected, release, snapshot
 
 process = ValidationPipeline(RunReport()).process_item

@@ -18,7 +18,7 @@ from anime_crawler.config import Config
 from anime_crawler.frontier.crew import Crew
 from anime_crawler.frontier.store import FrontierError
 from anime_crawler.frontier.worker import Worker
-from anime_crawler.job import Job
+from anime_crawler.run.job import Job
 
 TURN_POLL_S = 0.5  # pause between two looks whether the other worker has delivered
 

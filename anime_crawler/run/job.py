@@ -29,13 +29,13 @@ from anime_crawler.catalogue.details import Asker, unfinished, wanted_details
 from anime_crawler.catalogue.vanished import Vanished
 from anime_crawler.catalogue.wanted import wanted
 from anime_crawler.config import Config
-from anime_crawler.extensions.report import Progress, RunReport
 from anime_crawler.failure import Failure, log_failure
 from anime_crawler.frontier.patient import PatientStore
 from anime_crawler.frontier.worker import Worker
 from anime_crawler.items import Absent, Checkpoint, Item, Rejected, storable, utc_now, without_tokens
 from anime_crawler.pipelines.validation import rejected
 from anime_crawler.politeness.budget import BudgetStorage
+from anime_crawler.run.report import Progress, RunReport
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
-from anime_crawler.extensions.report import RunReport
+from anime_crawler.run.report import RunReport
 
 HEARTBEAT = Path("var/heartbeat")
 """Folder with one file for each run that is alive, ``<host>-<process id>``: several may work in one directory, and

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from anime_crawler import output
-from anime_crawler.extensions.report import RunReport
+from anime_crawler.run.report import RunReport
 
 OUTCOMES = ("new", "changed", "unchanged", "failed")
 
