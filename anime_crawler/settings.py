@@ -102,10 +102,10 @@ ITEM_PIPELINES = {
     "anime_crawler.pipelines.catalogue.CataloguePipeline": 300,
 }
 FEED_EXPORTERS = {
-    **dict.fromkeys(("jsonlines", "jsonl", "jl"), "anime_crawler.pipelines.feed.PydanticJsonLinesExporter"),
-    "json": "anime_crawler.pipelines.feed.PydanticJsonExporter",
-    "csv": "anime_crawler.pipelines.feed.PydanticCsvExporter",
-    "xml": "anime_crawler.pipelines.feed.PydanticXmlExporter",
+    **dict.fromkeys(("jsonlines", "jsonl", "jl"), "anime_crawler.extensions.feed.PydanticJsonLinesExporter"),
+    "json": "anime_crawler.extensions.feed.PydanticJsonExporter",
+    "csv": "anime_crawler.extensions.feed.PydanticCsvExporter",
+    "xml": "anime_crawler.extensions.feed.PydanticXmlExporter",
 }
 FEED_EXPORT_ENCODING = "utf-8"
 
@@ -125,5 +125,5 @@ EXTENSIONS = {
     "scrapy.extensions.closespider.CloseSpider": 0,  # works with the CLOSESPIDER_ settings only
     "scrapy.extensions.logcount.LogCount": 0,  # a logged exception makes the exit code 1
     "scrapy.extensions.memdebug.MemoryDebugger": 0,  # works with MEMDEBUG_ENABLED only
-    "anime_crawler.pipelines.feed.FeedExporter": 0,  # works with -o and -O only
+    "anime_crawler.extensions.feed.FeedExporter": 0,  # works with -o and -O only
 }

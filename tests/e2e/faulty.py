@@ -7,8 +7,8 @@ from typing import Any
 from scrapy import signals
 from scrapy.exceptions import DropItem
 
+from anime_crawler.extensions.feed import PydanticJsonLinesExporter
 from anime_crawler.items import Checkpoint, Release
-from anime_crawler.pipelines.feed import PydanticJsonLinesExporter
 
 
 class Fifth:
