@@ -75,7 +75,7 @@ DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
     "anime_crawler.politeness.robots.RobotsTxtMiddleware": 100,  # works for cards that say obeys_robots
     "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,
-    "anime_crawler.politeness.cache.HttpCacheMiddleware": 900,  # before limits: a kept answer costs none
+    "anime_crawler.cache.middleware.HttpCacheMiddleware": 900,  # before limits: a kept answer costs none
     "anime_crawler.politeness.retry.RetryMiddleware": 550,
     "anime_crawler.politeness.middleware.PolitenessMiddleware": 950,  # nearest the downloader: it sees what is sent
 }
@@ -89,8 +89,8 @@ SPIDER_MIDDLEWARES = {
     "scrapy.spidermiddlewares.referer.RefererMiddleware": None,
     "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
     # Both work for sources with a TTL on their card only, so not in the main job.
-    "anime_crawler.politeness.result_cache.KeptAnswersMiddleware": 900,
-    "anime_crawler.politeness.result_cache.ResultCacheMiddleware": 100,
+    "anime_crawler.cache.results.KeptAnswersMiddleware": 900,
+    "anime_crawler.cache.results.ResultCacheMiddleware": 100,
 }
 
 # --- items --------------------------------------------------------------------------------------

@@ -10,11 +10,11 @@ from rich.table import Table
 from scrapy.commands import ScrapyCommand
 
 from anime_crawler import output
+from anime_crawler.cache.policy import cache_ttl_of
+from anime_crawler.cache.sqlite_storage import CacheError, CacheStorage, SourceStats
+from anime_crawler.cache.storages import open_storage
 from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.politeness.cache_policy import cache_ttl_of
-from anime_crawler.politeness.cache_storage import CacheError, CacheStorage, SourceStats
-from anime_crawler.politeness.cache_storages import open_storage
 from anime_crawler.run.job import Exit
 from anime_crawler.sources import cards
 

@@ -8,9 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from anime_crawler.politeness.cache_entry import RESULT, Key
-from anime_crawler.politeness.cache_storage import SqliteStorage
-from anime_crawler.politeness.result_entry import pack_items, unpack_items
+from anime_crawler.cache.entry import RESULT, Key
+from anime_crawler.cache.result_entry import pack_items, unpack_items
+from anime_crawler.cache.sqlite_storage import SqliteStorage
 from anime_crawler.sandbox.process import running_sandbox
 from anime_crawler.sources import cards
 from tests.catalogue.support import anime, character, episode

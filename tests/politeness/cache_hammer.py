@@ -13,9 +13,9 @@ import zlib
 
 from scrapy import Request
 
-from anime_crawler.politeness.cache_entry import Entry, key_of
-from anime_crawler.politeness.cache_redis import RedisStorage
-from anime_crawler.politeness.cache_storage import CacheStorage, SqliteStorage
+from anime_crawler.cache.entry import Entry, key_of
+from anime_crawler.cache.redis_storage import RedisStorage
+from anime_crawler.cache.sqlite_storage import CacheStorage, SqliteStorage
 
 KEYS = [key_of("hammer", Request(f"http://localhost/{n}")) for n in range(20)]
 

@@ -15,8 +15,8 @@ import pytest
 import redis
 from aiohttp import web
 
-from anime_crawler.politeness.cache_entry import Entry
-from anime_crawler.politeness.cache_storage import LEASE_S
+from anime_crawler.cache.entry import Entry
+from anime_crawler.cache.sqlite_storage import LEASE_S
 from tests.politeness.crawl import FAST, TOKEN, Plan, Result, crawl, result_of, start, stopped_crawl
 from tests.politeness.upstream_server import UpstreamServer
 from tests.services import start_redis, stop_redis

@@ -14,9 +14,9 @@ import pytest
 import redis
 from scrapy import Request
 
-from anime_crawler.politeness.cache_entry import RESULT, Entry, Key, key_of
-from anime_crawler.politeness.cache_redis import RedisStorage
-from anime_crawler.politeness.cache_storage import CacheStorage, SqliteStorage
+from anime_crawler.cache.entry import RESULT, Entry, Key, key_of
+from anime_crawler.cache.redis_storage import RedisStorage
+from anime_crawler.cache.sqlite_storage import CacheStorage, SqliteStorage
 from tests import processes
 from tests.guard import ROOT, clean_environment
 
@@ -103,7 +103,7 @@ def test_eight_processes_tear_no_value(place: str) -> None:
 
 def test_the_file_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it is larger than it may be, the oldest entries go."""
-    monkeypatch.setattr("anime_crawler.politeness.cache_storage.PRUNE_EVERY", 1)
+    monkeypatch.setattr("anime_crawler.cache.sqlite_storage.PRUNE_EVERY", 1)
 
     async def fill() -> None:
         storage = SqliteStorage(tmp_path / "cache.sqlite", most_bytes=10_000)
@@ -121,7 +121,7 @@ def test_the_file_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.
 def test_a_key_is_the_same_in_every_process() -> None:
     """Whatever its hash seed."""
     code = (
-        "from scrapy import Request; from anime_crawler.politeness.cache_entry import key_of;"
+        "from scrapy import Request; from anime_crawler.cache.entry import key_of;"
         "r = Request('http://localhost/a', method='POST', body=b'{}', headers={'Accept': 'text/html'});"
         "print(key_of('kodik', r).digest)"
     )

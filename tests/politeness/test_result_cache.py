@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 from pydantic import BaseModel, create_model
 
+from anime_crawler.cache.entry import BadEntry
+from anime_crawler.cache.result_entry import pack_items, schema_version, unpack_items
 from anime_crawler.items import Anime, Titles
-from anime_crawler.politeness.cache_entry import BadEntry
-from anime_crawler.politeness.result_entry import pack_items, schema_version, unpack_items
 from tests.catalogue import support
 from tests.politeness.crawl import FAST, Plan, crawl, result_of, start
 from tests.politeness.upstream_server import UpstreamServer

@@ -11,7 +11,7 @@ import pytest
 from scrapy import Request
 
 from anime_crawler.base_spiders import SourceSpider
-from anime_crawler.politeness.cache_policy import is_young, takes_kept
+from anime_crawler.cache.policy import is_young, takes_kept
 from anime_crawler.sources import cards
 from tests.sources.driving import RecordingRun
 

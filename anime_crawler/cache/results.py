@@ -22,13 +22,13 @@ from scrapy.http import Response
 from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 
 from anime_crawler.base_spiders import SourceSpider
+from anime_crawler.cache.entry import BadEntry
+from anime_crawler.cache.middleware import HttpCacheMiddleware
+from anime_crawler.cache.policy import cache_ttl_of
+from anime_crawler.cache.result_entry import KINDS, pack_items, result_key, unpack_items
+from anime_crawler.cache.sqlite_storage import CacheError, CacheStorage
+from anime_crawler.cache.storages import open_storage
 from anime_crawler.items import Item, Rejected
-from anime_crawler.politeness.cache import HttpCacheMiddleware
-from anime_crawler.politeness.cache_entry import BadEntry
-from anime_crawler.politeness.cache_policy import cache_ttl_of
-from anime_crawler.politeness.cache_storage import CacheError, CacheStorage
-from anime_crawler.politeness.cache_storages import open_storage
-from anime_crawler.politeness.result_entry import KINDS, pack_items, result_key, unpack_items
 from anime_crawler.politeness.upstream import Upstream
 
 logger = logging.getLogger(__name__)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from anime_crawler.cache.sqlite_storage import CacheStorage, SqliteStorage
 from anime_crawler.config import Config
-from anime_crawler.politeness.cache_storage import CacheStorage, SqliteStorage
 
 
 def open_storage(config: Config, path: str) -> CacheStorage:
@@ -14,6 +14,6 @@ def open_storage(config: Config, path: str) -> CacheStorage:
     """
     if config.http_cache_storage == "sqlite":
         return SqliteStorage(path)
-    from anime_crawler.politeness.cache_redis import RedisStorage  # here: the library takes 0.05 s to import
+    from anime_crawler.cache.redis_storage import RedisStorage  # here: the library takes 0.05 s to import
 
     return RedisStorage(config.redis_cache_url)

@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from anime_crawler.base_spiders import SourceSpider
+from anime_crawler.cache.entry import RESULT, STORED_AT, BadEntry, Key
 from anime_crawler.items import Airing, Anime, Character, Episode, Item, Release, Snapshot
-from anime_crawler.politeness.cache_entry import RESULT, STORED_AT, BadEntry, Key
 
 KINDS: dict[str, type[Item]] = {kind.__name__: kind for kind in (Anime, Release, Episode, Character, Airing, Snapshot)}
 """A result consists of such items. `Absent` is not kept: the source may come to know the anime at any time."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from anime_crawler.politeness.cache_entry import Key, stored_at
+from anime_crawler.cache.entry import Key, stored_at
 from anime_crawler.wal import use_wal
 
 LEASE_S = 15.0  # a dead process holds others up for no longer; a living one renews its leases every third of this

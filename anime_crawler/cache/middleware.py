@@ -21,10 +21,10 @@ from scrapy.exceptions import NotConfigured
 from scrapy.http import Response
 
 from anime_crawler.base_spiders import Action, SourceSpider
-from anime_crawler.politeness import cache_policy as policy
-from anime_crawler.politeness.cache_entry import BadEntry, Entry, Key, key_of
-from anime_crawler.politeness.cache_storage import LEASE_S, CacheError, CacheStorage
-from anime_crawler.politeness.cache_storages import open_storage
+from anime_crawler.cache import policy
+from anime_crawler.cache.entry import BadEntry, Entry, Key, key_of
+from anime_crawler.cache.sqlite_storage import LEASE_S, CacheError, CacheStorage
+from anime_crawler.cache.storages import open_storage
 from anime_crawler.politeness.robots import ROBOTS
 from anime_crawler.politeness.upstream import Upstream
 
