@@ -66,17 +66,17 @@ AUTOTHROTTLE_ENABLED = False  # limits are published windows, held by the polite
 TWISTED_DNS_RESOLVER = "scrapy.resolver.CachingHostnameResolver"  # Scrapy's usual one knows no IPv6
 DOWNLOAD_VERIFY_CERTIFICATES = True  # Scrapy's default is False; a token would go to anyone
 DOWNLOAD_HANDLERS = {
-    "http": "anime_crawler.politeness.handler.SecretDownloadHandler",
-    "https": "anime_crawler.politeness.handler.SecretDownloadHandler",
+    "http": "anime_crawler.download.handler.SecretDownloadHandler",
+    "https": "anime_crawler.download.handler.SecretDownloadHandler",
 }
 DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
     "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,  # the download handler has our rule
     "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
-    "anime_crawler.politeness.robots.RobotsTxtMiddleware": 100,  # works for cards that say obeys_robots
+    "anime_crawler.download.robots.RobotsTxtMiddleware": 100,  # works for cards that say obeys_robots
     "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,
     "anime_crawler.cache.middleware.HttpCacheMiddleware": 900,  # before limits: a kept answer costs none
-    "anime_crawler.politeness.retry.RetryMiddleware": 550,
+    "anime_crawler.download.retry.RetryMiddleware": 550,
     "anime_crawler.politeness.middleware.PolitenessMiddleware": 950,  # nearest the downloader: it sees what is sent
 }
 HTTP_CACHE_FILE = "var/http_cache.sqlite"  # shared by every process that works in this directory

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import redis
 
-from anime_crawler.politeness.chromium import PROGRAMS
+from anime_crawler.download.browser.chromium import PROGRAMS
 
 # Where packagers put the server's programs: Debian, Homebrew on Apple and on Intel machines.
 POSTGRES_PLACES = (

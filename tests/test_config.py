@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from anime_crawler.config import Config, ConfigError, is_secret
-from anime_crawler.politeness.secrets import MaskingFactory, secrets_of
+from anime_crawler.download.secrets import MaskingFactory, secrets_of
 
 SECRET = "s3cr3t-canary-value"
 

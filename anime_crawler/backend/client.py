@@ -13,7 +13,7 @@ from yarl import URL
 
 from anime_crawler.backend.answer import Answer, Kind
 from anime_crawler.backend.errors import NoAnswerError, Outcome
-from anime_crawler.politeness.proxy import proxy_of
+from anime_crawler.download.proxy import proxy_of
 from anime_crawler.politeness.sandbox_header import SANDBOX_HEADER
 
 MAX_ANSWER_BYTES = 64 * 1024

@@ -25,7 +25,7 @@ from anime_crawler.cache import policy
 from anime_crawler.cache.entry import BadEntry, Entry, Key, key_of
 from anime_crawler.cache.sqlite_storage import LEASE_S, CacheError, CacheStorage
 from anime_crawler.cache.storages import open_storage
-from anime_crawler.politeness.robots import ROBOTS
+from anime_crawler.download.robots import ROBOTS
 from anime_crawler.politeness.upstream import Upstream
 
 logger = logging.getLogger(__name__)

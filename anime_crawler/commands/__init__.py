@@ -59,7 +59,7 @@ def complain(error: Exception, code: int) -> int:
     """
     message = str(error)
     if _config:
-        from anime_crawler.politeness.secrets import MaskingFactory, secrets_of  # here: most commands do not complain
+        from anime_crawler.download.secrets import MaskingFactory, secrets_of  # here: most commands do not complain
 
         message = MaskingFactory(secrets_of(_config)).mask(message)
     sys.stderr.write(f"scrapy: {message}\n")

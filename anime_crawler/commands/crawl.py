@@ -31,14 +31,14 @@ from anime_crawler.catalogue.origin import OriginError, origin_of, say_mixed
 from anime_crawler.catalogue.vanished import vanished_in
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
+from anime_crawler.download import secrets
+from anime_crawler.download.browser.chromium import browser_settings
 from anime_crawler.extensions.feed import end_if_feed_failed
 from anime_crawler.extensions.logged_errors import LoggedErrors
 from anime_crawler.frontier.store import FrontierError
 from anime_crawler.pipelines.passage import Signals
-from anime_crawler.politeness import secrets
 from anime_crawler.politeness.budget import BudgetError
 from anime_crawler.politeness.budget_storages import BUDGETS, open_budgets
-from anime_crawler.politeness.chromium import browser_settings
 from anime_crawler.politeness.limits import address_of
 from anime_crawler.run.heartbeat import Heartbeat
 from anime_crawler.run.job import Exit, Job, drift_counts

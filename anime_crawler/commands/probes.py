@@ -16,11 +16,11 @@ from anime_crawler.backend.errors import STOP_SETTINGS, Outcome, classify, expla
 from anime_crawler.base_spiders import Action, SourceCard, SourceSpider, Verdict
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueAwayError, CatalogueError
 from anime_crawler.config import Config
+from anime_crawler.download.proxy import proxy_of
+from anime_crawler.download.secrets import MaskingFactory, secrets_of
 from anime_crawler.politeness.budget import BudgetStorage, Wait
 from anime_crawler.politeness.limits import address_of, budget_of, limits_of
-from anime_crawler.politeness.proxy import proxy_of
 from anime_crawler.politeness.rest import rest_after
-from anime_crawler.politeness.secrets import MaskingFactory, secrets_of
 from anime_crawler.run.job import Exit
 
 LONGEST_WAIT_S = 60  # a minute's window is waited for; a penalty or a day's quota is told instead

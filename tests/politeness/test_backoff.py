@@ -6,9 +6,9 @@ import pytest
 
 from anime_crawler.base_spiders import SourceCard
 from anime_crawler.config import Config
-from anime_crawler.politeness.handler import is_below
+from anime_crawler.download.handler import is_below
+from anime_crawler.download.retry import backoff_s
 from anime_crawler.politeness.limits import Limits, Window, limits_of, parse_limits, with_rate
-from anime_crawler.politeness.retry import backoff_s
 
 
 @pytest.mark.parametrize(("base", "longest"), [(1.0, 60.0), (0.2, 3.0), (5.0, 5.0), (10.0, 4.0)])

@@ -7,7 +7,7 @@ from aiohttp import web
 from scrapy.settings import Settings
 
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.politeness.chromium import browser_settings, find_chromium
+from anime_crawler.download.browser.chromium import browser_settings, find_chromium
 from anime_crawler.settings import USER_AGENT
 from anime_crawler.sources import cards
 from tests.politeness.crawl import FAST, crawl

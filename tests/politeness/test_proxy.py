@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.politeness.proxy import is_loopback, proxy_of
+from anime_crawler.download.proxy import is_loopback, proxy_of
 from anime_crawler.politeness.sandbox_header import SANDBOX_HEADER
 from tests.e2e.support import Project
 

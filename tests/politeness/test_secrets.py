@@ -9,7 +9,7 @@ import pytest
 from scrapy.http import TextResponse
 
 from anime_crawler.config import Config
-from anime_crawler.politeness import secrets
+from anime_crawler.download import secrets
 
 TOKEN = "canary+0123/456="
 PASSWORD = "p4ss-w0rd"

@@ -16,7 +16,7 @@ from scrapy.http import Response
 from scrapy_playwright.page import PageMethod
 
 from anime_crawler.base_spiders import GivenUp
-from anime_crawler.politeness.handler import NotShown
+from anime_crawler.download.handler import NotShown
 from anime_crawler.politeness.upstream import PART, origin
 
 KINDS = frozenset({"script", "xhr", "fetch"})

@@ -16,10 +16,10 @@ from scrapy.http import HtmlResponse, Response, TextResponse
 from scrapy_playwright.handler import ScrapyPlaywrightDownloadHandler
 
 from anime_crawler.base_spiders import Action, GivenUp
-from anime_crawler.politeness.handler import BodyTooLarge, NotShown, SecretDownloadHandler
-from anime_crawler.politeness.robots import ROBOTS
+from anime_crawler.download.browser.page import Visit
+from anime_crawler.download.handler import BodyTooLarge, NotShown, SecretDownloadHandler
+from anime_crawler.download.robots import ROBOTS
 from anime_crawler.politeness.upstream import PART, POLL_S
-from anime_crawler.politeness.visit import Visit
 
 FATAL_EXIT_CODE = 2  # a Chromium that does not start is a matter of configuration
 

@@ -15,7 +15,7 @@ from anime_crawler.config import Config, ConfigError
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 """Names under which packages put it on the path."""
 EXAMPLE = "CHROMIUM_PATH=/usr/bin/chromium"
-HANDLER = "anime_crawler.politeness.browser.BrowserDownloadHandler"
+HANDLER = "anime_crawler.download.browser.handler.BrowserDownloadHandler"
 KEPT_VARIABLES = ("HOME", "PATH", "TMPDIR", "LANG")
 """Chromium gets these variables of our environment only: it runs strangers' scripts and must not find a token."""
 
@@ -53,7 +53,7 @@ def browser_settings(config: Config, card: SourceCard, settings: BaseSettings) -
         "CONCURRENT_REQUESTS": 1,  # one page at a time
         "PLAYWRIGHT_MAX_PAGES_PER_CONTEXT": 1,
         "PLAYWRIGHT_DEFAULT_NAVIGATION_TIMEOUT": 0,  # a page waits for its parts, and they for limits; see browser.py
-        "PLAYWRIGHT_ABORT_REQUEST": "anime_crawler.politeness.visit.refuse",
+        "PLAYWRIGHT_ABORT_REQUEST": "anime_crawler.download.browser.page.refuse",
         "PLAYWRIGHT_LAUNCH_OPTIONS": {
             "executable_path": find_chromium(config),
             # It has no network: what a page may have reaches it through our own handler, the rest does not exist.

@@ -12,7 +12,7 @@ from scrapy.http import Response, TextResponse
 from sqlalchemy.engine import make_url
 
 from anime_crawler.config import PLAIN_OPTIONS, Config
-from anime_crawler.politeness.proxy import passwords
+from anime_crawler.download.proxy import passwords
 
 MASK = "***"
 REDACTED = b"REDACTED"
