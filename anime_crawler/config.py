@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError
 
 from anime_crawler.base_spiders.card import SourceCard
 from anime_crawler.download.proxy import check_proxies
-from anime_crawler.politeness.limits import Limits, parse_limits
+from anime_crawler.rate_limit.limits import Limits, parse_limits
 from anime_crawler.sources import cards
 
 EXAMPLE_INTERNAL_TOKEN = "a-long-random-string-shared-with-the-backend"  # noqa: S105

@@ -77,7 +77,7 @@ DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,
     "anime_crawler.cache.middleware.HttpCacheMiddleware": 900,  # before limits: a kept answer costs none
     "anime_crawler.download.retry.RetryMiddleware": 550,
-    "anime_crawler.politeness.middleware.PolitenessMiddleware": 950,  # nearest the downloader: it sees what is sent
+    "anime_crawler.rate_limit.middleware.PolitenessMiddleware": 950,  # nearest the downloader: it sees what is sent
 }
 HTTP_CACHE_FILE = "var/http_cache.sqlite"  # shared by every process that works in this directory
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from scrapy.http import Headers
 
-from anime_crawler.politeness.header import retry_after_s
+from anime_crawler.rate_limit.headers import retry_after_s
 
 
 class Kind(StrEnum):

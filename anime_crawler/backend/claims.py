@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from anime_crawler.backend.errors import DeliveryStoppedError
 from anime_crawler.catalogue import claims
 from anime_crawler.catalogue.catalogue import Catalogue
-from anime_crawler.politeness.clock import SystemClock
+from anime_crawler.rate_limit.clock import SystemClock
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from yarl import URL
 from anime_crawler.backend.answer import Answer, Kind
 from anime_crawler.backend.errors import NoAnswerError, Outcome
 from anime_crawler.download.proxy import proxy_of
-from anime_crawler.politeness.sandbox_header import SANDBOX_HEADER
+from anime_crawler.rate_limit.sandbox_header import SANDBOX_HEADER
 
 MAX_ANSWER_BYTES = 64 * 1024
 """The backend's own answers are a line; a 500 quotes the SQL of a list of 200 entries. The rest is not read."""

@@ -26,7 +26,7 @@ from anime_crawler.cache.entry import BadEntry, Entry, Key, key_of
 from anime_crawler.cache.sqlite_storage import LEASE_S, CacheError, CacheStorage
 from anime_crawler.cache.storages import open_storage
 from anime_crawler.download.robots import ROBOTS
-from anime_crawler.politeness.upstream import Upstream
+from anime_crawler.rate_limit.upstream import Upstream
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

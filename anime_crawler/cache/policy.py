@@ -10,7 +10,7 @@ from typing import Any
 from scrapy import Request
 from scrapy.http import Headers, Response
 
-from anime_crawler.politeness.upstream import PART
+from anime_crawler.rate_limit.upstream import PART
 
 LONGEST_S = 365 * 86_400.0  # a server that says more errs; the RFC advises no more than a year
 STALE_KEPT_S = 7 * 86_400.0  # an answer with a validator: an incremental walk comes back within a week

@@ -16,7 +16,7 @@ from redis import exceptions
 
 from anime_crawler.cache.entry import STORED_AT, Key, stored_at
 from anime_crawler.cache.sqlite_storage import LEASE_S, CacheError, SourceStats
-from anime_crawler.politeness.redis_client import async_redis_client
+from anime_crawler.rate_limit.redis_client import async_redis_client
 from anime_crawler.redis_words import refusal
 
 PREFIX = "anime_crawler:"  # then the key's family, HTTP or RESULT: both end in "_cache"

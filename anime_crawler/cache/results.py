@@ -29,7 +29,7 @@ from anime_crawler.cache.result_entry import KINDS, pack_items, result_key, unpa
 from anime_crawler.cache.sqlite_storage import CacheError, CacheStorage
 from anime_crawler.cache.storages import open_storage
 from anime_crawler.items import Item, Rejected
-from anime_crawler.politeness.upstream import Upstream
+from anime_crawler.rate_limit.upstream import Upstream
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

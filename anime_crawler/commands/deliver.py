@@ -20,8 +20,8 @@ from anime_crawler.catalogue.titles import raise_all_versions
 from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.download import secrets
-from anime_crawler.politeness.budget import BudgetError
-from anime_crawler.politeness.budget_storages import BUDGETS, open_budgets
+from anime_crawler.rate_limit.sqlite_limiter import BudgetError
+from anime_crawler.rate_limit.storages import BUDGETS, open_budgets
 from anime_crawler.run.heartbeat import Heartbeat
 from anime_crawler.run.job import Exit
 from anime_crawler.run.report import RunReport

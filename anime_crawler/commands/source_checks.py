@@ -18,7 +18,7 @@ from scrapy.responsetypes import responsetypes
 from anime_crawler import items, sources
 from anime_crawler.base_spiders import ResponseError, SourceCard, SourceSpider
 from anime_crawler.config import Config
-from anime_crawler.politeness.limits import parse_limits
+from anime_crawler.rate_limit.limits import parse_limits
 
 FILES = {"__init__.py", "schema.py", "parse.py", "spider.py", "samples"}
 META = {"says", "origin", "endpoint", "status", "fetched_at"}

@@ -16,9 +16,9 @@ from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.status import read_status
 from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.politeness.budget import BudgetError, Wait
-from anime_crawler.politeness.budget_storages import BUDGETS, open_budgets
-from anime_crawler.politeness.limits import Limits, address_of, budget_of, limits_of
+from anime_crawler.rate_limit.limits import Limits, address_of, budget_of, limits_of
+from anime_crawler.rate_limit.sqlite_limiter import BudgetError, Wait
+from anime_crawler.rate_limit.storages import BUDGETS, open_budgets
 from anime_crawler.sources import cards
 
 

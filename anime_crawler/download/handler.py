@@ -23,7 +23,7 @@ from scrapy.http import Response
 from anime_crawler.base_spiders import Secret
 from anime_crawler.download.proxy import proxy_of
 from anime_crawler.download.secrets import Redactor
-from anime_crawler.politeness.upstream import POLL_S, Upstream, origin
+from anime_crawler.rate_limit.upstream import POLL_S, Upstream, origin
 
 STOP_GRACE_S = 4.0  # for answers under way when the run is stopped, which is to take 10 s at most
 

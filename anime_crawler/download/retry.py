@@ -20,9 +20,9 @@ from anime_crawler.base_spiders import Action, GivenUp, Verdict
 from anime_crawler.config import Config
 from anime_crawler.download.handler import BodyTooLarge, BrokenEncoding, NotShown
 from anime_crawler.failure import Failure, log_failure
-from anime_crawler.politeness.header import retry_after_s
-from anime_crawler.politeness.rest import BLOCKS, rest_after
-from anime_crawler.politeness.upstream import ForeignHost, Upstream, attempt_of
+from anime_crawler.rate_limit.headers import retry_after_s
+from anime_crawler.rate_limit.rest import BLOCKS, rest_after
+from anime_crawler.rate_limit.upstream import ForeignHost, Upstream, attempt_of
 
 logger = logging.getLogger(__name__)
 

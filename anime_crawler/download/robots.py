@@ -11,7 +11,7 @@ from scrapy.downloadermiddlewares import robotstxt
 from scrapy.robotstxt import RobotParser
 
 from anime_crawler.base_spiders import OUT_OF_QUOTA, Action, GivenUp, Verdict
-from anime_crawler.politeness.upstream import attempt_of
+from anime_crawler.rate_limit.upstream import attempt_of
 
 ROBOTS = "dont_obey_robotstxt"
 """Request meta by which Scrapy marks its own request for robots.txt."""

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from anime_crawler import output
 from anime_crawler.base_spiders import SourceSpider
-from anime_crawler.politeness.limits import Limits, limits_of
+from anime_crawler.rate_limit.limits import Limits, limits_of
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from anime_crawler.politeness.limits import parse_limits
+from anime_crawler.rate_limit.limits import parse_limits
 from anime_crawler.sandbox import oracle
 from anime_crawler.sandbox.elsewhere import SHARES
 from anime_crawler.sandbox.faults import Fault

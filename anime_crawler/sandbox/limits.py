@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from anime_crawler.politeness.limits import Limits
+from anime_crawler.rate_limit.limits import Limits
 from anime_crawler.sandbox.wire import Reply, cloudflare_reply, json_reply
 
 TOLERANCE_S = 0.05

@@ -22,7 +22,7 @@ from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.store import store_items
 from anime_crawler.config import Config
 from anime_crawler.items import Anime, Player, Release, Titles, TranslationKind
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.rate_limit.sqlite_limiter import Budgets
 from anime_crawler.run.report import RunReport
 
 TOKEN = "sandbox-internal-token"

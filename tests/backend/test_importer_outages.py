@@ -9,7 +9,7 @@ import pytest
 
 from anime_crawler.backend import sender
 from anime_crawler.items import Titles
-from anime_crawler.politeness.limits import budget_of
+from anime_crawler.rate_limit.limits import budget_of
 from tests.backend.support import World, anime, in_world, refuse, release, running_backend, two_titles, until
 
 

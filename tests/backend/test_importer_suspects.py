@@ -12,7 +12,7 @@ from anime_crawler.backend import lane, sender
 from anime_crawler.catalogue.tables import dead_letter
 from anime_crawler.catalogue.titles import raise_versions
 from anime_crawler.items import Titles
-from anime_crawler.politeness.limits import budget_of
+from anime_crawler.rate_limit.limits import budget_of
 from tests.backend.support import World, anime, in_world, refuse, release, until
 
 TITLES = ("1", "2", "3")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from anime_crawler.politeness.limits import parse_limits
+from anime_crawler.rate_limit.limits import parse_limits
 from anime_crawler.sandbox.process import running_sandbox
 from anime_crawler.sources import cards
 from tests.benchmarks.simulated import SimulatedUpstream

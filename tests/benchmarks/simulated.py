@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from anime_crawler.politeness.budget import Budgets
-from anime_crawler.politeness.clock import SystemClock
-from anime_crawler.politeness.limits import Limits, parse_limits
+from anime_crawler.rate_limit.clock import SystemClock
+from anime_crawler.rate_limit.limits import Limits, parse_limits
+from anime_crawler.rate_limit.sqlite_limiter import Budgets
 from anime_crawler.sandbox.limits import LIMITERS
 
 LATENCY_S = 0.3  # an answer of a real upstream, generously

@@ -15,8 +15,8 @@ from anime_crawler.base_spiders import Action, Probe, Secret, SourceCard, Source
 from anime_crawler.commands.diagnose import exit_code
 from anime_crawler.commands.probes import Finding, check_backend, check_catalogue, check_source, cleaner
 from anime_crawler.config import Config
-from anime_crawler.politeness.budget import Budgets
-from anime_crawler.politeness.limits import budget_of
+from anime_crawler.rate_limit.limits import budget_of
+from anime_crawler.rate_limit.sqlite_limiter import Budgets
 from tests.services import free_port
 
 SECRET = "s3cr3t-canary-value"

@@ -8,8 +8,8 @@ from redis import Redis
 
 from anime_crawler.frontier.crew import Crew
 from anime_crawler.frontier.redis import RedisStore
-from anime_crawler.politeness.budget_redis import RedisBudgets
-from anime_crawler.politeness.limits import parse_limits
+from anime_crawler.rate_limit.limits import parse_limits
+from anime_crawler.rate_limit.redis_limiter import RedisBudgets
 
 ABOUT = {
     "host": "here",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from anime_crawler.politeness.limits import parse_limits
+from anime_crawler.rate_limit.limits import parse_limits
 from anime_crawler.sandbox.elsewhere import SHARES
 from anime_crawler.sandbox.limits import LIMITERS
 from anime_crawler.sources import cards

@@ -22,7 +22,7 @@ from anime_crawler.frontier.patient import PatientStore
 from anime_crawler.frontier.redis import RedisStore
 from anime_crawler.frontier.store import FrontierAway, FrontierError, JobDirHeld, LeaseLost
 from anime_crawler.frontier.worker import Worker
-from anime_crawler.politeness.redis_client import async_redis_client, redis_client
+from anime_crawler.rate_limit.redis_client import async_redis_client, redis_client
 from anime_crawler.run.shared_run import redis_of
 from tests.frontier.own_redis import OwnRedis
 from tests.services import free_port

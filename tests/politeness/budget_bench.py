@@ -8,11 +8,11 @@ from typing import Any
 
 import redis
 
-from anime_crawler.politeness import budget_scripts
-from anime_crawler.politeness.budget import Budgets, BudgetStorage
-from anime_crawler.politeness.budget_redis import RedisBudgets
-from anime_crawler.politeness.clock import SystemClock
-from anime_crawler.politeness.limits import Limits
+from anime_crawler.rate_limit import redis_scripts as budget_scripts
+from anime_crawler.rate_limit.clock import SystemClock
+from anime_crawler.rate_limit.limits import Limits
+from anime_crawler.rate_limit.redis_limiter import RedisBudgets
+from anime_crawler.rate_limit.sqlite_limiter import Budgets, BudgetStorage
 
 
 class FakeClock(SystemClock):

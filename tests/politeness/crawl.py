@@ -36,7 +36,7 @@ from anime_crawler.config import Config
 from anime_crawler.download import secrets
 from anime_crawler.download.browser.chromium import browser_settings
 from anime_crawler.items import Anime, Titles, utc_now
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.rate_limit.sqlite_limiter import Budgets
 from anime_crawler.run.job import stop_crawler
 from anime_crawler.run.report import RunReport
 from tests import processes

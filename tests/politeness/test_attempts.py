@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from aiohttp import web
 
-from anime_crawler.politeness.budget import Budgets
+from anime_crawler.rate_limit.sqlite_limiter import Budgets
 from tests.politeness.crawl import FAST, Plan, Result, crawl, stopped_crawl
 from tests.politeness.upstream_server import UpstreamServer, running_server
 

@@ -8,7 +8,7 @@ from anime_crawler.base_spiders import SourceCard
 from anime_crawler.config import Config
 from anime_crawler.download.handler import is_below
 from anime_crawler.download.retry import backoff_s
-from anime_crawler.politeness.limits import Limits, Window, limits_of, parse_limits, with_rate
+from anime_crawler.rate_limit.limits import Limits, Window, limits_of, parse_limits, with_rate
 
 
 @pytest.mark.parametrize(("base", "longest"), [(1.0, 60.0), (0.2, 3.0), (5.0, 5.0), (10.0, 4.0)])

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from anime_crawler.politeness import budget_redis
-from anime_crawler.politeness.budget import Budgets, stretched_s
-from anime_crawler.politeness.budget_redis import BudgetsAwayError, RedisBudgets
-from anime_crawler.politeness.limits import Limits, parse_limits
-from anime_crawler.politeness.middleware import LATEST_S
+from anime_crawler.rate_limit import redis_limiter as budget_redis
+from anime_crawler.rate_limit.limits import Limits, parse_limits
+from anime_crawler.rate_limit.middleware import LATEST_S
+from anime_crawler.rate_limit.redis_limiter import BudgetsAwayError, RedisBudgets
+from anime_crawler.rate_limit.sqlite_limiter import Budgets, stretched_s
 from anime_crawler.sources import cards
 from tests.politeness.budget_bench import FakeClock, RedisBench, send
 from tests.politeness.budget_hammer import start, times_of

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from anime_crawler.politeness.middleware import LATEST_S
+from anime_crawler.rate_limit.middleware import LATEST_S
 from tests.politeness.crawl import FAST, TOKEN, crawl, result_of, start, stopped_crawl
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scrapy.http.headers import Headers
 
-from anime_crawler.politeness.header import rate_limit_reset_s, retry_after_s
+from anime_crawler.rate_limit.headers import rate_limit_reset_s, retry_after_s
 
 NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
 

@@ -15,7 +15,7 @@ import requests
 
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.download.proxy import is_loopback, proxy_of
-from anime_crawler.politeness.sandbox_header import SANDBOX_HEADER
+from anime_crawler.rate_limit.sandbox_header import SANDBOX_HEADER
 from tests.e2e.support import Project
 
 NETRC = "machine 127.0.0.1 login admin password scrapyd-pass\ndefault login admin password scrapyd-pass\n"

@@ -12,9 +12,9 @@ from aiohttp import web
 from scrapy.http import Headers
 
 from anime_crawler.base_spiders import Action, Verdict
-from anime_crawler.politeness.budget import Budgets
-from anime_crawler.politeness.limits import budget_of, parse_limits
-from anime_crawler.politeness.rest import rest_after
+from anime_crawler.rate_limit.limits import budget_of, parse_limits
+from anime_crawler.rate_limit.rest import rest_after
+from anime_crawler.rate_limit.sqlite_limiter import Budgets
 from anime_crawler.sources import cards
 from tests.politeness.crawl import crawl, result_of, start
 

@@ -19,7 +19,7 @@ from anime_crawler.base_spiders import Action, GivenUp
 from anime_crawler.download.browser.page import Visit
 from anime_crawler.download.handler import BodyTooLarge, NotShown, SecretDownloadHandler
 from anime_crawler.download.robots import ROBOTS
-from anime_crawler.politeness.upstream import PART, POLL_S
+from anime_crawler.rate_limit.upstream import PART, POLL_S
 
 FATAL_EXIT_CODE = 2  # a Chromium that does not start is a matter of configuration
 

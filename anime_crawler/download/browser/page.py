@@ -17,7 +17,7 @@ from scrapy_playwright.page import PageMethod
 
 from anime_crawler.base_spiders import GivenUp
 from anime_crawler.download.handler import NotShown
-from anime_crawler.politeness.upstream import PART, origin
+from anime_crawler.rate_limit.upstream import PART, origin
 
 KINDS = frozenset({"script", "xhr", "fetch"})
 """A page's text may depend on such parts, and not on pictures, media, fonts, styles, pings, frames and sockets."""

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 
-from anime_crawler.politeness.limits import Limits, Window, parse_limits
+from anime_crawler.rate_limit.limits import Limits, Window, parse_limits
 from anime_crawler.sources import cards
 from tests.benchmarks.distributed.servers import Servers
 from tests.politeness.budget_bench import FakeClock, RedisBench, send

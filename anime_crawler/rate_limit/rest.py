@@ -7,7 +7,7 @@ from typing import Any
 from scrapy.http.headers import Headers
 
 from anime_crawler.base_spiders import Verdict
-from anime_crawler.politeness.header import retry_after_s
+from anime_crawler.rate_limit.headers import retry_after_s
 
 LONGEST_ASKED_S = 86_400.0
 """A day. A ``Retry-After`` of more is taken for an error; a ban of more stands on the source's card."""

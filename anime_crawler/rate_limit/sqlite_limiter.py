@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from anime_crawler.config import ConfigError
-from anime_crawler.politeness.clock import SharedClock, SystemClock
-from anime_crawler.politeness.limits import Limits, Window
+from anime_crawler.rate_limit.clock import SharedClock, SystemClock
+from anime_crawler.rate_limit.limits import Limits, Window
 from anime_crawler.wal import use_wal
 
 LONGEST_WAIT_S = 3600.0  # an hour's window is waited for; a day's quota ends the run, which can be resumed

@@ -12,10 +12,10 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 
 from anime_crawler.base_spiders import Action, GivenUp, Verdict
-from anime_crawler.politeness.budget import LONGEST_WAIT_S, Wait
-from anime_crawler.politeness.header import rate_limit_reset_s
-from anime_crawler.politeness.rest import LONGEST_ASKED_S, LONGEST_SLEEP_S
-from anime_crawler.politeness.upstream import Upstream, attempt_of
+from anime_crawler.rate_limit.headers import rate_limit_reset_s
+from anime_crawler.rate_limit.rest import LONGEST_ASKED_S, LONGEST_SLEEP_S
+from anime_crawler.rate_limit.sqlite_limiter import LONGEST_WAIT_S, Wait
+from anime_crawler.rate_limit.upstream import Upstream, attempt_of
 
 LATE_S = 0.03
 """An answer that takes so much longer than the quickest may be for a request that arrived late, …"""
