@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from anime_crawler import __version__, output, sources
-from anime_crawler.frontier.redis import PREFIX as FRONTIER
+from anime_crawler.frontier.redis.store import PREFIX as FRONTIER
 
 output.prepare()  # every command imports this module before it does anything
 # Before the commands are imported. Neither modules nor pages hold garbage: each page is parsed into some 30,000 objects
@@ -45,9 +45,9 @@ REMOTE_CONTROL_ENABLED = False  # Scrapy 2.19 opens an "execute Python" port on 
 # --- frontier and politeness --------------------------------------------------------------------
 SCHEDULER = "anime_crawler.frontier.scheduler.FrontierScheduler"
 # With REDIS_URL the scheduler is frontier.shared.SharedScheduler; these are scrapy-redis' settings for it.
-SCHEDULER_QUEUE_CLASS = "anime_crawler.frontier.shared.LeaseQueue"
+SCHEDULER_QUEUE_CLASS = "anime_crawler.frontier.redis.scheduler.LeaseQueue"
 SCHEDULER_QUEUE_KEY = f"{FRONTIER}%(spider)s"
-DUPEFILTER_CLASS = "anime_crawler.frontier.shared.SeenFilter"
+DUPEFILTER_CLASS = "anime_crawler.frontier.redis.scheduler.SeenFilter"
 SCHEDULER_PERSIST = True  # a worker that leaves takes nothing away from the others
 REDIS_PARAMS = {
     "socket_timeout": 2,  # seconds; a Redis nearby answers within a millisecond, and the event loop waits for it

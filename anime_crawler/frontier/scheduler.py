@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import Settled
 from anime_crawler.frontier.codec import request_from_json, request_to_json
-from anime_crawler.frontier.sqlite import SqliteStore
+from anime_crawler.frontier.sqlite_store import SqliteStore
 from anime_crawler.frontier.store import FrontierError, Lease, Store
 from anime_crawler.items import Absent, Item
 

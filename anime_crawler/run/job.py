@@ -30,8 +30,8 @@ from anime_crawler.catalogue.vanished import Vanished
 from anime_crawler.catalogue.wanted import wanted
 from anime_crawler.config import Config
 from anime_crawler.failure import Failure, log_failure
-from anime_crawler.frontier.patient import PatientStore
-from anime_crawler.frontier.worker import Worker
+from anime_crawler.frontier.redis.buffered_store import PatientStore
+from anime_crawler.frontier.redis.session import Worker
 from anime_crawler.items import Absent, Checkpoint, Item, Rejected, storable, utc_now, without_tokens
 from anime_crawler.pipelines.validation import rejected
 from anime_crawler.rate_limit.sqlite_limiter import BudgetStorage

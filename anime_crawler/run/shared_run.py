@@ -15,9 +15,9 @@ from scrapy.settings import BaseSettings
 from anime_crawler.catalogue.backends import address_of
 from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.config import Config
-from anime_crawler.frontier.crew import Crew
+from anime_crawler.frontier.redis.membership import Crew
+from anime_crawler.frontier.redis.session import Worker
 from anime_crawler.frontier.store import FrontierError
-from anime_crawler.frontier.worker import Worker
 from anime_crawler.run.job import Job
 
 TURN_POLL_S = 0.5  # pause between two looks whether the other worker has delivered
@@ -37,9 +37,9 @@ def crew_of(config: Config, settings: BaseSettings, spider: str) -> Crew:
 
 def use_redis(settings: BaseSettings, config: Config) -> None:
     """Let a crawler's scheduler be scrapy-redis'."""
-    start = {"anime_crawler.frontier.shared.StartMiddleware": 100}
+    start = {"anime_crawler.frontier.redis.scheduler.StartMiddleware": 100}
     settings.set("REDIS_URL", config.redis_url, priority="cmdline")
-    settings.set("SCHEDULER", "anime_crawler.frontier.shared.SharedScheduler", priority="cmdline")
+    settings.set("SCHEDULER", "anime_crawler.frontier.redis.scheduler.SharedScheduler", priority="cmdline")
     settings.set("SPIDER_MIDDLEWARES", settings.getdict("SPIDER_MIDDLEWARES") | start, priority="cmdline")
 
 

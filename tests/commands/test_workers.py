@@ -6,8 +6,8 @@ import json
 
 from redis import Redis
 
-from anime_crawler.frontier.crew import Crew
-from anime_crawler.frontier.redis import RedisStore
+from anime_crawler.frontier.redis.membership import Crew
+from anime_crawler.frontier.redis.store import RedisStore
 from anime_crawler.rate_limit.limits import parse_limits
 from anime_crawler.rate_limit.redis_limiter import RedisBudgets
 

@@ -83,7 +83,7 @@ def main() -> None:
     from sqlalchemy.engine.default import DefaultDialect
 
     from anime_crawler.backend.client import BackendClient
-    from anime_crawler.frontier.sqlite import SqliteStore
+    from anime_crawler.frontier.sqlite_store import SqliteStore
 
     around(DefaultDialect, "do_commit", "catalogue commit")
     around_transaction(SqliteStore, "_transaction", "frontier commit")

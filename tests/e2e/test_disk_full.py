@@ -10,7 +10,7 @@ import pytest
 
 from anime_crawler.catalogue.engine import make_engine
 from anime_crawler.catalogue.migrations import migrate
-from anime_crawler.frontier.sqlite import FILE, SqliteStore
+from anime_crawler.frontier.sqlite_store import FILE, SqliteStore
 from anime_crawler.rate_limit.sqlite_limiter import Budgets
 from tests.e2e.support import Project
 from tests.e2e.test_lost import with_pipeline

@@ -11,7 +11,7 @@ from subprocess import Popen
 import orjson
 import pytest
 
-from anime_crawler.frontier.sqlite import FILE
+from anime_crawler.frontier.sqlite_store import FILE
 from tests.frontier.crawl import STORED
 from tests.politeness.crawl import FAST, Plan, Result, result_of, start
 from tests.politeness.upstream_server import UpstreamServer, running_server

@@ -17,11 +17,11 @@ from scrapy.settings import Settings
 
 from anime_crawler import settings as project_settings
 from anime_crawler.config import Config
-from anime_crawler.frontier.crew import Crew
-from anime_crawler.frontier.patient import PatientStore
-from anime_crawler.frontier.redis import RedisStore
+from anime_crawler.frontier.redis.buffered_store import PatientStore
+from anime_crawler.frontier.redis.membership import Crew
+from anime_crawler.frontier.redis.session import Worker
+from anime_crawler.frontier.redis.store import RedisStore
 from anime_crawler.frontier.store import FrontierAway, FrontierError, JobDirHeld, LeaseLost
-from anime_crawler.frontier.worker import Worker
 from anime_crawler.rate_limit.redis_client import async_redis_client, redis_client
 from anime_crawler.run.shared_run import redis_of
 from tests.frontier.own_redis import OwnRedis

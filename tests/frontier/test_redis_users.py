@@ -10,8 +10,8 @@ from scrapy.settings import Settings
 
 from anime_crawler import settings as project_settings
 from anime_crawler.config import Config
-from anime_crawler.frontier.overview import overview
-from anime_crawler.frontier.redis import RedisStore
+from anime_crawler.frontier.redis.inspect import overview
+from anime_crawler.frontier.redis.store import RedisStore
 from anime_crawler.frontier.store import FrontierError
 from anime_crawler.rate_limit.limits import parse_limits
 from anime_crawler.rate_limit.redis_limiter import RedisBudgets

@@ -14,7 +14,7 @@ from filelock import FileLock
 from scrapy.settings import Settings
 
 from anime_crawler.frontier.scheduler import FrontierScheduler
-from anime_crawler.frontier.sqlite import FILE
+from anime_crawler.frontier.sqlite_store import FILE
 from anime_crawler.frontier.store import FrontierError
 from tests.politeness.crawl import result_of
 from tests.politeness.upstream_server import running_server

@@ -14,9 +14,9 @@ from scrapy.settings import Settings
 from scrapy.signalmanager import SignalManager
 
 from anime_crawler import settings as project_settings
-from anime_crawler.frontier.crew import Crew
-from anime_crawler.frontier.shared import SharedScheduler
-from anime_crawler.frontier.worker import Worker
+from anime_crawler.frontier.redis.membership import Crew
+from anime_crawler.frontier.redis.scheduler import SharedScheduler
+from anime_crawler.frontier.redis.session import Worker
 from tests.frontier.own_redis import OwnRedis
 
 

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from anime_crawler.frontier.crew import Crew
-from anime_crawler.frontier.redis import RedisStore
-from anime_crawler.frontier.sqlite import FILE, SqliteStore
+from anime_crawler.frontier.redis.membership import Crew
+from anime_crawler.frontier.redis.store import RedisStore
+from anime_crawler.frontier.sqlite_store import FILE, SqliteStore
 from anime_crawler.frontier.store import FrontierError, JobDirHeld, Store
 
 IDLE: dict[str, int] = {}

@@ -20,7 +20,7 @@ from typing import Any
 
 import redis
 
-from anime_crawler.frontier.overview import overview
+from anime_crawler.frontier.redis.inspect import overview
 from tests.e2e.support import Project, until
 
 SOURCE = "jikan"

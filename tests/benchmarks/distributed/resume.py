@@ -10,9 +10,9 @@ from pathlib import Path
 import orjson
 from redis import Redis
 
-from anime_crawler.frontier.crew import PREFIX as CREW
-from anime_crawler.frontier.crew import Crew
-from anime_crawler.frontier.redis import PREFIX, RedisStore, unpacked
+from anime_crawler.frontier.redis.membership import PREFIX as CREW
+from anime_crawler.frontier.redis.membership import Crew
+from anime_crawler.frontier.redis.store import PREFIX, RedisStore, unpacked
 from tests.benchmarks.distributed.kills import SOURCE, WALK
 from tests.e2e.support import Project, until
 

@@ -21,7 +21,7 @@ from scrapy.settings import Settings
 from anime_crawler import settings as project
 from anime_crawler.commands.crawl import run_in_reactor
 from anime_crawler.config import Config
-from anime_crawler.frontier.worker import Worker
+from anime_crawler.frontier.redis.session import Worker
 from anime_crawler.run.shared_run import crew_of, use_redis
 from tests.benchmarks.distributed.stock_spider import STOCK
 

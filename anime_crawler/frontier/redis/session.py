@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, Self
 
-from anime_crawler.frontier.crew import Crew
+from anime_crawler.frontier.redis.membership import Crew
 from anime_crawler.frontier.store import FrontierAway, FrontierError, LeaseLost
 
 logger = logging.getLogger(__name__)

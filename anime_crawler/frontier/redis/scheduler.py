@@ -19,12 +19,12 @@ from scrapy.utils.asyncio import create_looping_call
 from scrapy_redis.queue import Base
 from scrapy_redis.scheduler import Scheduler
 
-from anime_crawler.frontier.patient import PatientStore
-from anime_crawler.frontier.redis import RedisStore
-from anime_crawler.frontier.redis_client import explained
+from anime_crawler.frontier.redis.buffered_store import PatientStore
+from anime_crawler.frontier.redis.client import explained
+from anime_crawler.frontier.redis.session import Worker
+from anime_crawler.frontier.redis.store import RedisStore
 from anime_crawler.frontier.scheduler import FrontierScheduler
 from anime_crawler.frontier.store import FrontierError, Lease, Store
-from anime_crawler.frontier.worker import Worker
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
-from anime_crawler.frontier import redis_scripts
-from anime_crawler.frontier.crew import Crew
-from anime_crawler.frontier.redis_client import Scripts
+from anime_crawler.frontier.redis import scripts as redis_scripts
+from anime_crawler.frontier.redis.client import Scripts
+from anime_crawler.frontier.redis.membership import Crew
 from anime_crawler.frontier.store import Lease, LeaseLost
 
 PREFIX = "anime_crawler:frontier:"

@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
-from anime_crawler.frontier.crew import PREFIX as CREW
-from anime_crawler.frontier.redis import PREFIX as FRONTIER
-from anime_crawler.frontier.redis import unpacked
-from anime_crawler.frontier.redis_client import explained
+from anime_crawler.frontier.redis.client import explained
+from anime_crawler.frontier.redis.membership import PREFIX as CREW
+from anime_crawler.frontier.redis.store import PREFIX as FRONTIER
+from anime_crawler.frontier.redis.store import unpacked
 
 
 def overview(client: Any) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from anime_crawler.frontier import redis_scripts
-from anime_crawler.frontier.redis_client import Scripts, explained
+from anime_crawler.frontier.redis import scripts as redis_scripts
+from anime_crawler.frontier.redis.client import Scripts, explained
 from anime_crawler.frontier.store import FrontierError
 
 PREFIX = "anime_crawler:crawl:"

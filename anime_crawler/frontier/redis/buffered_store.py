@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TypeVar
 
-from anime_crawler.frontier.redis import RedisStore
+from anime_crawler.frontier.redis.session import Worker
+from anime_crawler.frontier.redis.store import RedisStore
 from anime_crawler.frontier.store import FrontierAway, Lease, LeaseLost
-from anime_crawler.frontier.worker import Worker
 
 T = TypeVar("T")
 
