@@ -67,7 +67,7 @@ def imports(module: Path) -> Iterator[str]:
 
 
 def part(dotted: str) -> str:
-    """First name below the package: ``catalogue`` of ``anime_crawler.catalogue.store``."""
+    """First name below the package: ``catalogue`` of ``anime_crawler.catalogue.store.items``."""
     return dotted.split(".")[1] if "." in dotted else ""
 
 

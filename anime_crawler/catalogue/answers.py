@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from anime_crawler.catalogue.batch import Batch, I
 from anime_crawler.catalogue.sql import iso
+from anime_crawler.catalogue.store.batch import Batch, I
 from anime_crawler.catalogue.titles import note_answers
 from anime_crawler.items import Absent, AiringStatus, Anime, Rejected
 

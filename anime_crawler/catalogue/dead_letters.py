@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Column, Connection, Delete, Row, Text, bindparam, delete, func, or_, select, union_all
 
-from anime_crawler.catalogue.batch import by_source
 from anime_crawler.catalogue.sql import iso, packed, rows_of, upsert
+from anime_crawler.catalogue.store.batch import by_source
 from anime_crawler.catalogue.tables import anime, character, dead_letter, release
 from anime_crawler.items import LONGEST_KEY, Item, Rejected, storable, utc_now
 

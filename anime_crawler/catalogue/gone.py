@@ -16,8 +16,8 @@ from typing import Any
 
 from sqlalchemy import Select, Table, Update, and_, bindparam, func, or_, select, update
 
-from anime_crawler.catalogue.batch import Batch, by_source
 from anime_crawler.catalogue.sql import as_json, fetch, iso, packed, packed_ids, rows_of
+from anime_crawler.catalogue.store.batch import Batch, by_source
 from anime_crawler.catalogue.tables import NO_SEASON, anime, appearance, dead_letter, episode_info, release, title
 from anime_crawler.items import Absent, Listed
 

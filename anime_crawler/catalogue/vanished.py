@@ -30,8 +30,8 @@ import orjson
 from pydantic import BaseModel
 from sqlalchemy import Connection, Delete, Select, bindparam, delete, select
 
-from anime_crawler.catalogue.batch import Batch
 from anime_crawler.catalogue.sql import Upsert, as_json, fetch, iso, packed, packed_ids, rows_of, upsert_rows
+from anime_crawler.catalogue.store.batch import Batch
 from anime_crawler.catalogue.tables import doubt, told
 from anime_crawler.items import ABOUT_ANSWER, AiringStatus, Anime, Episode, Item, Release, Snapshot
 

@@ -14,7 +14,7 @@ from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.engine import connect
 from anime_crawler.catalogue.errors import CatalogueError
 from anime_crawler.catalogue.lock import LockHeld, connect_alone
-from anime_crawler.catalogue.store import Storable, store_items
+from anime_crawler.catalogue.store.items import Storable, store_items
 from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import ConfigError
 from anime_crawler.run.job import Exit

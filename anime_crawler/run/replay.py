@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row
 
 from anime_crawler.base_spiders import SourceError, raw_body
 from anime_crawler.catalogue import dead_letters
-from anime_crawler.catalogue.store import Storable
+from anime_crawler.catalogue.store.items import Storable
 from anime_crawler.catalogue.titles import raise_versions
 from anime_crawler.items import Airing, Anime, Character, Episode, Item, Rejected, Release, Snapshot, storable
 from anime_crawler.pipelines.validation import validated

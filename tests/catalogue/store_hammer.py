@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from anime_crawler.catalogue.catalogue import Catalogue
-from anime_crawler.catalogue.store import store_items
+from anime_crawler.catalogue.store.items import store_items
 from tests.catalogue.support import SOURCES, airing, anime, character, episode, rejected, release
 
 TITLES_PER_PAGE = 12

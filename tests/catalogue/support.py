@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, select
 
 from anime_crawler.catalogue.engine import open_engine
-from anime_crawler.catalogue.store import store_items
+from anime_crawler.catalogue.store.items import store_items
 from anime_crawler.catalogue.tables import checkpoint
 from anime_crawler.items import (
     Absent,

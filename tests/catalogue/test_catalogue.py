@@ -167,7 +167,7 @@ from functools import partial
 from pathlib import Path
 from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from tests.catalogue.support import player, release
-from anime_crawler.catalogue.store import store_items
+from anime_crawler.catalogue.store.items import store_items
 
 store = partial(store_items, identity_source="shikimori", source_priority=["shikimori"])
 

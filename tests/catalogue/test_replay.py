@@ -15,7 +15,7 @@ from anime_crawler.base_spiders import raw_body, set_aside
 from anime_crawler.base_spiders.record import raw_text
 from anime_crawler.catalogue import dead_letters
 from anime_crawler.catalogue import tables as t
-from anime_crawler.catalogue.store import store_items
+from anime_crawler.catalogue.store.items import store_items
 from anime_crawler.items import Rejected
 from anime_crawler.pipelines.validation import rejected
 from anime_crawler.run.replay import replay

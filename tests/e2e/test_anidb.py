@@ -16,7 +16,7 @@ import pytest
 
 from anime_crawler.catalogue.engine import connect, open_engine
 from anime_crawler.catalogue.origin import note_origin, origin_of
-from anime_crawler.catalogue.store import store_items
+from anime_crawler.catalogue.store.items import store_items
 from anime_crawler.items import Anime, Titles, utc_now
 from anime_crawler.sandbox.process import RunningSandbox
 from tests.e2e.support import Project, until

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Select, Update, bindparam, func, select, update
 
-from anime_crawler.catalogue.batch import Batch, by_source
 from anime_crawler.catalogue.sql import Row, Upsert, as_json, fetch, iso, packed, packed_ids, rows_of, upsert_rows
-from anime_crawler.catalogue.store_players import Diff, lose_players, store_players
+from anime_crawler.catalogue.store.batch import Batch, by_source
+from anime_crawler.catalogue.store.players import Diff, lose_players, store_players
 from anime_crawler.catalogue.tables import player, release
 from anime_crawler.catalogue.vanished import fields_to_keep, seen, with_stored, without
 from anime_crawler.items import Release

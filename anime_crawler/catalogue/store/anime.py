@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Column, Select, Update, bindparam, select, update
 
-from anime_crawler.catalogue.batch import Batch, by_source
 from anime_crawler.catalogue.gone import note_listed
-from anime_crawler.catalogue.links import store_links
 from anime_crawler.catalogue.sql import Row, Upsert, as_json, fetch, iso, packed, packed_ids, rows_of, upsert_rows
+from anime_crawler.catalogue.store.batch import Batch, by_source
+from anime_crawler.catalogue.store.external_ids import store_links
 from anime_crawler.catalogue.tables import anime
 from anime_crawler.catalogue.vanished import fields_to_keep, seen, with_stored, without
 from anime_crawler.items import Anime

@@ -9,11 +9,14 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from anime_crawler.catalogue import dead_letters, gone, runs, store_anime, store_metadata, store_releases
+from anime_crawler.catalogue import dead_letters, gone, runs
 from anime_crawler.catalogue.answers import store_answers
-from anime_crawler.catalogue.batch import Batch
 from anime_crawler.catalogue.details import note_asked
-from anime_crawler.catalogue.store_metadata import FORMS
+from anime_crawler.catalogue.store import anime as store_anime
+from anime_crawler.catalogue.store import metadata as store_metadata
+from anime_crawler.catalogue.store import releases as store_releases
+from anime_crawler.catalogue.store.batch import Batch
+from anime_crawler.catalogue.store.metadata import FORMS
 from anime_crawler.catalogue.titles import store_titles
 from anime_crawler.items import Absent, Anime, Checkpoint, Item, Listed, Rejected, Release
 

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 from sqlalchemy import Column, Integer, Select, Table, select
 
-from anime_crawler.catalogue.batch import Batch
 from anime_crawler.catalogue.sql import Row, Upsert, as_json, fetch, iso, packed, rows_of, upsert_rows
+from anime_crawler.catalogue.store.batch import Batch
 from anime_crawler.catalogue.tables import NO_ANIME, NO_SEASON, airing, appearance, character, episode_info, snapshot
 from anime_crawler.catalogue.vanished import FIELDS, fields_to_keep, seen, with_stored, without
 from anime_crawler.items import Airing, Character, Episode, Item, Snapshot

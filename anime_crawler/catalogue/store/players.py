@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, Update, bindparam, null, select, update
 
-from anime_crawler.catalogue.batch import Batch
 from anime_crawler.catalogue.sql import (
     Row,
     Upsert,
@@ -21,6 +20,7 @@ from anime_crawler.catalogue.sql import (
     packed_ids,
     rows_of,
 )
+from anime_crawler.catalogue.store.batch import Batch
 from anime_crawler.catalogue.tables import NO_SEASON, episode, player, release
 from anime_crawler.items import Player, Release
 
