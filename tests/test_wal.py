@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from anime_crawler.wal import use_wal
+from anime_crawler.catalogue.wal import use_wal
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 
 from anime_crawler.backend.claims import Claims
 from anime_crawler.backend.payloads import AnimePost, EpisodeEntry, Refused
-from anime_crawler.catalogue import claims, dead_letters, outbox
-from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.catalogue import dead_letters, outbox
+from anime_crawler.catalogue import title_leases as claims
 from anime_crawler.catalogue.sql import iso
+from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.run.report import RunReport
 
 

@@ -1,4 +1,4 @@
-"""`Claims` says which titles this importer may work on while others work on the rest; see `catalogue.claims`."""
+"""`Claims` says which titles this importer may work on while others work on the rest; see `catalogue.title_leases`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from anime_crawler.backend.errors import DeliveryStoppedError
-from anime_crawler.catalogue import claims
-from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.catalogue import title_leases as claims
+from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.rate_limit.clock import SystemClock
 
 T = TypeVar("T")

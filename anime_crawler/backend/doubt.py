@@ -33,8 +33,8 @@ from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.validation import episodes_body
 from anime_crawler.backend.work import PlayerWork, WorkQueue
 from anime_crawler.catalogue import outbox
-from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.outbox import SentPlayer
+from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.config import Config
 from anime_crawler.run.report import RunReport
 

@@ -30,8 +30,8 @@ from anime_crawler.backend.work import EPISODES_PER_POST, WorkQueue
 from anime_crawler.backend.workers import Worker, Workshop, settle
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.backends import address_of, use_backend
-from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.origin import origin_of
+from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.config import Config
 from anime_crawler.rate_limit.limits import budget_of
 from anime_crawler.rate_limit.sqlite_limiter import BudgetStorage

@@ -21,8 +21,8 @@ from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.suspects import ANSWERED, Suspects
 from anime_crawler.backend.work import TitleWork, WorkQueue
 from anime_crawler.catalogue import outbox
-from anime_crawler.catalogue.claims import LANE
 from anime_crawler.catalogue.outbox import TitleState
+from anime_crawler.catalogue.title_leases import LANE
 from anime_crawler.config import Config
 from anime_crawler.run.report import Progress
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from functools import partial
 
 from anime_crawler.backend.claims import Claims
-from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.outbox import SentPlayer, record_players
+from anime_crawler.catalogue.writer import Catalogue
 
 
 class Ledger:

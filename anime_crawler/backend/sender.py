@@ -25,8 +25,8 @@ from anime_crawler.backend.errors import (
     explain,
 )
 from anime_crawler.backend.gate import LONGEST_PAUSE_S, POLL_S, Gate
-from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.origin import origin_of
+from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.config import Config
 from anime_crawler.failure import Failure, log_failure
 from anime_crawler.rate_limit.limits import Limits, budget_of, with_rate

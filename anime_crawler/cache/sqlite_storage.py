@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from anime_crawler.cache.entry import Key, stored_at
-from anime_crawler.wal import use_wal
+from anime_crawler.catalogue.wal import use_wal
 
 LEASE_S = 15.0  # a dead process holds others up for no longer; a living one renews its leases every third of this
 BUSY_S = 5.0  # the longest wait for other processes' writes, of 0.1 ms each

@@ -14,8 +14,8 @@ from sqlalchemy.pool import NullPool
 
 from anime_crawler.catalogue.errors import CatalogueAwayError, CatalogueError
 from anime_crawler.catalogue.migrations import migrate
+from anime_crawler.catalogue.wal import use_wal
 from anime_crawler.config import database_shown
-from anime_crawler.wal import use_wal
 
 BUSY_TIMEOUT_S = 30
 """How long one process waits for another's write. The longest transaction, a page of items, takes milliseconds."""

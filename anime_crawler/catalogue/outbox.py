@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Connection, Select, Table, bindparam, case, delete, func, or_, select, text, update
 
-from anime_crawler.catalogue import claims
+from anime_crawler.catalogue import title_leases as claims
 from anime_crawler.catalogue.numbering import KnownEpisode, SeasonCount, base_season, number_of, numbered_episodes
 from anime_crawler.catalogue.sql import Upsert, as_json, fetch, packed, packed_ids, rows_of, upsert_rows
 from anime_crawler.catalogue.tables import (

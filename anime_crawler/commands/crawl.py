@@ -24,11 +24,11 @@ from anime_crawler.backend.errors import DeliveryStoppedError, MisdirectedError
 from anime_crawler.backend.importer import DeliveryResult, Importer
 from anime_crawler.base_spiders import ArgumentError, SourceSpider
 from anime_crawler.catalogue import dead_letters, runs
-from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.drift import add_drift
 from anime_crawler.catalogue.lock import Lock, LockHeld
 from anime_crawler.catalogue.origin import OriginError, origin_of, say_mixed
 from anime_crawler.catalogue.vanished import vanished_in
+from anime_crawler.catalogue.writer import Catalogue, CatalogueError
 from anime_crawler.commands import complain, config_from
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.download import secrets

@@ -14,9 +14,9 @@ from scrapy.utils.log import configure_logging
 from anime_crawler.backend.errors import DeliveryStoppedError, MisdirectedError
 from anime_crawler.backend.importer import DeliveryResult, Importer
 from anime_crawler.catalogue import backends, dead_letters, runs
-from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.catalogue.titles import raise_all_versions
+from anime_crawler.catalogue.writer import Catalogue, CatalogueError
 from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.download import secrets

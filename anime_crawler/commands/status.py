@@ -12,8 +12,8 @@ from rich.table import Table
 from scrapy.commands import ScrapyCommand
 
 from anime_crawler import output
-from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.status import read_status
+from anime_crawler.catalogue.writer import Catalogue, CatalogueError
 from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.rate_limit.limits import Limits, address_of, budget_of, limits_of

@@ -13,9 +13,9 @@ from scrapy.crawler import Crawler
 from sqlalchemy import Connection
 
 from anime_crawler.base_spiders import Settled, SourceCard, SourceSpider
-from anime_crawler.catalogue.catalogue import CatalogueError
 from anime_crawler.catalogue.origin import Origin, note_origin
 from anime_crawler.catalogue.store.items import Storable, store_items
+from anime_crawler.catalogue.writer import CatalogueError
 from anime_crawler.failure import Failure, log_failure
 from anime_crawler.items import Absent, Checkpoint, Listed, Rejected
 

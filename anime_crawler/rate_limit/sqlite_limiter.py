@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from anime_crawler.catalogue.wal import use_wal
 from anime_crawler.config import ConfigError
 from anime_crawler.rate_limit.clock import SharedClock, SystemClock
 from anime_crawler.rate_limit.limits import Limits, Window
-from anime_crawler.wal import use_wal
 
 LONGEST_WAIT_S = 3600.0  # an hour's window is waited for; a day's quota ends the run, which can be resumed
 BREAKER_THRESHOLD = 5  # failures in a row: fewer happen when one worker of the upstream restarts

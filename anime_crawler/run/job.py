@@ -24,10 +24,10 @@ from scrapy.crawler import Crawler
 
 from anime_crawler.base_spiders import OUT_OF_QUOTA, SourceSpider, Verdict
 from anime_crawler.catalogue import dead_letters, runs
-from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.details import Asker, unfinished, wanted_details
 from anime_crawler.catalogue.vanished import Vanished
 from anime_crawler.catalogue.wanted import wanted
+from anime_crawler.catalogue.writer import Catalogue, CatalogueError
 from anime_crawler.config import Config
 from anime_crawler.failure import Failure, log_failure
 from anime_crawler.frontier.redis.buffered_store import PatientStore

@@ -18,8 +18,8 @@ from anime_crawler.backend.reference.dump import dump
 from anime_crawler.backend.reference.errors import RefusedError
 from anime_crawler.backend.reference.server import listen, make_server
 from anime_crawler.backend.reference.store import Store
-from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.store.items import store_items
+from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.config import Config
 from anime_crawler.items import Anime, Player, Release, Titles, TranslationKind
 from anime_crawler.rate_limit.sqlite_limiter import Budgets

@@ -17,11 +17,12 @@ from sqlalchemy import Connection, select, text
 
 from anime_crawler.backend import claims as own_claims
 from anime_crawler.backend import doubt
-from anime_crawler.catalogue import claims, outbox
-from anime_crawler.catalogue.catalogue import Catalogue, CatalogueAwayError
-from anime_crawler.catalogue.claims import LANE
+from anime_crawler.catalogue import outbox
+from anime_crawler.catalogue import title_leases as claims
 from anime_crawler.catalogue.engine import open_engine
 from anime_crawler.catalogue.tables import run
+from anime_crawler.catalogue.title_leases import LANE
+from anime_crawler.catalogue.writer import Catalogue, CatalogueAwayError
 from tests import processes
 from tests.backend.support import TOKEN, World, anime, release, world
 from tests.guard import clean_environment

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from anime_crawler.backend.payloads import DEMOTED
-from anime_crawler.catalogue.catalogue import CatalogueError
 from anime_crawler.catalogue.tables import dead_letter, delivered_player, title
+from anime_crawler.catalogue.writer import CatalogueError
 from anime_crawler.items import Absent, Titles
 from anime_crawler.rate_limit.middleware import LATEST_S
 from tests.backend.support import FETCHED, World, anime, in_world, player_url, release, until

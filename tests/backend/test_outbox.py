@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import Connection
 
 from anime_crawler.catalogue import dead_letters, outbox
-from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.outbox import LivePlayer, SentPlayer
 from anime_crawler.catalogue.store.items import store_items
 from anime_crawler.catalogue.titles import raise_versions
+from anime_crawler.catalogue.writer import Catalogue
 from tests.backend.support import anime, player_url, release
 
 IDENTITY = "shikimori"

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.store.items import store_items
+from anime_crawler.catalogue.writer import Catalogue
 from tests.catalogue.support import SOURCES, airing, anime, character, episode, rejected, release
 
 TITLES_PER_PAGE = 12

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from sqlalchemy import insert, select, text
 
-from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
 from anime_crawler.catalogue.tables import drift
+from anime_crawler.catalogue.writer import Catalogue, CatalogueError
 from tests.catalogue.support import opened
 
 
@@ -165,7 +165,7 @@ FILL = """
 import asyncio, resource, sys
 from functools import partial
 from pathlib import Path
-from anime_crawler.catalogue.catalogue import Catalogue, CatalogueError
+from anime_crawler.catalogue.writer import Catalogue, CatalogueError
 from tests.catalogue.support import player, release
 from anime_crawler.catalogue.store.items import store_items
 

@@ -20,11 +20,11 @@ from sqlalchemy.exc import DBAPIError
 
 from anime_crawler.catalogue import export
 from anime_crawler.catalogue import tables as t
-from anime_crawler.catalogue.catalogue import Catalogue
 from anime_crawler.catalogue.engine import connect, database, open_engine
 from anime_crawler.catalogue.errors import CatalogueError
 from anime_crawler.catalogue.migrations import FOLDER, on_disk, revisions
 from anime_crawler.catalogue.tables import metadata
+from anime_crawler.catalogue.writer import Catalogue
 from tests.catalogue.support import episode, opened, release
 
 STORED = '{"external_ids": {"mal": "20", "ж": "ж"}, "status": "ongoing", "next_episode_at": null}'

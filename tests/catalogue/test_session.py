@@ -12,11 +12,11 @@ import psycopg
 import pytest
 from sqlalchemy import select, text
 
-from anime_crawler.catalogue import catalogue as catalogue_module
-from anime_crawler.catalogue.catalogue import Catalogue, CatalogueAwayError
+from anime_crawler.catalogue import writer as catalogue_module
 from anime_crawler.catalogue.engine import connect, open_engine
 from anime_crawler.catalogue.lock import Lock, LockHeld, catalogue_lock
 from anime_crawler.catalogue.tables import drift
+from anime_crawler.catalogue.writer import Catalogue, CatalogueAwayError
 from tests.catalogue.test_catalogue import note, stored
 
 LOCK = Lock("crawl-kodik")

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue import tables as t
-from anime_crawler.catalogue.catalogue import Catalogue
+from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.config import Config
 from anime_crawler.items import Checkpoint
 from anime_crawler.pipelines.catalogue import CataloguePipeline

@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from anime_crawler.backend.reference.errors import RefusedError
-from anime_crawler.wal import use_wal
+from anime_crawler.catalogue.wal import use_wal
 
 T = TypeVar("T")
 Work = Callable[[Connection], Any]
