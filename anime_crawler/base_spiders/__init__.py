@@ -30,6 +30,7 @@ from anime_crawler.base_spiders.record import (
     word_of,
 )
 from anime_crawler.base_spiders.source_spider import RENDER, Run, SourceSpider
+from anime_crawler.base_spiders.upstream_model import Moment, Words, envelope, read
 from anime_crawler.base_spiders.verdict import (
     ACCEPT,
     OUT_OF_QUOTA,
@@ -56,7 +57,6 @@ from anime_crawler.base_spiders.walk import (
     WalkState,
     until_now,
 )
-from anime_crawler.base_spiders.words import Moment, Words, envelope, read
 
 __all__ = [
     "ACCEPT",
