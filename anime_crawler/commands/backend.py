@@ -10,10 +10,10 @@ from typing import Any
 
 from scrapy.commands import ScrapyCommand
 
-from anime_crawler.backend.reference.app import create_app
-from anime_crawler.backend.reference.server import listen, make_server
-from anime_crawler.backend.reference.writer import DatabaseError
 from anime_crawler.config import Config, ConfigError
+from anime_crawler.reference_backend.app import create_app
+from anime_crawler.reference_backend.server import listen, make_server
+from anime_crawler.reference_backend.writer import DatabaseError
 
 
 class Command(ScrapyCommand):

@@ -10,8 +10,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from anime_crawler.backend.reference.app import create_app as create_backend
 from anime_crawler.rate_limit.sandbox_header import SANDBOX_HEADER
+from anime_crawler.reference_backend.app import create_app as create_backend
 from anime_crawler.sandbox.control import Control
 from anime_crawler.sandbox.gate import Gate, LoggingGate
 from anime_crawler.sandbox.robots import ROBOTS

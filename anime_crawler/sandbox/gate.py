@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from anime_crawler.backend.reference.connection import connection_of
+from anime_crawler.reference_backend.connection import connection_of
 from anime_crawler.sandbox.limits import Limiter
 from anime_crawler.sandbox.log import Entry, Log
 from anime_crawler.sandbox.services import Services

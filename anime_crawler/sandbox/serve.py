@@ -16,7 +16,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from anime_crawler import output
-from anime_crawler.backend.reference.server import listen, make_server
+from anime_crawler.reference_backend.server import listen, make_server
 from anime_crawler.sandbox.app import create_app
 from anime_crawler.sandbox.faults import Fault, fault_from_text
 from anime_crawler.sandbox.limits import LIMITERS

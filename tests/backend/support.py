@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from anime_crawler.backend.importer import DeliveryResult, Importer, PlannedPosts
-from anime_crawler.backend.reference import Faults, create_app
-from anime_crawler.backend.reference.dump import dump
-from anime_crawler.backend.reference.errors import RefusedError
-from anime_crawler.backend.reference.server import listen, make_server
-from anime_crawler.backend.reference.store import Store
 from anime_crawler.catalogue.store.items import store_items
 from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.config import Config
 from anime_crawler.items import Anime, Player, Release, Titles, TranslationKind
 from anime_crawler.rate_limit.sqlite_limiter import Budgets
+from anime_crawler.reference_backend import Faults, create_app
+from anime_crawler.reference_backend.dump import dump
+from anime_crawler.reference_backend.errors import RefusedError
+from anime_crawler.reference_backend.server import listen, make_server
+from anime_crawler.reference_backend.store import Store
 from anime_crawler.run.report import RunReport
 
 TOKEN = "sandbox-internal-token"

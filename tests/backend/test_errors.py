@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, STOPS, TROUBLE, Outcome, classify, explain
-from anime_crawler.backend.reference.errors import database_text
+from anime_crawler.reference_backend.errors import database_text
 
 
 def error(message: str) -> str:

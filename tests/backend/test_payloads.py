@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anime_crawler.backend.payloads import DEMOTED, anime_fields, player_priorities, posts_for, with_second_title
-from anime_crawler.backend.reference.schemas import AnimeImport, EpisodesImport, VideoImport
-from anime_crawler.backend.reference.slug import slugify
 from anime_crawler.backend.validation import episodes_body
 from anime_crawler.catalogue.numbering import KnownEpisode
 from anime_crawler.catalogue.outbox import LivePlayer, SentPlayer, TitleState
+from anime_crawler.reference_backend.schemas import AnimeImport, EpisodesImport, VideoImport
+from anime_crawler.reference_backend.slug import slugify
 from tests.backend.support import SOURCE_PRIORITY, config_for
 
 CONFIG = config_for("http://127.0.0.1:9")

@@ -16,8 +16,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from anime_crawler.backend.reference import Faults, create_app
-from anime_crawler.backend.reference.server import listen, make_server
+from anime_crawler.reference_backend import Faults, create_app
+from anime_crawler.reference_backend.server import listen, make_server
 
 END_S = 30
 TOKEN = "correct-horse-battery-staple"

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from anime_crawler.backend.reference import Fault, Faults, create_app, endpoint, faults
-from anime_crawler.backend.reference.faults import PRESETS
+from anime_crawler.reference_backend import Fault, Faults, create_app, endpoint, faults
+from anime_crawler.reference_backend.faults import PRESETS
 from tests.backend.reference.support import IMPORT, TOKEN, Client, anime, running, until, video
 
 ANSWERED = sorted(name for name, values in PRESETS.items() if "status" in values and "gateway_s" not in values)

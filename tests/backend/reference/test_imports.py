@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from anime_crawler.backend.reference.statements import STATEMENTS
-from anime_crawler.backend.reference.tables import metadata
+from anime_crawler.reference_backend.statements import STATEMENTS
+from anime_crawler.reference_backend.tables import metadata
 from tests.backend.reference.support import SOURCE, Client, anime, episode_list, running, video
 
 FULL = {

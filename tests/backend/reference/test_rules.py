@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anime_crawler.backend.reference.schemas import AnimeImport, EpisodesImport, VideoImport
+from anime_crawler.reference_backend.schemas import AnimeImport, EpisodesImport, VideoImport
 from tests.backend.reference.support import IMPORT, TOKEN, Client, anime, episode_list, serving, video
 
 STRINGS = {"yes": ["", " ", "x", "emoji 🎌\nline"], "no": [None, 5, True, ["x"], {}, "\ud800"]}

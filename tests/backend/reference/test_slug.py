@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime_crawler.backend.reference.slug import Slugs, link, slugify
+from anime_crawler.reference_backend.slug import Slugs, link, slugify
 from tests.backend.reference.support import Client, anime
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from anime_crawler.backend.reference.writer import DatabaseError, Writer
+from anime_crawler.reference_backend.writer import DatabaseError, Writer
 
 metadata = MetaData()
 row = Table("row", metadata, Column("id", Integer, primary_key=True))

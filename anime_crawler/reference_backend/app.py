@@ -13,14 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from anime_crawler.backend.reference.endpoint import Backend, Import, ImportEndpoint
-from anime_crawler.backend.reference.errors import envelope
-from anime_crawler.backend.reference.faults import Faults, Switches
-from anime_crawler.backend.reference.inspection import inspection_router
-from anime_crawler.backend.reference.schemas import AnimeImport, EpisodesImport, VideoImport
-from anime_crawler.backend.reference.slug import slugify
-from anime_crawler.backend.reference.stats import Key, Stats
-from anime_crawler.backend.reference.store import Store
+from anime_crawler.reference_backend.endpoint import Backend, Import, ImportEndpoint
+from anime_crawler.reference_backend.errors import envelope
+from anime_crawler.reference_backend.faults import Faults, Switches
+from anime_crawler.reference_backend.inspection import inspection_router
+from anime_crawler.reference_backend.schemas import AnimeImport, EpisodesImport, VideoImport
+from anime_crawler.reference_backend.slug import slugify
+from anime_crawler.reference_backend.stats import Key, Stats
+from anime_crawler.reference_backend.store import Store
 
 IMPORT_PATH = "/api/v1/internal/import"
 

@@ -11,14 +11,14 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, delete, select
 
-from anime_crawler.backend.reference.errors import RefusedError, database_text
-from anime_crawler.backend.reference.faults import Switches
-from anime_crawler.backend.reference.schemas import AnimeImport, EpisodeImport, EpisodesImport, VideoImport
-from anime_crawler.backend.reference.slug import Slugs, slugify
-from anime_crawler.backend.reference.statements import Statements
-from anime_crawler.backend.reference.stats import Post
-from anime_crawler.backend.reference.tables import anime, metadata
-from anime_crawler.backend.reference.writer import Writer
+from anime_crawler.reference_backend.errors import RefusedError, database_text
+from anime_crawler.reference_backend.faults import Switches
+from anime_crawler.reference_backend.schemas import AnimeImport, EpisodeImport, EpisodesImport, VideoImport
+from anime_crawler.reference_backend.slug import Slugs, slugify
+from anime_crawler.reference_backend.statements import Statements
+from anime_crawler.reference_backend.stats import Post
+from anime_crawler.reference_backend.tables import anime, metadata
+from anime_crawler.reference_backend.writer import Writer
 
 INT32 = 2**31 - 1
 INDEX_ROW_BYTES = 2690

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Dialect, Engine, MetaData, create_engine, eve
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from anime_crawler.backend.reference.errors import RefusedError
 from anime_crawler.catalogue.wal import use_wal
+from anime_crawler.reference_backend.errors import RefusedError
 
 T = TypeVar("T")
 Work = Callable[[Connection], Any]

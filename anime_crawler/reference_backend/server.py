@@ -8,7 +8,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from anime_crawler.backend.reference.connection import DroppableConnection
+from anime_crawler.reference_backend.connection import DroppableConnection
 
 BACKLOG = 2048
 """uvicorn's own."""

@@ -7,7 +7,7 @@ import itertools
 from starlette.types import Receive, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from anime_crawler.backend.reference.errors import DroppedError
+from anime_crawler.reference_backend.errors import DroppedError
 
 EXTENSION = "anime_crawler.connection"
 
@@ -55,5 +55,5 @@ def connection_of(scope: Scope) -> DroppableConnection:
     """
     connection = scope.get("extensions", {}).get(EXTENSION)
     if connection is None:
-        raise RuntimeError("start uvicorn with http=anime_crawler.backend.reference.connection.DroppableConnection")
+        raise RuntimeError("start uvicorn with http=anime_crawler.reference_backend.connection.DroppableConnection")
     return connection  # type: ignore[no-any-return]

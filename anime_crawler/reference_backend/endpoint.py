@@ -22,12 +22,12 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.types import Message, Receive, Scope, Send
 
-from anime_crawler.backend.reference.connection import EXTENSION, connection_of
-from anime_crawler.backend.reference.errors import DroppedError, RefusedError, database_text, envelope
-from anime_crawler.backend.reference.faults import Fault, Switches
-from anime_crawler.backend.reference.schemas import VideoImport
-from anime_crawler.backend.reference.stats import Key, Post, Stats
-from anime_crawler.backend.reference.store import Store
+from anime_crawler.reference_backend.connection import EXTENSION, connection_of
+from anime_crawler.reference_backend.errors import DroppedError, RefusedError, database_text, envelope
+from anime_crawler.reference_backend.faults import Fault, Switches
+from anime_crawler.reference_backend.schemas import VideoImport
+from anime_crawler.reference_backend.stats import Key, Post, Stats
+from anime_crawler.reference_backend.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ClauseElement, Connection, Dialect, Select, bindparam, false, insert, select, true, update
 
-from anime_crawler.backend.reference.tables import anime, episode, video
+from anime_crawler.reference_backend.tables import anime, episode, video
 
 SWITCHES = {"is_active": true(), "admin_modified": false()}
 ANIME_VALUES = ("slug", "title", "alternative_titles", "description", "year", "status", "poster", "genres")

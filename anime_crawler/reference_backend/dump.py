@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 from sqlalchemy import Column, ColumnElement, Connection, FromClause, select
 
-from anime_crawler.backend.reference.schemas import AnimeImport
-from anime_crawler.backend.reference.tables import anime, episode, video
-from anime_crawler.backend.reference.writer import Writer
+from anime_crawler.reference_backend.schemas import AnimeImport
+from anime_crawler.reference_backend.tables import anime, episode, video
+from anime_crawler.reference_backend.writer import Writer
 
 ANIME_PER_PAGE = 100
 """Some 6,000 players: a megabyte of JSON, less than 0.1 s in which no POST is stored."""

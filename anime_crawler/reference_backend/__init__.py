@@ -5,7 +5,7 @@ What the contract's clients may use is ``/health`` and three POST paths; everyth
 switches what the real service hides and is for tests and operators only.
 """
 
-from anime_crawler.backend.reference.app import create_app
-from anime_crawler.backend.reference.faults import Fault, Faults
+from anime_crawler.reference_backend.app import create_app
+from anime_crawler.reference_backend.faults import Fault, Faults
 
 __all__ = ["Fault", "Faults", "create_app"]

@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, select, update
 from starlette.exceptions import HTTPException
 
-from anime_crawler.backend.reference.dump import ANIME_VALUES, EPISODE_VALUES, JSON_TEXT, VIDEO_VALUES, dump
-from anime_crawler.backend.reference.endpoint import Backend
-from anime_crawler.backend.reference.faults import Faults
-from anime_crawler.backend.reference.tables import KINDS, anime, episode, video
+from anime_crawler.reference_backend.dump import ANIME_VALUES, EPISODE_VALUES, JSON_TEXT, VIDEO_VALUES, dump
+from anime_crawler.reference_backend.endpoint import Backend
+from anime_crawler.reference_backend.faults import Faults
+from anime_crawler.reference_backend.tables import KINDS, anime, episode, video
 
 Found = list[dict[str, Any]]
 

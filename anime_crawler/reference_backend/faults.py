@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from anime_crawler.backend.reference.errors import DATABASE_TROUBLES
+from anime_crawler.reference_backend.errors import DATABASE_TROUBLES
 
 Route = Literal["anime", "episodes", "video", "*"]
 Stage = Literal["arrival", "store"]
