@@ -12,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 from anime_crawler.backend.answer import Answer, Kind
-from anime_crawler.backend.errors import NoAnswerError, Outcome
+from anime_crawler.backend.outcomes import NoAnswerError, Outcome
 from anime_crawler.download.proxy import proxy_of
 from anime_crawler.rate_limit.sandbox_header import SANDBOX_HEADER
 

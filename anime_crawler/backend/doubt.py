@@ -27,11 +27,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from anime_crawler.backend.answer import Kind
-from anime_crawler.backend.errors import NEEDS_PARENT, Outcome
+from anime_crawler.backend.outcomes import NEEDS_PARENT, Outcome
 from anime_crawler.backend.payloads import digest, player_body, posts_for
+from anime_crawler.backend.queue import PlayerWork, WorkQueue
+from anime_crawler.backend.schemas import episodes_body
 from anime_crawler.backend.sender import Reply, Sender
-from anime_crawler.backend.validation import episodes_body
-from anime_crawler.backend.work import PlayerWork, WorkQueue
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.outbox import SentPlayer
 from anime_crawler.catalogue.writer import Catalogue

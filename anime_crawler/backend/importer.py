@@ -14,19 +14,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from anime_crawler.backend.books import Books
-from anime_crawler.backend.claims import Claims, ClaimsLostError
+from anime_crawler.backend.anime_stage import TITLES_PER_LOAD, TITLES_PER_QUERY, Lane
+from anime_crawler.backend.circuit_breaker import POLL_S, Gate
 from anime_crawler.backend.doubt import Doubts
-from anime_crawler.backend.episodes import EpisodeDelivery
-from anime_crawler.backend.errors import DeliveryStoppedError, MisdirectedError, NoAnswerError
-from anime_crawler.backend.gate import POLL_S, Gate
-from anime_crawler.backend.lane import TITLES_PER_LOAD, TITLES_PER_QUERY, Lane
+from anime_crawler.backend.episode_stage import EpisodeDelivery
+from anime_crawler.backend.lease_keeper import Claims, ClaimsLostError
 from anime_crawler.backend.ledger import Ledger
+from anime_crawler.backend.outcomes import DeliveryStoppedError, MisdirectedError, NoAnswerError
 from anime_crawler.backend.payloads import posts_for
-from anime_crawler.backend.players import PlayerFailures
+from anime_crawler.backend.player_stage import PlayerFailures
+from anime_crawler.backend.queue import EPISODES_PER_POST, WorkQueue
+from anime_crawler.backend.receipts import Books
 from anime_crawler.backend.sender import MISDIRECTED, Sender
 from anime_crawler.backend.suspects import Suspects
-from anime_crawler.backend.work import EPISODES_PER_POST, WorkQueue
 from anime_crawler.backend.workers import Worker, Workshop, settle
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.backends import address_of, use_backend

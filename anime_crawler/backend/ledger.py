@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
-from anime_crawler.backend.claims import Claims
+from anime_crawler.backend.lease_keeper import Claims
 from anime_crawler.catalogue.outbox import SentPlayer, record_players
 from anime_crawler.catalogue.writer import Catalogue
 

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from anime_crawler.backend.genres import Language, genre_in
-from anime_crawler.backend.validation import (
+from anime_crawler.backend.schemas import (
     TITLE_MAX,
     AnimePayload,
     EpisodePayload,

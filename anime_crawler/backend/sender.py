@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from anime_crawler.backend.answer import Answer, Kind
-from anime_crawler.backend.claims import Claims
-from anime_crawler.backend.errors import (
+from anime_crawler.backend.circuit_breaker import LONGEST_PAUSE_S, POLL_S, Gate
+from anime_crawler.backend.lease_keeper import Claims
+from anime_crawler.backend.outcomes import (
     STOP_SETTINGS,
     STOPS,
     TROUBLE,
@@ -24,7 +25,6 @@ from anime_crawler.backend.errors import (
     classify,
     explain,
 )
-from anime_crawler.backend.gate import LONGEST_PAUSE_S, POLL_S, Gate
 from anime_crawler.catalogue.origin import origin_of
 from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.config import Config

@@ -21,10 +21,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from anime_crawler.backend.answer import Kind
-from anime_crawler.backend.errors import REFUSED_BY_BACKEND, STOP_SETTINGS, SUSPECT, SUSPECT_AT_ONCE, Outcome
-from anime_crawler.backend.gate import Gate
+from anime_crawler.backend.circuit_breaker import Gate
+from anime_crawler.backend.outcomes import REFUSED_BY_BACKEND, STOP_SETTINGS, SUSPECT, SUSPECT_AT_ONCE, Outcome
+from anime_crawler.backend.queue import TitleWork, WorkQueue
 from anime_crawler.backend.sender import Reply
-from anime_crawler.backend.work import TitleWork, WorkQueue
 from anime_crawler.run.report import RunReport
 
 TITLES_TO_COMPARE = 5

@@ -6,16 +6,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from anime_crawler.backend.answer import Kind
-from anime_crawler.backend.books import Books, now
-from anime_crawler.backend.claims import ClaimsLostError
 from anime_crawler.backend.doubt import Doubts
-from anime_crawler.backend.episodes import EpisodeDelivery
-from anime_crawler.backend.errors import DeliveryStoppedError, Outcome
+from anime_crawler.backend.episode_stage import EpisodeDelivery
+from anime_crawler.backend.lease_keeper import ClaimsLostError
 from anime_crawler.backend.ledger import Ledger
-from anime_crawler.backend.players import PlayerFailures
+from anime_crawler.backend.outcomes import DeliveryStoppedError, Outcome
+from anime_crawler.backend.player_stage import PlayerFailures
+from anime_crawler.backend.queue import PlayerWork, TitleWork, WorkQueue
+from anime_crawler.backend.receipts import Books, now
 from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.suspects import Suspects
-from anime_crawler.backend.work import PlayerWork, TitleWork, WorkQueue
 from anime_crawler.catalogue.outbox import SentPlayer
 
 

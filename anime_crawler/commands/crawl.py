@@ -20,8 +20,8 @@ from scrapy.commands.crawl import Command as ScrapyCrawl
 from scrapy.crawler import Crawler
 from scrapy.exceptions import UsageError
 
-from anime_crawler.backend.errors import DeliveryStoppedError, MisdirectedError
 from anime_crawler.backend.importer import DeliveryResult, Importer
+from anime_crawler.backend.outcomes import DeliveryStoppedError, MisdirectedError
 from anime_crawler.base_spiders import ArgumentError, SourceSpider
 from anime_crawler.catalogue import dead_letters, runs
 from anime_crawler.catalogue.drift import add_drift

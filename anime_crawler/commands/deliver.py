@@ -11,8 +11,8 @@ from scrapy.commands import ScrapyCommand
 from scrapy.settings import BaseSettings
 from scrapy.utils.log import configure_logging
 
-from anime_crawler.backend.errors import DeliveryStoppedError, MisdirectedError
 from anime_crawler.backend.importer import DeliveryResult, Importer
+from anime_crawler.backend.outcomes import DeliveryStoppedError, MisdirectedError
 from anime_crawler.catalogue import backends, dead_letters, runs
 from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.catalogue.titles import raise_all_versions

@@ -12,7 +12,7 @@ import requests
 from scrapy.http import Response, TextResponse
 
 from anime_crawler.backend.answer import Kind
-from anime_crawler.backend.errors import STOP_SETTINGS, Outcome, classify, explain
+from anime_crawler.backend.outcomes import STOP_SETTINGS, Outcome, classify, explain
 from anime_crawler.base_spiders import Action, SourceCard, SourceSpider, Verdict
 from anime_crawler.catalogue.writer import Catalogue, CatalogueAwayError, CatalogueError
 from anime_crawler.config import Config

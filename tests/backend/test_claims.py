@@ -15,8 +15,8 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, select, text
 
-from anime_crawler.backend import claims as own_claims
 from anime_crawler.backend import doubt
+from anime_crawler.backend import lease_keeper as own_claims
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue import title_leases as claims
 from anime_crawler.catalogue.engine import open_engine

@@ -12,7 +12,7 @@ import pytest
 
 from anime_crawler.backend.answer import Answer, Kind
 from anime_crawler.backend.client import MAX_ANSWER_BYTES, BackendClient
-from anime_crawler.backend.errors import NoAnswerError, Outcome
+from anime_crawler.backend.outcomes import NoAnswerError, Outcome
 from tests.services import free_port
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, STOPS, TROUBLE, Outcome, classify, explain
+from anime_crawler.backend.outcomes import FINAL, NEEDS_PARENT, STOPS, TROUBLE, Outcome, classify, explain
 from anime_crawler.reference_backend.errors import database_text
 
 

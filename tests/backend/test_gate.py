@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from anime_crawler.backend import gate as gate_module
-from anime_crawler.backend.errors import DeliveryStoppedError, Outcome
-from anime_crawler.backend.gate import Gate
+from anime_crawler.backend import circuit_breaker as gate_module
+from anime_crawler.backend.circuit_breaker import Gate
+from anime_crawler.backend.outcomes import DeliveryStoppedError, Outcome
 from anime_crawler.config import Config
 from anime_crawler.run.report import RunReport
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from anime_crawler.backend import lane, sender
+from anime_crawler.backend import anime_stage as lane
+from anime_crawler.backend import sender
 from anime_crawler.catalogue.tables import dead_letter
 from anime_crawler.catalogue.titles import raise_versions
 from anime_crawler.items import Titles

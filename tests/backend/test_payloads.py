@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anime_crawler.backend.payloads import DEMOTED, anime_fields, player_priorities, posts_for, with_second_title
-from anime_crawler.backend.validation import episodes_body
+from anime_crawler.backend.schemas import episodes_body
 from anime_crawler.catalogue.numbering import KnownEpisode
 from anime_crawler.catalogue.outbox import LivePlayer, SentPlayer, TitleState
 from anime_crawler.reference_backend.schemas import AnimeImport, EpisodesImport, VideoImport

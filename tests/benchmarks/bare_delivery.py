@@ -10,8 +10,8 @@ from collections.abc import Iterable
 import aiohttp
 
 from anime_crawler.backend.payloads import TitlePosts, posts_for
-from anime_crawler.backend.validation import episodes_body
-from anime_crawler.backend.work import EPISODES_PER_POST
+from anime_crawler.backend.queue import EPISODES_PER_POST
+from anime_crawler.backend.schemas import episodes_body
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.engine import connect
 from anime_crawler.config import Config

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from anime_crawler.backend.errors import Outcome, classify
-from anime_crawler.backend.validation import AnimePayload, EpisodePayload, PlayerLink, VideoPayload, episodes_body
+from anime_crawler.backend.outcomes import Outcome, classify
+from anime_crawler.backend.schemas import AnimePayload, EpisodePayload, PlayerLink, VideoPayload, episodes_body
 
 ANIME = AnimePayload(
     source_id="5114",

@@ -10,9 +10,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from anime_crawler.backend.answer import Kind
-from anime_crawler.backend.books import Books
 from anime_crawler.backend.doubt import Doubts
-from anime_crawler.backend.errors import (
+from anime_crawler.backend.outcomes import (
     FINAL,
     IN_DOUBT,
     NEEDS_PARENT,
@@ -21,10 +20,11 @@ from anime_crawler.backend.errors import (
     Outcome,
 )
 from anime_crawler.backend.payloads import PlayerPost, Refused, digest, player_key
+from anime_crawler.backend.queue import PlayerWork, TitleWork, WorkQueue
+from anime_crawler.backend.receipts import Books
+from anime_crawler.backend.schemas import PLAYER_SOURCE_NAME
 from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.suspects import Suspects
-from anime_crawler.backend.validation import PLAYER_SOURCE_NAME
-from anime_crawler.backend.work import PlayerWork, TitleWork, WorkQueue
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.outbox import SentPlayer
 

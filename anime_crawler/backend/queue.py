@@ -12,7 +12,7 @@ from itertools import count
 
 from sqlalchemy import Connection
 
-from anime_crawler.backend.gate import POLL_S
+from anime_crawler.backend.circuit_breaker import POLL_S
 from anime_crawler.backend.payloads import EpisodeEntry, PlayerPost, TitlePosts
 from anime_crawler.catalogue.outbox import SentPlayer, TitleState
 

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from anime_crawler.backend.answer import Kind
-from anime_crawler.backend.books import Books, now
-from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, STOPS, SUSPECT, SUSPECT_AT_ONCE, UNCOUNTED, Outcome
-from anime_crawler.backend.gate import POLL_S
+from anime_crawler.backend.circuit_breaker import POLL_S
+from anime_crawler.backend.outcomes import FINAL, NEEDS_PARENT, STOPS, SUSPECT, SUSPECT_AT_ONCE, UNCOUNTED, Outcome
 from anime_crawler.backend.payloads import AnimePost, Refused, digest, posts_for
+from anime_crawler.backend.queue import TitleWork, WorkQueue
+from anime_crawler.backend.receipts import Books, now
 from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.suspects import ANSWERED, Suspects
-from anime_crawler.backend.work import TitleWork, WorkQueue
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.outbox import TitleState
 from anime_crawler.catalogue.title_leases import LANE

@@ -9,7 +9,7 @@ from functools import partial
 import orjson
 from sqlalchemy import Connection
 
-from anime_crawler.backend.claims import Claims
+from anime_crawler.backend.lease_keeper import Claims
 from anime_crawler.backend.payloads import AnimePost, EpisodeEntry, Refused
 from anime_crawler.catalogue import dead_letters, outbox
 from anime_crawler.catalogue import title_leases as claims

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from anime_crawler.backend.answer import Kind
-from anime_crawler.backend.books import Books
-from anime_crawler.backend.errors import FINAL, NEEDS_PARENT, SPLITS, STOPS, SUSPECT_AT_ONCE, Outcome
+from anime_crawler.backend.outcomes import FINAL, NEEDS_PARENT, SPLITS, STOPS, SUSPECT_AT_ONCE, Outcome
 from anime_crawler.backend.payloads import EpisodeEntry, Refused, digest, episode_key
+from anime_crawler.backend.queue import TitleWork, WorkQueue
+from anime_crawler.backend.receipts import Books
+from anime_crawler.backend.schemas import episodes_body
 from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.suspects import Suspects
-from anime_crawler.backend.validation import episodes_body
-from anime_crawler.backend.work import TitleWork, WorkQueue
 from anime_crawler.catalogue import outbox
 
 LISTS_TO_HALVE = SPLITS | {Outcome.MULTIPLE_ROWS}

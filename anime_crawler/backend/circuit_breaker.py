@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable
 
-from anime_crawler.backend.errors import UNCOUNTED, DeliveryStoppedError, MisdirectedError, Outcome
+from anime_crawler.backend.outcomes import UNCOUNTED, DeliveryStoppedError, MisdirectedError, Outcome
 from anime_crawler.config import Config
 from anime_crawler.run.report import RunReport
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from anime_crawler.backend.errors import DeliveryStoppedError
+from anime_crawler.backend.outcomes import DeliveryStoppedError
 from anime_crawler.catalogue import title_leases as claims
 from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.rate_limit.clock import SystemClock
