@@ -8,10 +8,10 @@ import time
 from email.utils import formatdate
 
 from anime_crawler.sandbox.anidb_xml import anime_xml, dump_xml, error_xml
-from anime_crawler.sandbox.elsewhere import OFFSETS, id_at, known_at
-from anime_crawler.sandbox.model import Title
 from anime_crawler.sandbox.wire import Call, Reply, html_reply
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import OFFSETS, id_at, known_at
+from anime_crawler.sandbox.world.works import Title
+from anime_crawler.sandbox.world.world import World
 
 DUMP = "/api/anime-titles.xml.gz"
 DAY_S = 86_400

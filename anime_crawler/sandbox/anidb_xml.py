@@ -6,9 +6,9 @@ from datetime import date, timedelta
 from random import Random
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from anime_crawler.sandbox.elsewhere import Role, cast, id_at, oddities
-from anime_crawler.sandbox.model import Day, Title
-from anime_crawler.sandbox.words import GENRES
+from anime_crawler.sandbox.world.elsewhere import Role, cast, id_at, oddities
+from anime_crawler.sandbox.world.words import GENRES
+from anime_crawler.sandbox.world.works import Day, Title
 
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 TYPES = {

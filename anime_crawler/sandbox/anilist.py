@@ -10,12 +10,12 @@ from graphql import GraphQLError
 
 from anime_crawler.sandbox.anilist_json import airings, begin_value, format_of, media_object, status_of
 from anime_crawler.sandbox.anilist_schema import MAX_COMPLEXITY, SCHEMA, complexity
-from anime_crawler.sandbox.elsewhere import known_at
 from anime_crawler.sandbox.graphql_query import Selected, Selection, parse_query, project
-from anime_crawler.sandbox.model import Title
-from anime_crawler.sandbox.shelf import LastList
 from anime_crawler.sandbox.wire import Call, Reply, html_reply, json_reply
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import known_at
+from anime_crawler.sandbox.world.shelf import LastList
+from anime_crawler.sandbox.world.works import Title
+from anime_crawler.sandbox.world.world import World
 
 MAX_PER_PAGE = 50
 """More is cut without a word."""

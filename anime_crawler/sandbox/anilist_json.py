@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from anime_crawler.sandbox.elsewhere import OFFSETS, Role, cast, draws, id_at
-from anime_crawler.sandbox.model import Day, Title
-from anime_crawler.sandbox.synopsis import synopsis
-from anime_crawler.sandbox.words import GENRES, HENTAI, STUDIOS
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import OFFSETS, Role, cast, draws, id_at
+from anime_crawler.sandbox.world.synopsis import synopsis
+from anime_crawler.sandbox.world.words import GENRES, HENTAI, STUDIOS
+from anime_crawler.sandbox.world.works import Day, Title
+from anime_crawler.sandbox.world.world import World
 
 SITE = "https://anilist.co"
 PICTURES = "https://s4.anilist.co/file/anilistcdn"

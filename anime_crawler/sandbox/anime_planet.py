@@ -8,11 +8,11 @@ from typing import Any
 
 from anime_crawler.sandbox import anime_planet_lists as lists
 from anime_crawler.sandbox.anime_planet_pages import SOURCE, detail, name_of
-from anime_crawler.sandbox.elsewhere import appearances, id_at
-from anime_crawler.sandbox.model import Title
-from anime_crawler.sandbox.shelf import Shelf
 from anime_crawler.sandbox.wire import Call, Reply
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import appearances, id_at
+from anime_crawler.sandbox.world.shelf import Shelf
+from anime_crawler.sandbox.world.works import Title
+from anime_crawler.sandbox.world.world import World
 
 FORBIDDEN = ("/users", "/login")
 """What its robots.txt forbids here. Nobody has published the real one; a crawler has no use for these."""

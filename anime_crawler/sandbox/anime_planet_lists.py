@@ -19,8 +19,8 @@ from anime_crawler.sandbox.anime_planet_pages import (
     type_text,
     years,
 )
-from anime_crawler.sandbox.elsewhere import Role, cast, slug_of
-from anime_crawler.sandbox.model import Title
+from anime_crawler.sandbox.world.elsewhere import Role, cast, slug_of
+from anime_crawler.sandbox.world.works import Title
 
 
 def characters(title: Title) -> str:

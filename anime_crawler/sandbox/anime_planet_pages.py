@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from anime_crawler.sandbox.elsewhere import Role, cast, id_at, oddities, slug_of
-from anime_crawler.sandbox.model import Day, Title
-from anime_crawler.sandbox.words import GENRES
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import Role, cast, id_at, oddities, slug_of
+from anime_crawler.sandbox.world.words import GENRES
+from anime_crawler.sandbox.world.works import Day, Title
+from anime_crawler.sandbox.world.world import World
 
 SOURCE = "anime_planet"
 SITE = "https://www.anime-planet.com"

@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from anime_crawler.sandbox.animeschedule_json import SOURCE, STATUSES, show
 from anime_crawler.sandbox.animeschedule_week import Airing, airings_in, row
-from anime_crawler.sandbox.elsewhere import ids_elsewhere
-from anime_crawler.sandbox.model import Title
-from anime_crawler.sandbox.shelf import Shelf
 from anime_crawler.sandbox.wire import Call, Reply, json_reply
-from anime_crawler.sandbox.words import GENRES
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import ids_elsewhere
+from anime_crawler.sandbox.world.shelf import Shelf
+from anime_crawler.sandbox.world.words import GENRES
+from anime_crawler.sandbox.world.works import Title
+from anime_crawler.sandbox.world.world import World
 
 PAGE_SIZE = 18
 KINDS = {"raw": ("raw",), "sub": ("sub",), "dub": ("dub",), "all": ("raw", "sub", "dub")}

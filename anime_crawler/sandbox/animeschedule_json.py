@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from anime_crawler.sandbox.elsewhere import id_at, ids_elsewhere, oddities, slug_of
-from anime_crawler.sandbox.model import Title
-from anime_crawler.sandbox.words import GENRES
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import id_at, ids_elsewhere, oddities, slug_of
+from anime_crawler.sandbox.world.words import GENRES
+from anime_crawler.sandbox.world.works import Title
+from anime_crawler.sandbox.world.world import World
 
 SOURCE = "animeschedule"
 ZERO = "0001-01-01T00:00:00Z"

@@ -19,8 +19,8 @@ from anime_crawler.sandbox.animeschedule_json import (
     picture,
     route,
 )
-from anime_crawler.sandbox.elsewhere import oddities
-from anime_crawler.sandbox.model import Title
+from anime_crawler.sandbox.world.elsewhere import oddities
+from anime_crawler.sandbox.world.works import Title
 
 WEEK = timedelta(weeks=1)
 AFTER = {"raw": timedelta(0), "sub": timedelta(hours=1), "dub": 4 * WEEK}

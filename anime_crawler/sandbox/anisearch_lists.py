@@ -18,9 +18,9 @@ from anime_crawler.sandbox.anisearch_pages import (
     role_link,
     type_text,
 )
-from anime_crawler.sandbox.elsewhere import Role, cast, slug_of
-from anime_crawler.sandbox.model import Day, Title
-from anime_crawler.sandbox.words import GENRES, HENTAI
+from anime_crawler.sandbox.world.elsewhere import Role, cast, slug_of
+from anime_crawler.sandbox.world.words import GENRES, HENTAI
+from anime_crawler.sandbox.world.works import Day, Title
 
 
 def index(titles: list[Title], number: int, pages: int) -> str:

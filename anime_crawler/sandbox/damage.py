@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
-from anime_crawler.sandbox.malice import malicious
 from anime_crawler.sandbox.script_page import script
 from anime_crawler.sandbox.wire import Call, Reply, cloudflare_reply, html_reply, json_reply
+from anime_crawler.sandbox.world.malice import malicious
 
 Answer = Callable[[], Reply]
 Options = dict[str, Any]

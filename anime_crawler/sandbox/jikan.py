@@ -10,13 +10,13 @@ from zlib import crc32
 import orjson
 
 from anime_crawler.sandbox import jikan_json
-from anime_crawler.sandbox.elsewhere import known_at
-from anime_crawler.sandbox.invented import season_of
 from anime_crawler.sandbox.jikan_json import date_of, day_text, known, members_of, status_of
-from anime_crawler.sandbox.model import Title
-from anime_crawler.sandbox.shelf import LastList
 from anime_crawler.sandbox.wire import Call, Reply, json_reply
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import known_at
+from anime_crawler.sandbox.world.invented import season_of
+from anime_crawler.sandbox.world.shelf import LastList
+from anime_crawler.sandbox.world.works import Title
+from anime_crawler.sandbox.world.world import World
 
 PAGE_SIZE = 25
 EPISODES_PAGE = 100

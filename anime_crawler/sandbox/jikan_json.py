@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from anime_crawler.sandbox.elsewhere import Role, cast, id_at, oddities
-from anime_crawler.sandbox.model import Day, Title
-from anime_crawler.sandbox.synopsis import synopsis
-from anime_crawler.sandbox.words import GENRES, STUDIOS
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import Role, cast, id_at, oddities
+from anime_crawler.sandbox.world.synopsis import synopsis
+from anime_crawler.sandbox.world.words import GENRES, STUDIOS
+from anime_crawler.sandbox.world.works import Day, Title
+from anime_crawler.sandbox.world.world import World
 
 SITE = "https://myanimelist.net"
 PICTURES = "https://cdn.myanimelist.net/images"

@@ -10,15 +10,15 @@ from typing import Any
 import orjson
 
 from anime_crawler.sandbox import kitsu_json
-from anime_crawler.sandbox.elsewhere import id_at, slug_of
 from anime_crawler.sandbox.kitsu_dates import dates_of, status_of
 from anime_crawler.sandbox.kitsu_json import SOURCE
 from anime_crawler.sandbox.kitsu_query import Page, Query, RefusedError, query_of
 from anime_crawler.sandbox.kitsu_resource import Renderer, Resource
-from anime_crawler.sandbox.model import Title
-from anime_crawler.sandbox.shelf import LastList, Shelf
 from anime_crawler.sandbox.wire import Call, Reply, html_reply
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import id_at, slug_of
+from anime_crawler.sandbox.world.shelf import LastList, Shelf
+from anime_crawler.sandbox.world.works import Title
+from anime_crawler.sandbox.world.world import World
 
 CONTENT_TYPE = "application/vnd.api+json"
 OF_ONE = {"episodes": kitsu_json.episodes, "characters": kitsu_json.characters}

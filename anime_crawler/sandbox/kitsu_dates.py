@@ -6,8 +6,8 @@ import calendar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from anime_crawler.sandbox.elsewhere import oddities
-from anime_crawler.sandbox.model import Title
+from anime_crawler.sandbox.world.elsewhere import oddities
+from anime_crawler.sandbox.world.works import Title
 
 UPCOMING = timedelta(days=92)
 """What begins later is ``unreleased``."""

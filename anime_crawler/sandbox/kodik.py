@@ -13,9 +13,9 @@ from urllib.parse import urlencode
 import orjson
 
 from anime_crawler.sandbox.kodik_json import material_json
-from anime_crawler.sandbox.model import Material
 from anime_crawler.sandbox.wire import Call, Reply, html_reply, json_reply
-from anime_crawler.sandbox.world import Position, World
+from anime_crawler.sandbox.world.works import Material
+from anime_crawler.sandbox.world.world import Position, World
 
 BAD_TOKEN = "Отсутствует или неверный токен"  # noqa: S105 - an error message
 NO_CRITERION = "Не указан хотя бы один параметр для поиска"

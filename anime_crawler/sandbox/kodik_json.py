@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from anime_crawler.sandbox.model import Day, Episode, Material, Title
-from anime_crawler.sandbox.words import GENRES, KINOPOISK_GENRES
+from anime_crawler.sandbox.world.words import GENRES, KINOPOISK_GENRES
+from anime_crawler.sandbox.world.works import Day, Episode, Material, Title
 
 SCREENSHOTS = "https://i.kodikres.com/screenshots"
 

@@ -12,18 +12,18 @@ from anime_crawler.sandbox.anilist import Anilist
 from anime_crawler.sandbox.anime_planet import AnimePlanet
 from anime_crawler.sandbox.animeschedule import AnimeSchedule
 from anime_crawler.sandbox.anisearch import AniSearch
-from anime_crawler.sandbox.dataset import titles_from
 from anime_crawler.sandbox.faults import Fault, Faults
 from anime_crawler.sandbox.jikan import Jikan
 from anime_crawler.sandbox.kitsu import Kitsu
 from anime_crawler.sandbox.kodik import Kodik
 from anime_crawler.sandbox.limits import LIMITERS, Limiter
 from anime_crawler.sandbox.log import Log
-from anime_crawler.sandbox.mutation import MutationError, Mutator
 from anime_crawler.sandbox.robots import ROBOTS, Robots
 from anime_crawler.sandbox.shikimori import Shikimori
 from anime_crawler.sandbox.wire import Call, Reply
-from anime_crawler.sandbox.world import NOW, World
+from anime_crawler.sandbox.world.dataset import titles_from
+from anime_crawler.sandbox.world.mutation import MutationError, Mutator
+from anime_crawler.sandbox.world.world import NOW, World
 
 TOKEN_SETTINGS = {"kodik": "KODIK_API_TOKEN", "animeschedule": "ANIMESCHEDULE_TOKEN"}
 """Upstreams that want a token, and the setting that a crawl takes it from."""

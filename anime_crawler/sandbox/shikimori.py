@@ -10,12 +10,12 @@ import orjson
 from graphql import GraphQLError
 
 from anime_crawler.sandbox.graphql_query import Selection, names_in, parse_query, project
-from anime_crawler.sandbox.model import Title
-from anime_crawler.sandbox.shelf import LastList
 from anime_crawler.sandbox.shikimori_json import anime_object, full_object, moscow, short_object
 from anime_crawler.sandbox.shikimori_schema import SCHEMA, check_size
 from anime_crawler.sandbox.wire import Call, Reply, html_reply, json_reply
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.shelf import LastList
+from anime_crawler.sandbox.world.works import Title
+from anime_crawler.sandbox.world.world import World
 
 MAX_LIMIT = 50
 """More is clamped without a word."""

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
-from anime_crawler.sandbox.elsewhere import id_at
 from anime_crawler.sandbox.kodik_json import poster_url
-from anime_crawler.sandbox.model import Day, Title
-from anime_crawler.sandbox.words import GENRES
+from anime_crawler.sandbox.world.elsewhere import id_at
+from anime_crawler.sandbox.world.words import GENRES
+from anime_crawler.sandbox.world.works import Day, Title
 
 MOSCOW = timezone(timedelta(hours=3))
 SITE = "https://shikimori.io"

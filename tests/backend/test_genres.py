@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from anime_crawler.backend.genres import KNOWN, SAYS_NOTHING, genre_in
-from anime_crawler.sandbox.words import GENRES, KINOPOISK_GENRES
+from anime_crawler.sandbox.world.words import GENRES, KINOPOISK_GENRES
 
 DATASETS = Path(__file__).parents[3] / "shared" / "datasets"
 

@@ -8,7 +8,15 @@ import pytest
 
 SLOW = {
     *("sqlalchemy", "alembic.command", "pydantic_settings", "rich.table", "redis"),
-    *("prometheus_client", "aiohttp", "starlette", "fastapi", "uvicorn", "requests", "anime_crawler.sandbox.world"),
+    *(
+        "prometheus_client",
+        "aiohttp",
+        "starlette",
+        "fastapi",
+        "uvicorn",
+        "requests",
+        "anime_crawler.sandbox.world.world",
+    ),
     *("scrapy_redis", "anime_crawler.sources.anilist.schema", "anime_crawler.run.job", "anime_crawler.commands.crawl"),
 }
 """Each costs a start 0.02 to 0.3 s of processor time."""

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from anime_crawler.items import utc_now
-from anime_crawler.sandbox.elsewhere import cast, known_at
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import cast, known_at
+from anime_crawler.sandbox.world.world import World
 from tests.e2e.support import Project
 from tests.e2e.walk import Walked, add_title, asked, begin, crawl, drift_in, finish, found, known, mutate, walked
 from tests.sandboxes import running_sandbox

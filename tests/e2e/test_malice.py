@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from anime_crawler.sandbox import malice
+from anime_crawler.sandbox.world import malice
 from tests.e2e.support import Project
 from tests.sandboxes import running_sandbox
 

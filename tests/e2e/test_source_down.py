@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from anime_crawler.sandbox.elsewhere import SHARES, ids_elsewhere
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import SHARES, ids_elsewhere
+from anime_crawler.sandbox.world.world import World
 from anime_crawler.sources import cards
 from tests.e2e.support import Project
 from tests.services import free_port

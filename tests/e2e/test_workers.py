@@ -22,7 +22,7 @@ from anime_crawler.catalogue.status import read_status
 from anime_crawler.catalogue.tables import checkpoint
 from anime_crawler.frontier.redis.inspect import overview
 from anime_crawler.frontier.redis.store import unpacked
-from anime_crawler.sandbox.elsewhere import SHARES
+from anime_crawler.sandbox.world.elsewhere import SHARES
 from tests.e2e.support import Project, until
 from tests.sandboxes import running_sandbox
 

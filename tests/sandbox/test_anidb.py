@@ -14,12 +14,12 @@ import requests
 from anime_crawler.items import Absent, Anime, Character, Episode, Rejected
 from anime_crawler.sandbox.anidb import Anidb
 from anime_crawler.sandbox.control import Control, RefusedError
-from anime_crawler.sandbox.elsewhere import known_at
 from anime_crawler.sandbox.limits import anidb_limits
-from anime_crawler.sandbox.mutation import Mutator
 from anime_crawler.sandbox.services import Options, Services
 from anime_crawler.sandbox.wire import Call, Reply
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import known_at
+from anime_crawler.sandbox.world.mutation import Mutator
+from anime_crawler.sandbox.world.world import World
 from anime_crawler.sources.anidb.parse import parse_file
 from anime_crawler.sources.anidb.schema import drift, root_from_body
 

@@ -11,11 +11,11 @@ import pytest
 from anime_crawler.sandbox import anilist as anilist_module
 from anime_crawler.sandbox import limits
 from anime_crawler.sandbox.anilist import Anilist
-from anime_crawler.sandbox.elsewhere import cast, known_at
 from anime_crawler.sandbox.limits import anilist_limits
-from anime_crawler.sandbox.mutation import Mutator
 from anime_crawler.sandbox.wire import Call
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import cast, known_at
+from anime_crawler.sandbox.world.mutation import Mutator
+from anime_crawler.sandbox.world.world import World
 from anime_crawler.sources.anilist.schema import AIRINGS, CHARACTERS, TITLES
 
 WORLD = World(seed=2, titles=400)

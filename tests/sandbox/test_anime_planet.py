@@ -7,10 +7,10 @@ from parsel import Selector
 
 from anime_crawler.sandbox.anime_planet import AnimePlanet
 from anime_crawler.sandbox.anime_planet_pages import name_of
-from anime_crawler.sandbox.elsewhere import cast, id_at, known_at
-from anime_crawler.sandbox.model import Title
-from anime_crawler.sandbox.mutation import Mutator
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import cast, id_at, known_at
+from anime_crawler.sandbox.world.mutation import Mutator
+from anime_crawler.sandbox.world.works import Title
+from anime_crawler.sandbox.world.world import World
 from tests.sandbox.site import HOST, ask, page
 
 WORLD = World(seed=4, titles=400)

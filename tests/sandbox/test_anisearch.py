@@ -6,11 +6,11 @@ import orjson
 import pytest
 
 from anime_crawler.sandbox.anisearch import AniSearch
-from anime_crawler.sandbox.elsewhere import cast, known_at
-from anime_crawler.sandbox.model import Title
-from anime_crawler.sandbox.mutation import Mutator
-from anime_crawler.sandbox.words import HENTAI
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import cast, known_at
+from anime_crawler.sandbox.world.mutation import Mutator
+from anime_crawler.sandbox.world.words import HENTAI
+from anime_crawler.sandbox.world.works import Title
+from anime_crawler.sandbox.world.world import World
 from tests.sandbox.site import ask, page
 
 WORLD = World(seed=4, titles=400)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from anime_crawler.sandbox.elsewhere import SHARES, appearances, cast, id_at, ids_elsewhere, known_at
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import SHARES, appearances, cast, id_at, ids_elsewhere, known_at
+from anime_crawler.sandbox.world.world import World
 
 WORLD = World(seed=3, titles=400)
 

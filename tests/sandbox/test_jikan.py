@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 import orjson
 import pytest
 
-from anime_crawler.sandbox.elsewhere import known_at
 from anime_crawler.sandbox.jikan import Jikan
 from anime_crawler.sandbox.limits import jikan_limits
-from anime_crawler.sandbox.mutation import Mutator
 from anime_crawler.sandbox.wire import Call, Reply
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import known_at
+from anime_crawler.sandbox.world.mutation import Mutator
+from anime_crawler.sandbox.world.world import World
 from anime_crawler.sources.jikan import schema
 
 WORLD = World(seed=2, titles=400)

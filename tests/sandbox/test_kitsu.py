@@ -9,10 +9,10 @@ import orjson
 import pytest
 import requests
 
-from anime_crawler.sandbox.elsewhere import id_at, known_at
 from anime_crawler.sandbox.limits import kitsu_limits
 from anime_crawler.sandbox.process import RunningSandbox
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import id_at, known_at
+from anime_crawler.sandbox.world.world import World
 from tests.sandboxes import running_sandbox
 
 WORLD = World(seed=2, titles=250)  # the one that the running sandbox has: same seed, same number

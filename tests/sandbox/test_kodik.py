@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anime_crawler.sandbox.kodik import Kodik
-from anime_crawler.sandbox.mutation import Mutator
 from anime_crawler.sandbox.wire import Call
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.mutation import Mutator
+from anime_crawler.sandbox.world.world import World
 
 WORLD = World(seed=2, titles=30)
 SORTS = ["updated_at", "created_at", "year", "shikimori_rating"]

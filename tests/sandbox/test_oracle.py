@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from anime_crawler.sandbox import oracle
-from anime_crawler.sandbox.model import Episode
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world import oracle
+from anime_crawler.sandbox.world.works import Episode
+from anime_crawler.sandbox.world.world import World
 
 MATERIAL = next(m for m in World(titles=5).materials.values() if m.seasons is not None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.world import World
 from tests.sandbox.conftest import AGENT
 
 WORLD = World(seed=2, titles=60)  # the one that the running sandbox has: same seed, same number

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anime_crawler.sandbox import oracle
 from anime_crawler.sandbox.kodik_json import material_data, material_json
-from anime_crawler.sandbox.model import Material
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world import oracle
+from anime_crawler.sandbox.world.works import Material
+from anime_crawler.sandbox.world.world import World
 
 WORLD = World(seed=3, titles=2_000)
 MATERIALS = list(WORLD.materials.values())

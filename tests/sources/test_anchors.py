@@ -11,8 +11,8 @@ from anime_crawler.sandbox import anime_planet_lists as planet_lists
 from anime_crawler.sandbox import anime_planet_pages as planet
 from anime_crawler.sandbox import anisearch_lists as lists
 from anime_crawler.sandbox import anisearch_pages as search
-from anime_crawler.sandbox.elsewhere import cast, known_at
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import cast, known_at
+from anime_crawler.sandbox.world.world import World
 from anime_crawler.sources.anime_planet.spider import AnimePlanetSpider
 from anime_crawler.sources.anisearch.spider import AniSearchSpider
 from tests.conftest import SHARED

@@ -24,9 +24,9 @@ from scrapy.http import TextResponse
 from anime_crawler.items import Absent, Airing, Anime, Character
 from anime_crawler.sandbox import anilist as sandbox_anilist
 from anime_crawler.sandbox import anilist_json
-from anime_crawler.sandbox.elsewhere import OFFSETS, Role, id_at
-from anime_crawler.sandbox.invented import invent_one
-from anime_crawler.sandbox.model import Title
+from anime_crawler.sandbox.world.elsewhere import OFFSETS, Role, id_at
+from anime_crawler.sandbox.world.invented import invent_one
+from anime_crawler.sandbox.world.works import Title
 from anime_crawler.sources.anilist import spider as anilist_spider
 from anime_crawler.sources.anilist.schema import MEDIA_FORMATS, MEDIA_STATUSES
 from anime_crawler.sources.anilist.spider import AnilistSpider

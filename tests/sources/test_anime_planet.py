@@ -18,8 +18,8 @@ from anime_crawler.items import Absent, Anime, Character, utc_now
 from anime_crawler.sandbox import anime_planet as service
 from anime_crawler.sandbox.anime_planet_lists import character, characters, listing, nothing_found
 from anime_crawler.sandbox.anime_planet_pages import character_slug, detail
-from anime_crawler.sandbox.elsewhere import cast, id_at, known_at
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import cast, id_at, known_at
+from anime_crawler.sandbox.world.world import World
 from anime_crawler.sources import anime_planet
 from anime_crawler.sources.anime_planet import spider as module
 from anime_crawler.sources.anime_planet.spider import AnimePlanetSpider

@@ -15,8 +15,8 @@ from anime_crawler.base_spiders import RecordError, ResponseError
 from anime_crawler.items import Absent, Anime, Character, Rejected
 from anime_crawler.sandbox.anime_planet_lists import listing
 from anime_crawler.sandbox.anime_planet_pages import detail
-from anime_crawler.sandbox.elsewhere import known_at
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import known_at
+from anime_crawler.sandbox.world.world import World
 from anime_crawler.sources import anime_planet
 from anime_crawler.sources.anime_planet.parse import alternative_titles, anime_from_entry, parse_file, type_fields
 from anime_crawler.sources.anime_planet.schema import Entry, JsonLd, revealed

@@ -14,9 +14,9 @@ from scrapy.http import TextResponse
 from anime_crawler.base_spiders import ArgumentError
 from anime_crawler.items import Absent, Airing, Anime
 from anime_crawler.sandbox import animeschedule_week as sandbox
-from anime_crawler.sandbox.elsewhere import id_at, known_at
-from anime_crawler.sandbox.model import Title
-from anime_crawler.sandbox.words import GENRES
+from anime_crawler.sandbox.world.elsewhere import id_at, known_at
+from anime_crawler.sandbox.world.words import GENRES
+from anime_crawler.sandbox.world.works import Title
 from anime_crawler.sources.animeschedule import spider as module
 from anime_crawler.sources.animeschedule.spider import AnimeScheduleSpider
 from tests.sources.driving import RecordingRun, drive, json_response

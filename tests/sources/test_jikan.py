@@ -14,9 +14,9 @@ from scrapy import Request
 from scrapy.http import TextResponse
 
 from anime_crawler.items import Absent, Anime, Character, Episode, Snapshot
-from anime_crawler.sandbox.elsewhere import cast, known_at
 from anime_crawler.sandbox.jikan_json import episode_rows
-from anime_crawler.sandbox.model import Day, Title
+from anime_crawler.sandbox.world.elsewhere import cast, known_at
+from anime_crawler.sandbox.world.works import Day, Title
 from anime_crawler.sources.jikan import parse
 from anime_crawler.sources.jikan import spider as jikan_spider
 from anime_crawler.sources.jikan.spider import JikanSpider

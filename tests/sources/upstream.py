@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from scrapy import Request
 from scrapy.http import HtmlResponse, TextResponse
 
-from anime_crawler.sandbox.elsewhere import SHARES, known_at
 from anime_crawler.sandbox.faults import Fault
 from anime_crawler.sandbox.services import TOKENS, Options, Services
 from anime_crawler.sandbox.wire import Call
+from anime_crawler.sandbox.world.elsewhere import SHARES, known_at
 from anime_crawler.sources import cards
 
 

@@ -13,9 +13,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from anime_crawler.sandbox.elsewhere import known_at
-from anime_crawler.sandbox.model import Material
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import known_at
+from anime_crawler.sandbox.world.works import Material
+from anime_crawler.sandbox.world.world import World
 
 Row = dict[str, Any]
 

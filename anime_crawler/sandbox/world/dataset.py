@@ -17,9 +17,9 @@ from typing import Any
 
 import orjson
 
-from anime_crawler.sandbox.invented import DAY_S, RATINGS, chance, describe, make_ongoing, pick
-from anime_crawler.sandbox.model import Day, Title
-from anime_crawler.sandbox.words import GENRES
+from anime_crawler.sandbox.world.invented import DAY_S, RATINGS, chance, describe, make_ongoing, pick
+from anime_crawler.sandbox.world.words import GENRES
+from anime_crawler.sandbox.world.works import Day, Title
 
 KINDS = {"TV": "tv", "MOVIE": "movie", "OVA": "ova", "ONA": "ona", "SPECIAL": "special"}
 STATUSES = {"FINISHED": "released", "ONGOING": "ongoing", "UPCOMING": "anons"}

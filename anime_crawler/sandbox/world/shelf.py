@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from anime_crawler.sandbox.elsewhere import known_at
-from anime_crawler.sandbox.model import Title
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.elsewhere import known_at
+from anime_crawler.sandbox.world.works import Title
+from anime_crawler.sandbox.world.world import World
 
 Row = TypeVar("Row")
 

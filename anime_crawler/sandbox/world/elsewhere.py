@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from random import Random
 
-from anime_crawler.sandbox.model import Title
-from anime_crawler.sandbox.words import FAMILY_NAMES, GIVEN_NAMES
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.words import FAMILY_NAMES, GIVEN_NAMES
+from anime_crawler.sandbox.world.works import Title
+from anime_crawler.sandbox.world.world import World
 
 SHARES = {
     "jikan": 96,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from anime_crawler.sandbox.invented import invent_one
-from anime_crawler.sandbox.model import Episode, Material, Title
-from anime_crawler.sandbox.releases import TRANSLATIONS
-from anime_crawler.sandbox.world import World
+from anime_crawler.sandbox.world.invented import invent_one
+from anime_crawler.sandbox.world.releases import TRANSLATIONS
+from anime_crawler.sandbox.world.works import Episode, Material, Title
+from anime_crawler.sandbox.world.world import World
 
 Wish = dict[str, Any]
 

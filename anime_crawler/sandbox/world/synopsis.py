@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from anime_crawler.sandbox.elsewhere import oddities
-from anime_crawler.sandbox.model import Title
+from anime_crawler.sandbox.world.elsewhere import oddities
+from anime_crawler.sandbox.world.works import Title
 
 SENTENCES = [
     "Nobody in the town remembers the laws that it lives by.",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
-from anime_crawler.sandbox.invented import DAY_S, chance
-from anime_crawler.sandbox.model import Episode, Material, Title, Translation
-from anime_crawler.sandbox.words import COUNTRIES, QUALITIES, TEAMS
+from anime_crawler.sandbox.world.invented import DAY_S, chance
+from anime_crawler.sandbox.world.words import COUNTRIES, QUALITIES, TEAMS
+from anime_crawler.sandbox.world.works import Episode, Material, Title, Translation
 
 MATERIALS_PER_TITLE = 5.7
 """40,000 materials at 7,000 titles; 1,140 (12 pages of 100) at 200."""

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from random import Random
 
-from anime_crawler.sandbox.model import Day, Title
-from anime_crawler.sandbox.words import GENRES, HENTAI, PATTERNS, SENTENCES, STUDIOS, WORDS, titles_of
+from anime_crawler.sandbox.world.words import GENRES, HENTAI, PATTERNS, SENTENCES, STUDIOS, WORDS, titles_of
+from anime_crawler.sandbox.world.works import Day, Title
 
 DAY_S = 86_400
 KINDS = {"tv": 47, "movie": 20, "ova": 12, "ona": 9, "special": 7, "tv_special": 2, "music": 2}

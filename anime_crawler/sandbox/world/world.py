@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
-from anime_crawler.sandbox.invented import invent_titles
-from anime_crawler.sandbox.model import Material, Title
-from anime_crawler.sandbox.releases import MaterialMaker, material_counts
+from anime_crawler.sandbox.world.invented import invent_titles
+from anime_crawler.sandbox.world.releases import MaterialMaker, material_counts
+from anime_crawler.sandbox.world.works import Material, Title
 
 NOW = 1_793_491_200
 """2026-11-01T00:00:00Z: the world's present unless told otherwise; it moves with mutations only."""
