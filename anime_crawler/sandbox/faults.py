@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from anime_crawler.sandbox.damage import DAMAGES
 from anime_crawler.sandbox.limits import LIMITERS
-from anime_crawler.sandbox.robots import ROBOTS
+from anime_crawler.sandbox.upstreams.robots import ROBOTS
 from anime_crawler.sandbox.wire import Call, Reply
 
 

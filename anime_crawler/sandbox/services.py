@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from anime_crawler.sandbox.anidb import Anidb
-from anime_crawler.sandbox.anilist import Anilist
-from anime_crawler.sandbox.anime_planet import AnimePlanet
-from anime_crawler.sandbox.animeschedule import AnimeSchedule
-from anime_crawler.sandbox.anisearch import AniSearch
 from anime_crawler.sandbox.faults import Fault, Faults
-from anime_crawler.sandbox.jikan import Jikan
-from anime_crawler.sandbox.kitsu import Kitsu
-from anime_crawler.sandbox.kodik import Kodik
 from anime_crawler.sandbox.limits import LIMITERS, Limiter
 from anime_crawler.sandbox.log import Log
-from anime_crawler.sandbox.robots import ROBOTS, Robots
-from anime_crawler.sandbox.shikimori import Shikimori
+from anime_crawler.sandbox.upstreams.anidb.service import Anidb
+from anime_crawler.sandbox.upstreams.anilist.service import Anilist
+from anime_crawler.sandbox.upstreams.anime_planet.service import AnimePlanet
+from anime_crawler.sandbox.upstreams.animeschedule.service import AnimeSchedule
+from anime_crawler.sandbox.upstreams.anisearch.service import AniSearch
+from anime_crawler.sandbox.upstreams.jikan.service import Jikan
+from anime_crawler.sandbox.upstreams.kitsu.service import Kitsu
+from anime_crawler.sandbox.upstreams.kodik.service import Kodik
+from anime_crawler.sandbox.upstreams.robots import ROBOTS, Robots
+from anime_crawler.sandbox.upstreams.shikimori.service import Shikimori
 from anime_crawler.sandbox.wire import Call, Reply
 from anime_crawler.sandbox.world.dataset import titles_from
 from anime_crawler.sandbox.world.mutation import MutationError, Mutator

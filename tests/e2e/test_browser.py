@@ -14,8 +14,8 @@ import pytest
 from aiohttp import web
 
 from anime_crawler.sandbox.limits import LIMITERS
-from anime_crawler.sandbox.script_page import SCRIPT_PATH, script
 from anime_crawler.sandbox.services import Options, Services
+from anime_crawler.sandbox.upstreams.script_page import SCRIPT_PATH, script
 from anime_crawler.sandbox.wire import Call
 from anime_crawler.sandbox.world.elsewhere import known_at
 from tests.e2e.support import Project, until

@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
-from anime_crawler.sandbox import anilist as anilist_module
 from anime_crawler.sandbox import limits
-from anime_crawler.sandbox.anilist import Anilist
 from anime_crawler.sandbox.limits import anilist_limits
+from anime_crawler.sandbox.upstreams.anilist import service as anilist_module
+from anime_crawler.sandbox.upstreams.anilist.service import Anilist
 from anime_crawler.sandbox.wire import Call
 from anime_crawler.sandbox.world.elsewhere import cast, known_at
 from anime_crawler.sandbox.world.mutation import Mutator
@@ -178,7 +178,7 @@ def test_airings_lie_between_their_bounds_and_are_those_of_the_titles():
 
 def test_characters_come_25_at_a_time_at_most(monkeypatch):
     """Here two at a time, so that there is a second page."""
-    monkeypatch.setattr("anime_crawler.sandbox.anilist_json.MOST_NODES", 2)
+    monkeypatch.setattr("anime_crawler.sandbox.upstreams.anilist.json.MOST_NODES", 2)
     title = next(t for n, t in known_at("anilist", WORLD).items() if len(cast(t)) == 3)
     pages = [ask(CHARACTERS, id=title.id + 100_000, page=n)[1]["data"]["Media"]["characters"] for n in (1, 2)]
     assert [(len(p["edges"]), p["pageInfo"]["hasNextPage"]) for p in pages] == [(2, True), (1, False)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 from parsel import Selector
 
-from anime_crawler.sandbox.anime_planet import AnimePlanet
-from anime_crawler.sandbox.anime_planet_pages import name_of
+from anime_crawler.sandbox.upstreams.anime_planet.pages import name_of
+from anime_crawler.sandbox.upstreams.anime_planet.service import AnimePlanet
 from anime_crawler.sandbox.world.elsewhere import cast, id_at, known_at
 from anime_crawler.sandbox.world.mutation import Mutator
 from anime_crawler.sandbox.world.works import Title

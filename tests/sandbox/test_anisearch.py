@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from anime_crawler.sandbox.anisearch import AniSearch
+from anime_crawler.sandbox.upstreams.anisearch.service import AniSearch
 from anime_crawler.sandbox.world.elsewhere import cast, known_at
 from anime_crawler.sandbox.world.mutation import Mutator
 from anime_crawler.sandbox.world.words import HENTAI

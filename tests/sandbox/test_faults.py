@@ -10,7 +10,7 @@ import requests
 from pydantic import ValidationError
 
 from anime_crawler.sandbox.faults import fault_from_text
-from anime_crawler.sandbox.script_page import script
+from anime_crawler.sandbox.upstreams.script_page import script
 from anime_crawler.sandbox.wire import Call, html_reply
 from tests.sandboxes import running_sandbox
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anime_crawler.sandbox.kodik_json import material_data, material_json
+from anime_crawler.sandbox.upstreams.kodik.json import material_data, material_json
 from anime_crawler.sandbox.world import oracle
 from anime_crawler.sandbox.world.works import Material
 from anime_crawler.sandbox.world.world import World

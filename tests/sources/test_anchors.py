@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from scrapy.http import HtmlResponse
 
-from anime_crawler.sandbox import anime_planet_lists as planet_lists
-from anime_crawler.sandbox import anime_planet_pages as planet
-from anime_crawler.sandbox import anisearch_lists as lists
-from anime_crawler.sandbox import anisearch_pages as search
+from anime_crawler.sandbox.upstreams.anime_planet import lists as planet_lists
+from anime_crawler.sandbox.upstreams.anime_planet import pages as planet
+from anime_crawler.sandbox.upstreams.anisearch import lists
+from anime_crawler.sandbox.upstreams.anisearch import pages as search
 from anime_crawler.sandbox.world.elsewhere import cast, known_at
 from anime_crawler.sandbox.world.world import World
 from anime_crawler.sources.anime_planet.spider import AnimePlanetSpider

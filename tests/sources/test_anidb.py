@@ -16,7 +16,7 @@ from scrapy.settings import Settings
 
 from anime_crawler.base_spiders import Action, ArgumentError, ResponseError
 from anime_crawler.items import Absent, Anime, Character, Checkpoint, Episode, Item, Rejected
-from anime_crawler.sandbox.anidb import DUMP
+from anime_crawler.sandbox.upstreams.anidb.service import DUMP
 from anime_crawler.sandbox.world.elsewhere import cast, known_at
 from anime_crawler.sandbox.world.works import Title
 from anime_crawler.sources.anidb import CARD

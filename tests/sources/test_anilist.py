@@ -22,8 +22,8 @@ from scrapy import Request
 from scrapy.http import TextResponse
 
 from anime_crawler.items import Absent, Airing, Anime, Character
-from anime_crawler.sandbox import anilist as sandbox_anilist
-from anime_crawler.sandbox import anilist_json
+from anime_crawler.sandbox.upstreams.anilist import json as anilist_json
+from anime_crawler.sandbox.upstreams.anilist import service as sandbox_anilist
 from anime_crawler.sandbox.world.elsewhere import OFFSETS, Role, id_at
 from anime_crawler.sandbox.world.invented import invent_one
 from anime_crawler.sandbox.world.works import Title

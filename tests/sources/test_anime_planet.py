@@ -15,9 +15,9 @@ from scrapy.http import HtmlResponse, TextResponse
 
 from anime_crawler.base_spiders import Action, ArgumentError
 from anime_crawler.items import Absent, Anime, Character, utc_now
-from anime_crawler.sandbox import anime_planet as service
-from anime_crawler.sandbox.anime_planet_lists import character, characters, listing, nothing_found
-from anime_crawler.sandbox.anime_planet_pages import character_slug, detail
+from anime_crawler.sandbox.upstreams.anime_planet import service
+from anime_crawler.sandbox.upstreams.anime_planet.lists import character, characters, listing, nothing_found
+from anime_crawler.sandbox.upstreams.anime_planet.pages import character_slug, detail
 from anime_crawler.sandbox.world.elsewhere import cast, id_at, known_at
 from anime_crawler.sandbox.world.world import World
 from anime_crawler.sources import anime_planet

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from anime_crawler.base_spiders import RecordError, ResponseError
 from anime_crawler.items import Absent, Anime, Character, Rejected
-from anime_crawler.sandbox.anime_planet_lists import listing
-from anime_crawler.sandbox.anime_planet_pages import detail
+from anime_crawler.sandbox.upstreams.anime_planet.lists import listing
+from anime_crawler.sandbox.upstreams.anime_planet.pages import detail
 from anime_crawler.sandbox.world.elsewhere import known_at
 from anime_crawler.sandbox.world.world import World
 from anime_crawler.sources import anime_planet

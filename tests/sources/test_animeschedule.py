@@ -13,7 +13,7 @@ from scrapy.http import TextResponse
 
 from anime_crawler.base_spiders import ArgumentError
 from anime_crawler.items import Absent, Airing, Anime
-from anime_crawler.sandbox import animeschedule_week as sandbox
+from anime_crawler.sandbox.upstreams.animeschedule import week as sandbox
 from anime_crawler.sandbox.world.elsewhere import id_at, known_at
 from anime_crawler.sandbox.world.words import GENRES
 from anime_crawler.sandbox.world.works import Title

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from anime_crawler.base_spiders import ArgumentError
 from anime_crawler.items import Absent, Anime, Character, Episode, Listed, utc_now
-from anime_crawler.sandbox.anisearch_pages import about, frame
+from anime_crawler.sandbox.upstreams.anisearch.pages import about, frame
 from anime_crawler.sandbox.world.elsewhere import cast, known_at
 from anime_crawler.sandbox.world.works import Title
 from anime_crawler.sources.anisearch import spider as module

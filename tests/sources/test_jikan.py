@@ -14,7 +14,7 @@ from scrapy import Request
 from scrapy.http import TextResponse
 
 from anime_crawler.items import Absent, Anime, Character, Episode, Snapshot
-from anime_crawler.sandbox.jikan_json import episode_rows
+from anime_crawler.sandbox.upstreams.jikan.json import episode_rows
 from anime_crawler.sandbox.world.elsewhere import cast, known_at
 from anime_crawler.sandbox.world.works import Day, Title
 from anime_crawler.sources.jikan import parse

@@ -18,7 +18,7 @@ from scrapy.http import TextResponse
 from anime_crawler.base_spiders import ArgumentError
 from anime_crawler.frontier.codec import request_from_json, request_to_json
 from anime_crawler.items import Absent, Anime, Character, Episode
-from anime_crawler.sandbox import kitsu_json
+from anime_crawler.sandbox.upstreams.kitsu import json as kitsu_json
 from anime_crawler.sandbox.world.elsewhere import cast, known_at
 from anime_crawler.sandbox.world.works import Title
 from anime_crawler.sources.kitsu import spider as module

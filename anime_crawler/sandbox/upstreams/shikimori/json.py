@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
-from anime_crawler.sandbox.kodik_json import poster_url
+from anime_crawler.sandbox.upstreams.kodik.json import poster_url
 from anime_crawler.sandbox.world.elsewhere import id_at
 from anime_crawler.sandbox.world.words import GENRES
 from anime_crawler.sandbox.world.works import Day, Title

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from anime_crawler.sandbox.anime_planet_pages import (
+from anime_crawler.sandbox.upstreams.anime_planet.pages import (
     SITE,
     aka,
     character_slug,

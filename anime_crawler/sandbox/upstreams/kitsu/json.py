@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from anime_crawler.sandbox.kitsu_dates import dates_of, status_of
-from anime_crawler.sandbox.kitsu_resource import Resource
+from anime_crawler.sandbox.upstreams.kitsu.dates import dates_of, status_of
+from anime_crawler.sandbox.upstreams.kitsu.resource import Resource
 from anime_crawler.sandbox.world.elsewhere import OFFSETS, Role, cast, id_at, ids_elsewhere, oddities, slug_of
 from anime_crawler.sandbox.world.words import GENRES
 from anime_crawler.sandbox.world.works import Title

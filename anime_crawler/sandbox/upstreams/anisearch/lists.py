@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from html import escape
 
-from anime_crawler.sandbox.anisearch_pages import (
+from anime_crawler.sandbox.upstreams.anisearch.pages import (
     PICTURES,
     about,
     cover,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from anime_crawler.sandbox.kitsu_query import Query, RefusedError, Tree
+from anime_crawler.sandbox.upstreams.kitsu.query import Query, RefusedError, Tree
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphql import GraphQLError, build_schema
 
-from anime_crawler.sandbox.graphql_query import Selection
+from anime_crawler.sandbox.upstreams.graphql_query import Selection
 
 SCHEMA = build_schema("""
 scalar PositiveInt

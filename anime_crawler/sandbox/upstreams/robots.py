@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from anime_crawler.sandbox import anime_planet, anisearch
+from anime_crawler.sandbox.upstreams.anime_planet import service as anime_planet
+from anime_crawler.sandbox.upstreams.anisearch import service as anisearch
 from anime_crawler.sandbox.wire import Call, Reply
 
 ROBOTS = "robots"

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 from graphql import GraphQLError
 
-from anime_crawler.sandbox.graphql_query import Selection, names_in, parse_query, project
-from anime_crawler.sandbox.shikimori_json import anime_object, full_object, moscow, short_object
-from anime_crawler.sandbox.shikimori_schema import SCHEMA, check_size
+from anime_crawler.sandbox.upstreams.graphql_query import Selection, names_in, parse_query, project
+from anime_crawler.sandbox.upstreams.shikimori.json import anime_object, full_object, moscow, short_object
+from anime_crawler.sandbox.upstreams.shikimori.schema import SCHEMA, check_size
 from anime_crawler.sandbox.wire import Call, Reply, html_reply, json_reply
 from anime_crawler.sandbox.world.shelf import LastList
 from anime_crawler.sandbox.world.works import Title

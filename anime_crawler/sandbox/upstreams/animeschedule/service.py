@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, time, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from anime_crawler.sandbox.animeschedule_json import SOURCE, STATUSES, show
-from anime_crawler.sandbox.animeschedule_week import Airing, airings_in, row
+from anime_crawler.sandbox.upstreams.animeschedule.json import SOURCE, STATUSES, show
+from anime_crawler.sandbox.upstreams.animeschedule.week import Airing, airings_in, row
 from anime_crawler.sandbox.wire import Call, Reply, json_reply
 from anime_crawler.sandbox.world.elsewhere import ids_elsewhere
 from anime_crawler.sandbox.world.shelf import Shelf

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from anime_crawler.sandbox.animeschedule_json import (
+from anime_crawler.sandbox.upstreams.animeschedule.json import (
     STATUSES,
     ZERO,
     delay_of,

@@ -6,7 +6,7 @@ from typing import Any
 
 from graphql import GraphQLError, GraphQLScalarType, build_schema
 
-from anime_crawler.sandbox.graphql_query import Selection
+from anime_crawler.sandbox.upstreams.graphql_query import Selection
 
 SCHEMA = build_schema("""
 scalar FuzzyDateInt
