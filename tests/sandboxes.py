@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from anime_crawler.sandbox.process import RunningSandbox, serving, words_of
+from anime_crawler.sandbox.server.process import RunningSandbox, serving, words_of
 from tests import processes
 from tests.guard import ROOT, clean_environment
 
@@ -56,7 +56,7 @@ def _forked_sandbox(options: dict[str, Any]) -> Iterator[RunningSandbox]:
     place = {"cwd": ROOT, "env": clean_environment()}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with (
-        processes.start("anime_crawler.sandbox.serve", *words, **place, **pipes) as process,
+        processes.start("anime_crawler.sandbox.server.serve", *words, **place, **pipes) as process,
         serving(process) as sandbox,
     ):
         yield sandbox

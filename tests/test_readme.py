@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from anime_crawler.sandbox.process import running_sandbox
+from anime_crawler.sandbox.server.process import running_sandbox
 from tests import processes
 from tests.guard import ROOT, clean_environment
 from tests.services import free_port

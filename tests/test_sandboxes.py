@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 
-from anime_crawler.sandbox.process import RunningSandbox
+from anime_crawler.sandbox.server.process import RunningSandbox
 from tests import sandboxes
 from tests.backend.reference.support import anime
 from tests.sandboxes import running_sandbox

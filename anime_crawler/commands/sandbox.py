@@ -7,7 +7,7 @@ import argparse
 from scrapy.commands import ScrapyCommand
 
 from anime_crawler.commands import complain
-from anime_crawler.sandbox.serve import add_arguments, serve
+from anime_crawler.sandbox.server.serve import add_arguments, serve
 
 
 class Command(ScrapyCommand):

@@ -15,7 +15,7 @@ from anime_crawler.catalogue.engine import connect
 from anime_crawler.catalogue.errors import CatalogueError
 from anime_crawler.catalogue.origin import mark_as_sandbox
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.sandbox.process import RunningSandbox, running_sandbox
+from anime_crawler.sandbox.server.process import RunningSandbox, running_sandbox
 
 TITLES = 200  # enough to see every quirk, few enough to take seconds
 NO_TOKEN = (

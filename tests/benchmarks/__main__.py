@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from anime_crawler.sandbox.process import running_sandbox
+from anime_crawler.sandbox.server.process import running_sandbox
 from tests import processes
 from tests.benchmarks.cached import cache_seconds, fetches_of_three_processes, first_lookup_seconds, result_seconds
 from tests.benchmarks.metadata import real_walks

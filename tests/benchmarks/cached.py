@@ -11,7 +11,7 @@ from pathlib import Path
 from anime_crawler.cache.entry import RESULT, Key
 from anime_crawler.cache.result_entry import pack_items, unpack_items
 from anime_crawler.cache.sqlite_storage import SqliteStorage
-from anime_crawler.sandbox.process import running_sandbox
+from anime_crawler.sandbox.server.process import running_sandbox
 from anime_crawler.sources import cards
 from tests.catalogue.support import anime, character, episode
 from tests.e2e.support import Project

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 
 from anime_crawler.rate_limit.limits import parse_limits
-from anime_crawler.sandbox.process import running_sandbox
+from anime_crawler.sandbox.server.process import running_sandbox
 from anime_crawler.sources import cards
 from tests.benchmarks.simulated import SimulatedUpstream
 from tests.e2e.support import Project

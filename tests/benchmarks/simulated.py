@@ -5,7 +5,7 @@ from __future__ import annotations
 from anime_crawler.rate_limit.clock import SystemClock
 from anime_crawler.rate_limit.limits import Limits, parse_limits
 from anime_crawler.rate_limit.sqlite_limiter import Budgets
-from anime_crawler.sandbox.limits import LIMITERS
+from anime_crawler.sandbox.server.limits import LIMITERS
 
 LATENCY_S = 0.3  # an answer of a real upstream, generously
 

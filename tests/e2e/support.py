@@ -87,7 +87,7 @@ class Project:
         return self.sandbox.get("/backend/_reference/dump")
 
     def fault(self, service: str, kind: str, **options: Any) -> None:
-        """Make an upstream misbehave from now on; see ``anime_crawler/sandbox/faults.py``."""
+        """Make an upstream misbehave from now on; see ``anime_crawler/sandbox/server/faults.py``."""
         self.sandbox.post("/_sandbox/faults", {"service": service, "kind": kind, **options})
 
     def calm(self) -> None:

@@ -18,7 +18,7 @@ from anime_crawler.catalogue.engine import connect, open_engine
 from anime_crawler.catalogue.origin import note_origin, origin_of
 from anime_crawler.catalogue.store.items import store_items
 from anime_crawler.items import Anime, Titles, utc_now
-from anime_crawler.sandbox.process import RunningSandbox
+from anime_crawler.sandbox.server.process import RunningSandbox
 from tests.e2e.support import Project, until
 from tests.sandboxes import running_sandbox
 

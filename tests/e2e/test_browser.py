@@ -13,10 +13,10 @@ import psutil
 import pytest
 from aiohttp import web
 
-from anime_crawler.sandbox.limits import LIMITERS
-from anime_crawler.sandbox.services import Options, Services
+from anime_crawler.sandbox.server.limits import LIMITERS
+from anime_crawler.sandbox.server.services import Options, Services
+from anime_crawler.sandbox.server.wire import Call
 from anime_crawler.sandbox.upstreams.script_page import SCRIPT_PATH, script
-from anime_crawler.sandbox.wire import Call
 from anime_crawler.sandbox.world.elsewhere import known_at
 from tests.e2e.support import Project, until
 from tests.politeness.upstream_server import UpstreamServer, running_server

@@ -22,7 +22,7 @@ from tests.e2e.support import Project, kill_at_random, until
 from tests.sandboxes import running_sandbox
 
 Fault = tuple[str, dict[str, Any]]
-"""Kind of a fault and its options; see ``anime_crawler/sandbox/damage.py``."""
+"""Kind of a fault and its options; see ``anime_crawler/sandbox/server/damage.py``."""
 MEMORY_MB = 250
 """The most that a run may use, see README; a body that is unpacked whole would need twice as much."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from anime_crawler.rate_limit.limits import parse_limits
-from anime_crawler.sandbox.limits import LIMITERS
+from anime_crawler.sandbox.server.limits import LIMITERS
 from anime_crawler.sandbox.world.elsewhere import SHARES
 from anime_crawler.sources import cards
 from tests.benchmarks.simulated import SimulatedUpstream

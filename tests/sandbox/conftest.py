@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from anime_crawler.sandbox.process import RunningSandbox
+from anime_crawler.sandbox.server.process import RunningSandbox
 from tests.sandboxes import running_sandbox
 
 AGENT = {"User-Agent": "anime_crawler tests"}

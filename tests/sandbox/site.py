@@ -6,7 +6,7 @@ from typing import Any
 
 from parsel import Selector
 
-from anime_crawler.sandbox.wire import Call, Reply
+from anime_crawler.sandbox.server.wire import Call, Reply
 
 HOST = "http://127.0.0.1:8100"
 

@@ -12,11 +12,11 @@ import pytest
 import requests
 
 from anime_crawler.items import Absent, Anime, Character, Episode, Rejected
-from anime_crawler.sandbox.control import Control, RefusedError
-from anime_crawler.sandbox.limits import anidb_limits
-from anime_crawler.sandbox.services import Options, Services
+from anime_crawler.sandbox.server.control import Control, RefusedError
+from anime_crawler.sandbox.server.limits import anidb_limits
+from anime_crawler.sandbox.server.services import Options, Services
+from anime_crawler.sandbox.server.wire import Call, Reply
 from anime_crawler.sandbox.upstreams.anidb.service import Anidb
-from anime_crawler.sandbox.wire import Call, Reply
 from anime_crawler.sandbox.world.elsewhere import known_at
 from anime_crawler.sandbox.world.mutation import Mutator
 from anime_crawler.sandbox.world.world import World

@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
-from anime_crawler.sandbox import limits
-from anime_crawler.sandbox.limits import anilist_limits
+from anime_crawler.sandbox.server import limits
+from anime_crawler.sandbox.server.limits import anilist_limits
+from anime_crawler.sandbox.server.wire import Call
 from anime_crawler.sandbox.upstreams.anilist import service as anilist_module
 from anime_crawler.sandbox.upstreams.anilist.service import Anilist
-from anime_crawler.sandbox.wire import Call
 from anime_crawler.sandbox.world.elsewhere import cast, known_at
 from anime_crawler.sandbox.world.mutation import Mutator
 from anime_crawler.sandbox.world.world import World

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import requests
 
-from anime_crawler.sandbox.limits import animeschedule_limits
-from anime_crawler.sandbox.process import RunningSandbox
-from anime_crawler.sandbox.services import TOKEN_SETTINGS
+from anime_crawler.sandbox.server.limits import animeschedule_limits
+from anime_crawler.sandbox.server.process import RunningSandbox
+from anime_crawler.sandbox.server.services import TOKEN_SETTINGS
 from anime_crawler.sandbox.world.elsewhere import id_at, known_at
 from anime_crawler.sandbox.world.world import World
 from anime_crawler.sources import cards

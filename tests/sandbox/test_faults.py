@@ -9,9 +9,9 @@ import pytest
 import requests
 from pydantic import ValidationError
 
-from anime_crawler.sandbox.faults import fault_from_text
+from anime_crawler.sandbox.server.faults import fault_from_text
+from anime_crawler.sandbox.server.wire import Call, html_reply
 from anime_crawler.sandbox.upstreams.script_page import script
-from anime_crawler.sandbox.wire import Call, html_reply
 from tests.sandboxes import running_sandbox
 
 

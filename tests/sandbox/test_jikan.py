@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 import orjson
 import pytest
 
-from anime_crawler.sandbox.limits import jikan_limits
+from anime_crawler.sandbox.server.limits import jikan_limits
+from anime_crawler.sandbox.server.wire import Call, Reply
 from anime_crawler.sandbox.upstreams.jikan.service import Jikan
-from anime_crawler.sandbox.wire import Call, Reply
 from anime_crawler.sandbox.world.elsewhere import known_at
 from anime_crawler.sandbox.world.mutation import Mutator
 from anime_crawler.sandbox.world.world import World

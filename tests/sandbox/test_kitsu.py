@@ -9,8 +9,8 @@ import orjson
 import pytest
 import requests
 
-from anime_crawler.sandbox.limits import kitsu_limits
-from anime_crawler.sandbox.process import RunningSandbox
+from anime_crawler.sandbox.server.limits import kitsu_limits
+from anime_crawler.sandbox.server.process import RunningSandbox
 from anime_crawler.sandbox.world.elsewhere import id_at, known_at
 from anime_crawler.sandbox.world.world import World
 from tests.sandboxes import running_sandbox

@@ -12,8 +12,8 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anime_crawler.sandbox.server.wire import Call
 from anime_crawler.sandbox.upstreams.kodik.service import Kodik
-from anime_crawler.sandbox.wire import Call
 from anime_crawler.sandbox.world.mutation import Mutator
 from anime_crawler.sandbox.world.world import World
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import requests
 
-from anime_crawler.sandbox.limits import Window
+from anime_crawler.sandbox.server.limits import Window
 from tests.sandboxes import running_sandbox
 
 

@@ -13,11 +13,11 @@ import psutil
 import pytest
 import requests
 
-from anime_crawler.sandbox.process import running_sandbox, serving
+from anime_crawler.sandbox.server.process import running_sandbox, serving
 
 OWNER = """
 import sys, time
-from anime_crawler.sandbox.process import running_sandbox
+from anime_crawler.sandbox.server.process import running_sandbox
 with running_sandbox(titles=5) as sandbox:
     print(sandbox.url, flush=True)
     time.sleep(60)
@@ -44,7 +44,7 @@ def test_it_ends_when_its_owner_is_killed():
 def test_a_silent_request_does_not_keep_it_alive():
     """It ends in good order although a fault keeps a client waiting; nobody has to kill it."""
     words = ["--json", "--attached", "--titles", "5", "--faults", "kodik.silence"]
-    command = [sys.executable, "-m", "anime_crawler.sandbox.serve", *words]
+    command = [sys.executable, "-m", "anime_crawler.sandbox.server.serve", *words]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         with serving(process) as sandbox, pytest.raises(requests.ReadTimeout):
             requests.get(f"{sandbox.kodik_url}/years", timeout=0.2)
@@ -109,7 +109,7 @@ def test_it_serves_a_recorded_catalogue(shared: Path):
 
 def test_it_leaves_nothing_behind(tmp_path: Path):
     """However often it is told to stop, its backend's database goes with it."""
-    command = [sys.executable, "-m", "anime_crawler.sandbox.serve", "--titles", "5", "--json"]
+    command = [sys.executable, "-m", "anime_crawler.sandbox.server.serve", "--titles", "5", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
         process.stdout.readline()
         assert list(tmp_path.iterdir())

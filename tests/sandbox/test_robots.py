@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import requests
 
-from anime_crawler.sandbox.limits import LIMITERS
+from anime_crawler.sandbox.server.limits import LIMITERS
 
 
 def test_the_hosts_robots_txt_has_every_site_below_its_mount_point(fresh):

@@ -11,11 +11,11 @@ from scrapy import Request
 from scrapy.http import TextResponse
 
 from anime_crawler.base_spiders import SourceSpider
-from anime_crawler.sandbox.services import Upstream
+from anime_crawler.sandbox.server.services import Upstream
+from anime_crawler.sandbox.server.wire import Call
 from anime_crawler.sandbox.upstreams.anilist.service import Anilist
 from anime_crawler.sandbox.upstreams.jikan.json import episode_rows
 from anime_crawler.sandbox.upstreams.jikan.service import Jikan
-from anime_crawler.sandbox.wire import Call
 from anime_crawler.sandbox.world.elsewhere import cast, known_at
 from anime_crawler.sandbox.world.world import World
 from anime_crawler.sources.anilist.spider import AnilistSpider

@@ -15,7 +15,7 @@ from scrapy.http import TextResponse
 
 from anime_crawler.base_spiders import ArgumentError
 from anime_crawler.items import Release, utc_now
-from anime_crawler.sandbox.services import TOKENS
+from anime_crawler.sandbox.server.services import TOKENS
 from anime_crawler.sandbox.world.works import Material
 from anime_crawler.sandbox.world.world import NOW
 from anime_crawler.sources.kodik import spider as module

@@ -13,8 +13,8 @@ from scrapy.http import HtmlResponse, TextResponse
 from anime_crawler.base_spiders import ArgumentError, SourceSpider
 from anime_crawler.base_spiders.arguments import titles_of
 from anime_crawler.items import Anime, Release
-from anime_crawler.sandbox.services import Options, Services
-from anime_crawler.sandbox.wire import Call
+from anime_crawler.sandbox.server.services import Options, Services
+from anime_crawler.sandbox.server.wire import Call
 from anime_crawler.sandbox.world.elsewhere import known_at
 from anime_crawler.sources.anilist.spider import AnilistSpider
 from anime_crawler.sources.anime_planet.spider import AnimePlanetSpider

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from scrapy import Request
 from scrapy.http import HtmlResponse, TextResponse
 
-from anime_crawler.sandbox.faults import Fault
-from anime_crawler.sandbox.services import TOKENS, Options, Services
-from anime_crawler.sandbox.wire import Call
+from anime_crawler.sandbox.server.faults import Fault
+from anime_crawler.sandbox.server.services import TOKENS, Options, Services
+from anime_crawler.sandbox.server.wire import Call
 from anime_crawler.sandbox.world.elsewhere import SHARES, known_at
 from anime_crawler.sources import cards
 

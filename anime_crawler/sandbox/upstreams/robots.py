@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from anime_crawler.sandbox.server.wire import Call, Reply
 from anime_crawler.sandbox.upstreams.anime_planet import service as anime_planet
 from anime_crawler.sandbox.upstreams.anisearch import service as anisearch
-from anime_crawler.sandbox.wire import Call, Reply
 
 ROBOTS = "robots"
 """Its name as a service: a fault may put another text in its place, or a 500."""

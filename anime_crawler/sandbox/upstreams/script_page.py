@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from anime_crawler.sandbox.wire import Call, Reply
+from anime_crawler.sandbox.server.wire import Call, Reply
 
 SCRIPT_PATH = "/_page.js"
 PICTURE_PATH = "/_picture.png"

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from redis import Redis
 
-from anime_crawler.sandbox.process import running_sandbox
+from anime_crawler.sandbox.server.process import running_sandbox
 from tests.e2e.support import Project
 from tests.services import Postgres, RedisServer, start_postgres, start_redis, stop_postgres, stop_redis
 

@@ -7,8 +7,8 @@ import re
 import time
 from email.utils import formatdate
 
+from anime_crawler.sandbox.server.wire import Call, Reply, html_reply
 from anime_crawler.sandbox.upstreams.anidb.xml import anime_xml, dump_xml, error_xml
-from anime_crawler.sandbox.wire import Call, Reply, html_reply
 from anime_crawler.sandbox.world.elsewhere import OFFSETS, id_at, known_at
 from anime_crawler.sandbox.world.works import Title
 from anime_crawler.sandbox.world.world import World

@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 from graphql import GraphQLError
 
+from anime_crawler.sandbox.server.wire import Call, Reply, html_reply, json_reply
 from anime_crawler.sandbox.upstreams.anilist.json import airings, begin_value, format_of, media_object, status_of
 from anime_crawler.sandbox.upstreams.anilist.schema import MAX_COMPLEXITY, SCHEMA, complexity
 from anime_crawler.sandbox.upstreams.graphql_query import Selected, Selection, parse_query, project
-from anime_crawler.sandbox.wire import Call, Reply, html_reply, json_reply
 from anime_crawler.sandbox.world.elsewhere import known_at
 from anime_crawler.sandbox.world.shelf import LastList
 from anime_crawler.sandbox.world.works import Title

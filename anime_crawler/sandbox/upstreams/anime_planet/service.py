@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from anime_crawler.sandbox.server.wire import Call, Reply
 from anime_crawler.sandbox.upstreams.anime_planet import lists
 from anime_crawler.sandbox.upstreams.anime_planet.pages import SOURCE, detail, name_of
-from anime_crawler.sandbox.wire import Call, Reply
 from anime_crawler.sandbox.world.elsewhere import appearances, id_at
 from anime_crawler.sandbox.world.shelf import Shelf
 from anime_crawler.sandbox.world.works import Title

@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, time, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from anime_crawler.sandbox.server.wire import Call, Reply, json_reply
 from anime_crawler.sandbox.upstreams.animeschedule.json import SOURCE, STATUSES, show
 from anime_crawler.sandbox.upstreams.animeschedule.week import Airing, airings_in, row
-from anime_crawler.sandbox.wire import Call, Reply, json_reply
 from anime_crawler.sandbox.world.elsewhere import ids_elsewhere
 from anime_crawler.sandbox.world.shelf import Shelf
 from anime_crawler.sandbox.world.words import GENRES

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from anime_crawler.sandbox.server.wire import Call, Reply
 from anime_crawler.sandbox.upstreams.anisearch import lists
 from anime_crawler.sandbox.upstreams.anisearch.pages import SOURCE, detail, missing
-from anime_crawler.sandbox.wire import Call, Reply
 from anime_crawler.sandbox.world.elsewhere import appearances, id_at
 from anime_crawler.sandbox.world.shelf import Shelf
 from anime_crawler.sandbox.world.works import Title

@@ -9,9 +9,9 @@ from zlib import crc32
 
 import orjson
 
+from anime_crawler.sandbox.server.wire import Call, Reply, json_reply
 from anime_crawler.sandbox.upstreams.jikan import json as jikan_json
 from anime_crawler.sandbox.upstreams.jikan.json import date_of, day_text, known, members_of, status_of
-from anime_crawler.sandbox.wire import Call, Reply, json_reply
 from anime_crawler.sandbox.world.elsewhere import known_at
 from anime_crawler.sandbox.world.invented import season_of
 from anime_crawler.sandbox.world.shelf import LastList

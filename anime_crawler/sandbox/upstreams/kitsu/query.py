@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from anime_crawler.sandbox.wire import Call
+from anime_crawler.sandbox.server.wire import Call
 
 LARGEST_PAGE = 20
 USUAL_PAGE = 10

@@ -9,12 +9,12 @@ from typing import Any
 
 import orjson
 
+from anime_crawler.sandbox.server.wire import Call, Reply, html_reply
 from anime_crawler.sandbox.upstreams.kitsu import json as kitsu_json
 from anime_crawler.sandbox.upstreams.kitsu.dates import dates_of, status_of
 from anime_crawler.sandbox.upstreams.kitsu.json import SOURCE
 from anime_crawler.sandbox.upstreams.kitsu.query import Page, Query, RefusedError, query_of
 from anime_crawler.sandbox.upstreams.kitsu.resource import Renderer, Resource
-from anime_crawler.sandbox.wire import Call, Reply, html_reply
 from anime_crawler.sandbox.world.elsewhere import id_at, slug_of
 from anime_crawler.sandbox.world.shelf import LastList, Shelf
 from anime_crawler.sandbox.world.works import Title

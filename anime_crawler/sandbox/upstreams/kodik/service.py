@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 import orjson
 
+from anime_crawler.sandbox.server.wire import Call, Reply, html_reply, json_reply
 from anime_crawler.sandbox.upstreams.kodik.json import material_json
-from anime_crawler.sandbox.wire import Call, Reply, html_reply, json_reply
 from anime_crawler.sandbox.world.works import Material
 from anime_crawler.sandbox.world.world import Position, World
 

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 from graphql import GraphQLError
 
+from anime_crawler.sandbox.server.wire import Call, Reply, html_reply, json_reply
 from anime_crawler.sandbox.upstreams.graphql_query import Selection, names_in, parse_query, project
 from anime_crawler.sandbox.upstreams.shikimori.json import anime_object, full_object, moscow, short_object
 from anime_crawler.sandbox.upstreams.shikimori.schema import SCHEMA, check_size
-from anime_crawler.sandbox.wire import Call, Reply, html_reply, json_reply
 from anime_crawler.sandbox.world.shelf import LastList
 from anime_crawler.sandbox.world.works import Title
 from anime_crawler.sandbox.world.world import World

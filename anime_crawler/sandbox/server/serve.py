@@ -1,4 +1,4 @@
-"""``python -m anime_crawler.sandbox.serve``: the sandbox as a process; ``scrapy sandbox`` is the same."""
+"""``python -m anime_crawler.sandbox.server.serve``: the sandbox as a process; ``scrapy sandbox`` is the same."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from anime_crawler import output
 from anime_crawler.reference_backend.server import listen, make_server
-from anime_crawler.sandbox.app import create_app
-from anime_crawler.sandbox.faults import Fault, fault_from_text
-from anime_crawler.sandbox.limits import LIMITERS
-from anime_crawler.sandbox.services import INTERNAL_TOKEN, TOKEN_SETTINGS, TOKENS, Options
+from anime_crawler.sandbox.server.app import create_app
+from anime_crawler.sandbox.server.faults import Fault, fault_from_text
+from anime_crawler.sandbox.server.limits import LIMITERS
+from anime_crawler.sandbox.server.services import INTERNAL_TOKEN, TOKEN_SETTINGS, TOKENS, Options
 
 HOST = "127.0.0.1"
 """Loopback only: it has no defence and opens to everyone who knows its published tokens."""

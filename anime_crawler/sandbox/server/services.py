@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from anime_crawler.sandbox.faults import Fault, Faults
-from anime_crawler.sandbox.limits import LIMITERS, Limiter
-from anime_crawler.sandbox.log import Log
+from anime_crawler.sandbox.server.faults import Fault, Faults
+from anime_crawler.sandbox.server.limits import LIMITERS, Limiter
+from anime_crawler.sandbox.server.log import Log
+from anime_crawler.sandbox.server.wire import Call, Reply
 from anime_crawler.sandbox.upstreams.anidb.service import Anidb
 from anime_crawler.sandbox.upstreams.anilist.service import Anilist
 from anime_crawler.sandbox.upstreams.anime_planet.service import AnimePlanet
@@ -20,7 +21,6 @@ from anime_crawler.sandbox.upstreams.kitsu.service import Kitsu
 from anime_crawler.sandbox.upstreams.kodik.service import Kodik
 from anime_crawler.sandbox.upstreams.robots import ROBOTS, Robots
 from anime_crawler.sandbox.upstreams.shikimori.service import Shikimori
-from anime_crawler.sandbox.wire import Call, Reply
 from anime_crawler.sandbox.world.dataset import titles_from
 from anime_crawler.sandbox.world.mutation import MutationError, Mutator
 from anime_crawler.sandbox.world.world import NOW, World

@@ -7,10 +7,10 @@ import asyncio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from anime_crawler.reference_backend.connection import connection_of
-from anime_crawler.sandbox.limits import Limiter
-from anime_crawler.sandbox.log import Entry, Log
-from anime_crawler.sandbox.services import Services
-from anime_crawler.sandbox.wire import Call, Reply
+from anime_crawler.sandbox.server.limits import Limiter
+from anime_crawler.sandbox.server.log import Entry, Log
+from anime_crawler.sandbox.server.services import Services
+from anime_crawler.sandbox.server.wire import Call, Reply
 
 HELD_POLL_S = 0.02
 """Seconds between two looks whether the faults that hold an answer are still there."""

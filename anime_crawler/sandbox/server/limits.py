@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from anime_crawler.rate_limit.limits import Limits
-from anime_crawler.sandbox.wire import Reply, cloudflare_reply, json_reply
+from anime_crawler.sandbox.server.wire import Reply, cloudflare_reply, json_reply
 
 TOLERANCE_S = 0.05
 """Requests sent a full window apart may arrive this much closer together."""

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from anime_crawler.rate_limit.limits import parse_limits
-from anime_crawler.sandbox.faults import Fault
-from anime_crawler.sandbox.services import Services
+from anime_crawler.sandbox.server.faults import Fault
+from anime_crawler.sandbox.server.services import Services
 from anime_crawler.sandbox.world import oracle
 from anime_crawler.sandbox.world.elsewhere import SHARES
 from anime_crawler.sandbox.world.mutation import MutationError

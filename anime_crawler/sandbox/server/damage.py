@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
+from anime_crawler.sandbox.server.wire import Call, Reply, cloudflare_reply, html_reply, json_reply
 from anime_crawler.sandbox.upstreams.script_page import script
-from anime_crawler.sandbox.wire import Call, Reply, cloudflare_reply, html_reply, json_reply
 from anime_crawler.sandbox.world.malice import malicious
 
 Answer = Callable[[], Reply]

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from anime_crawler.sandbox.damage import DAMAGES
-from anime_crawler.sandbox.limits import LIMITERS
+from anime_crawler.sandbox.server.damage import DAMAGES
+from anime_crawler.sandbox.server.limits import LIMITERS
+from anime_crawler.sandbox.server.wire import Call, Reply
 from anime_crawler.sandbox.upstreams.robots import ROBOTS
-from anime_crawler.sandbox.wire import Call, Reply
 
 
 class Fault(BaseModel):

@@ -12,9 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from anime_crawler.rate_limit.sandbox_header import SANDBOX_HEADER
 from anime_crawler.reference_backend.app import create_app as create_backend
-from anime_crawler.sandbox.control import Control
-from anime_crawler.sandbox.gate import Gate, LoggingGate
-from anime_crawler.sandbox.services import Options, Services
+from anime_crawler.sandbox.server.control import Control
+from anime_crawler.sandbox.server.gate import Gate, LoggingGate
+from anime_crawler.sandbox.server.services import Options, Services
 from anime_crawler.sandbox.upstreams.robots import ROBOTS
 
 MARK = (SANDBOX_HEADER.lower().encode(), b"1")

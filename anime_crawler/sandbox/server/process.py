@@ -82,7 +82,7 @@ def running_sandbox(**options: Any) -> Iterator[RunningSandbox]:
     Raises:
         RuntimeError: it did not start; its own message is on stderr.
     """
-    command = [sys.executable, "-m", "anime_crawler.sandbox.serve", "--json", "--attached", *words_of(options)]
+    command = [sys.executable, "-m", "anime_crawler.sandbox.server.serve", "--json", "--attached", *words_of(options)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, **pipes) as process, serving(process) as sandbox:  # noqa: S603 - our own
         yield sandbox
