@@ -37,13 +37,13 @@ venv-module:
 # .venv is there, this says it where there is nothing to read.
 .PHONY: announce
 announce:
-	@if test -f .venv/ready; then $(BIN)/python -m anime_crawler.sandbox.crawl --announce 2>/dev/null || :; \
+	@if test -f .venv/ready; then $(BIN)/python -m anime_crawler.commands.first_crawl --announce 2>/dev/null || :; \
 	elif test -z "$$KODIK_API_TOKEN" && ! test -e .env; then \
 	echo "No KODIK_API_TOKEN is set: crawling the built-in sandbox instead of Kodik."; fi
 
 .NOTPARALLEL:
 crawl: announce setup ## run the main job (without a Kodik token: against the built-in sandbox)
-	@$(BIN)/python -m anime_crawler.sandbox.crawl
+	@$(BIN)/python -m anime_crawler.commands.first_crawl
 
 test: setup ## run the whole suite, with a private PostgreSQL
 	@$(BIN)/python -m tests.services

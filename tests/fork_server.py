@@ -39,7 +39,7 @@ PR_SET_PDEATHSIG = 1
 """Of Linux' prctl: the signal that this process gets when its parent dies."""
 
 # What `python -m` executes must not be loaded already.
-PROGRAMS = ("anime_crawler.sandbox.server.serve", "anime_crawler.sandbox.crawl")
+PROGRAMS = ("anime_crawler.sandbox.server.serve", "anime_crawler.commands.first_crawl")
 # What a command imports in its course.
 LATE = (
     *("scrapy.cmdline", "scrapy.crawler", "scrapy.core.scheduler", "scrapy.extensions.closespider", "scrapy.shell"),

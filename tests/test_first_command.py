@@ -13,7 +13,7 @@ from redis import Redis
 
 from tests.guard import clean_environment
 
-COMMAND = [sys.executable, "-m", "anime_crawler.sandbox.crawl"]
+COMMAND = [sys.executable, "-m", "anime_crawler.commands.first_crawl"]
 
 
 def start(project, **settings):
