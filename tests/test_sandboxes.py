@@ -7,7 +7,7 @@ import requests
 
 from anime_crawler.sandbox.server.process import RunningSandbox
 from tests import sandboxes
-from tests.backend.reference.support import anime
+from tests.reference_backend.support import anime
 from tests.sandboxes import running_sandbox
 
 WORLD = {"titles": 7, "seed": 7}

@@ -14,7 +14,7 @@ from anime_crawler.catalogue.writer import CatalogueError
 from anime_crawler.items import Absent, Titles
 from anime_crawler.rate_limit.middleware import LATEST_S
 from tests.backend.support import FETCHED, World, anime, in_world, player_url, release, until
-from tests.politeness.test_budget import most_in
+from tests.rate_limit.test_budget import most_in
 
 
 async def store_titles(w: World, *title_ids: int, episodes: int = 3, teams: tuple[str, ...] = ("610", "7")) -> None:

@@ -14,9 +14,9 @@ from anime_crawler.cache.sqlite_storage import SqliteStorage
 from anime_crawler.sandbox.server.process import running_sandbox
 from anime_crawler.sources import cards
 from tests.catalogue.support import anime, character, episode
+from tests.download.crawl import FAST, Plan, result_of, start
+from tests.download.upstream_server import running_server
 from tests.e2e.support import Project
-from tests.politeness.crawl import FAST, Plan, result_of, start
-from tests.politeness.upstream_server import running_server
 from tests.services import start_redis, stop_redis
 
 REPEATS = 200

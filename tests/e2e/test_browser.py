@@ -18,8 +18,8 @@ from anime_crawler.sandbox.server.services import Options, Services
 from anime_crawler.sandbox.server.wire import Call
 from anime_crawler.sandbox.upstreams.script_page import SCRIPT_PATH, script
 from anime_crawler.sandbox.world.elsewhere import known_at
+from tests.download.upstream_server import UpstreamServer, running_server
 from tests.e2e.support import Project, until
-from tests.politeness.upstream_server import UpstreamServer, running_server
 
 COMMAND = ("crawl", "anisearch", "-a", "mode=full", "-s", "JOBDIR=var/jobs/anisearch")
 SERVICES = Services(Options(titles=5))

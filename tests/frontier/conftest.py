@@ -12,9 +12,9 @@ import orjson
 import pytest
 
 from anime_crawler.frontier.sqlite_store import FILE
+from tests.download.crawl import FAST, Plan, Result, result_of, start
+from tests.download.upstream_server import UpstreamServer, running_server
 from tests.frontier.crawl import STORED
-from tests.politeness.crawl import FAST, Plan, Result, result_of, start
-from tests.politeness.upstream_server import UpstreamServer, running_server
 
 
 @dataclass

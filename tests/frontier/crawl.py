@@ -12,7 +12,7 @@ from pathlib import Path
 from scrapy import Request
 
 from anime_crawler.base_spiders import SourceSpider
-from tests.politeness.crawl import Plan, main
+from tests.download.crawl import Plan, main
 
 STORED = "stored.txt"
 

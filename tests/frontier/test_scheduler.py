@@ -16,8 +16,8 @@ from scrapy.settings import Settings
 from anime_crawler.frontier.scheduler import FrontierScheduler
 from anime_crawler.frontier.sqlite_store import FILE
 from anime_crawler.frontier.store import FrontierError
-from tests.politeness.crawl import result_of
-from tests.politeness.upstream_server import running_server
+from tests.download.crawl import result_of
+from tests.download.upstream_server import running_server
 
 
 def kill_at(web, process, lines: int) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.politeness.crawl import Plan
-from tests.politeness.upstream_server import UpstreamServer, running_server
+from tests.download.crawl import Plan
+from tests.download.upstream_server import UpstreamServer, running_server
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import sys
 from redis import Redis
 
 from tests.benchmarks.distributed.servers import Servers
+from tests.download.upstream_server import running_server
 from tests.guard import ROOT, clean_environment
-from tests.politeness.upstream_server import running_server
 
 REQUESTS = 3_000
 ROUNDS = 5

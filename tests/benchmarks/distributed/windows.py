@@ -10,8 +10,8 @@ from itertools import count
 from anime_crawler.rate_limit.limits import Limits, Window, parse_limits
 from anime_crawler.sources import cards
 from tests.benchmarks.distributed.servers import Servers
-from tests.politeness.budget_bench import FakeClock, RedisBench, send
-from tests.politeness.budget_hammer import start, times_of
+from tests.rate_limit.budget_bench import FakeClock, RedisBench, send
+from tests.rate_limit.budget_hammer import start, times_of
 
 WORKERS = 4
 SECONDS = 125.0  # two windows of a minute and a little

@@ -1,6 +1,6 @@
 """Many gets and puts of a few keys, from a process of its own; prints how many values were wrong.
 
-python -m tests.politeness.cache_hammer FILE-OR-URL GETS
+python -m tests.cache.cache_hammer FILE-OR-URL GETS
 """
 
 from __future__ import annotations

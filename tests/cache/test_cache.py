@@ -17,8 +17,8 @@ from aiohttp import web
 
 from anime_crawler.cache.entry import Entry
 from anime_crawler.cache.sqlite_storage import LEASE_S
-from tests.politeness.crawl import FAST, TOKEN, Plan, Result, crawl, result_of, start, stopped_crawl
-from tests.politeness.upstream_server import UpstreamServer
+from tests.download.crawl import FAST, TOKEN, Plan, Result, crawl, result_of, start, stopped_crawl
+from tests.download.upstream_server import UpstreamServer
 from tests.services import start_redis, stop_redis
 
 ON = {**FAST, "enable_http_cache": True}

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.backend.reference.support import Client, anime, episode_list, until, video
+from tests.reference_backend.support import Client, anime, episode_list, until, video
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from anime_crawler.rate_limit.limits import budget_of, parse_limits
 from anime_crawler.rate_limit.rest import rest_after
 from anime_crawler.rate_limit.sqlite_limiter import Budgets
 from anime_crawler.sources import cards
-from tests.politeness.crawl import crawl, result_of, start
+from tests.download.crawl import crawl, result_of, start
 
 DAY_S, WEEK_S = 86_400, 604_800
 

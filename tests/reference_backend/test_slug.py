@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anime_crawler.reference_backend.slug import Slugs, link, slugify
-from tests.backend.reference.support import Client, anime
+from tests.reference_backend.support import Client, anime
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anime_crawler.reference_backend.schemas import AnimeImport, EpisodesImport, VideoImport
-from tests.backend.reference.support import IMPORT, TOKEN, Client, anime, episode_list, serving, video
+from tests.reference_backend.support import IMPORT, TOKEN, Client, anime, episode_list, serving, video
 
 STRINGS = {"yes": ["", " ", "x", "emoji 🎌\nline"], "no": [None, 5, True, ["x"], {}, "\ud800"]}
 TEXT_OR_NULL = {"yes": [None, "", "x" * 100_000], "no": [5, True, ["x"], "\ud800"]}

@@ -10,8 +10,8 @@ from anime_crawler.config import Config, ConfigError
 from anime_crawler.download.browser.chromium import browser_settings, find_chromium
 from anime_crawler.settings import USER_AGENT
 from anime_crawler.sources import cards
-from tests.politeness.crawl import FAST, crawl
-from tests.politeness.test_crawl import most_in_a_second
+from tests.download.crawl import FAST, crawl
+from tests.rate_limit.test_crawl import most_in_a_second
 
 pytestmark = pytest.mark.usefixtures("chromium")
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from anime_crawler.rate_limit.middleware import LATEST_S
-from tests.politeness.crawl import FAST, TOKEN, crawl, result_of, start, stopped_crawl
+from tests.download.crawl import FAST, TOKEN, crawl, result_of, start, stopped_crawl
 
 
 def most_in_a_second(times: list[float]) -> int:

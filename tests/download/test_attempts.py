@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from anime_crawler.rate_limit.sqlite_limiter import Budgets
-from tests.politeness.crawl import FAST, Plan, Result, crawl, stopped_crawl
-from tests.politeness.upstream_server import UpstreamServer, running_server
+from tests.download.crawl import FAST, Plan, Result, crawl, stopped_crawl
+from tests.download.upstream_server import UpstreamServer, running_server
 
 RETRIED = {
     "/status/429": "rate_limited",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backend.reference.support import Client, running
+from tests.reference_backend.support import Client, running
 
 
 @pytest.fixture(scope="session")

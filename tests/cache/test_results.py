@@ -17,8 +17,8 @@ from anime_crawler.cache.entry import BadEntry
 from anime_crawler.cache.result_entry import pack_items, schema_version, unpack_items
 from anime_crawler.items import Anime, Titles
 from tests.catalogue import support
-from tests.politeness.crawl import FAST, Plan, crawl, result_of, start
-from tests.politeness.upstream_server import UpstreamServer
+from tests.download.crawl import FAST, Plan, crawl, result_of, start
+from tests.download.upstream_server import UpstreamServer
 
 ON = {**FAST, "enable_http_cache": True}
 GIVEN_AGAIN = {"results cached": 1}

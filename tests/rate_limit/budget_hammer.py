@@ -1,6 +1,6 @@
 """Asks for turns as fast as it may, from a process of its own; prints when it got them (Unix time, one a line).
 
-python -m tests.politeness.budget_hammer FILE-OR-URL LIMITS SECONDS
+python -m tests.rate_limit.budget_hammer FILE-OR-URL LIMITS SECONDS
 
 It says that it is ready, and begins when it is sent a line.
 """
@@ -43,7 +43,7 @@ def hammer(budgets: BudgetStorage, limits: str, seconds: float) -> list[float]:
 
 def start(place: str, limits: str, processes: int, seconds: float) -> list[subprocess.Popen[str]]:
     """So many of them, ready to begin."""
-    command = ["tests.politeness.budget_hammer", place, limits, seconds]
+    command = ["tests.rate_limit.budget_hammer", place, limits, seconds]
     options = {"cwd": ROOT, "env": clean_environment(), "warnings": ["error"]}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     running = [start_process(*command, **options, **pipes) for _ in range(processes)]

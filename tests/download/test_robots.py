@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from anime_crawler import __version__
-from tests.politeness.crawl import crawl
+from tests.download.crawl import crawl
 
 PAGES = ("/anime/1", "/secret/2", "/anime/3")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from anime_crawler.config import ConfigError
 from anime_crawler.rate_limit.limits import Limits, budget_of, parse_limits
 from anime_crawler.rate_limit.sqlite_limiter import BudgetError, Budgets
-from tests.politeness.budget_bench import Bench, FakeClock, FileBench, RedisBench, send
+from tests.rate_limit.budget_bench import Bench, FakeClock, FileBench, RedisBench, send
 
 OFF = Limits()
 HOUR = 3600

@@ -8,7 +8,7 @@ import socket
 import pytest
 import requests
 
-from tests.backend.reference.support import IMPORT, TOKEN, Client, anime, running
+from tests.reference_backend.support import IMPORT, TOKEN, Client, anime, running
 
 ROUTES = ["anime", "episodes", "video"]
 

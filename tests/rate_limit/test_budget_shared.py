@@ -14,9 +14,9 @@ from anime_crawler.rate_limit.middleware import LATEST_S
 from anime_crawler.rate_limit.redis_limiter import BudgetsAwayError, RedisBudgets
 from anime_crawler.rate_limit.sqlite_limiter import Budgets, stretched_s
 from anime_crawler.sources import cards
-from tests.politeness.budget_bench import FakeClock, RedisBench, send
-from tests.politeness.budget_hammer import start, times_of
-from tests.politeness.test_budget import most_in
+from tests.rate_limit.budget_bench import FakeClock, RedisBench, send
+from tests.rate_limit.budget_hammer import start, times_of
+from tests.rate_limit.test_budget import most_in
 from tests.services import RedisServer, free_port, start_redis, stop_redis
 
 OFF = Limits()

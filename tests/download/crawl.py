@@ -40,8 +40,8 @@ from anime_crawler.rate_limit.sqlite_limiter import Budgets
 from anime_crawler.run.job import stop_crawler
 from anime_crawler.run.report import RunReport
 from tests import processes
+from tests.download.upstream_server import UpstreamServer
 from tests.guard import ROOT, clean_environment
-from tests.politeness.upstream_server import UpstreamServer
 
 TOKEN = "canary-0123456789abcdef"
 FAST = {"backoff_base_seconds": 0.05, "backoff_max_seconds": 1.0, "max_retries": 1}
@@ -297,7 +297,7 @@ class Result:
         return self.report["counters"].get("upstream", {})
 
 
-def start(plan: Plan, module: str = "tests.politeness.crawl", **env: str) -> subprocess.Popen[str]:
+def start(plan: Plan, module: str = "tests.download.crawl", **env: str) -> subprocess.Popen[str]:
     """The crawl, running."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     words = {"cwd": ROOT, "env": clean_environment(env), "warnings": ["error::ResourceWarning"]}

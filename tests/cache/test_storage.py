@@ -96,7 +96,7 @@ def test_who_waited_for_the_file_does_not_take_a_lease_given_meanwhile(
 def test_eight_processes_tear_no_value(place: str) -> None:
     """8 × 1,000 gets, every fifth followed by a put of another value."""
     options = {"cwd": ROOT, "env": clean_environment(), "warnings": ["error"], "stdout": -1, "stderr": -1, "text": True}
-    running = [processes.start("tests.politeness.cache_hammer", place, 1000, **options) for _ in range(8)]
+    running = [processes.start("tests.cache.cache_hammer", place, 1000, **options) for _ in range(8)]
     ended = [process.communicate(timeout=120) for process in running]
     assert [stdout.strip() for stdout, _ in ended] == ["0"] * 8, ended
 

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine
 
 from anime_crawler.reference_backend.statements import STATEMENTS
 from anime_crawler.reference_backend.tables import metadata
-from tests.backend.reference.support import SOURCE, Client, anime, episode_list, running, video
+from tests.reference_backend.support import SOURCE, Client, anime, episode_list, running, video
 
 FULL = {
     "alternative_titles": ["Тест", "テスト"],

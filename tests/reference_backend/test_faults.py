@@ -16,7 +16,7 @@ import requests
 
 from anime_crawler.reference_backend import Fault, Faults, create_app, endpoint, faults
 from anime_crawler.reference_backend.faults import PRESETS
-from tests.backend.reference.support import IMPORT, TOKEN, Client, anime, running, until, video
+from tests.reference_backend.support import IMPORT, TOKEN, Client, anime, running, until, video
 
 ANSWERED = sorted(name for name, values in PRESETS.items() if "status" in values and "gateway_s" not in values)
 NO_ANSWER = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
