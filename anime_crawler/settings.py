@@ -42,7 +42,7 @@ METAREFRESH_ENABLED = False  # nor one that an error page states in HTML
 TELNETCONSOLE_ENABLED = False
 REMOTE_CONTROL_ENABLED = False  # Scrapy 2.19 opens an "execute Python" port on localhost by default
 
-# --- frontier and politeness --------------------------------------------------------------------
+# --- frontier and rate limits -------------------------------------------------------------------
 SCHEDULER = "anime_crawler.frontier.scheduler.FrontierScheduler"
 # With REDIS_URL the scheduler is frontier.shared.SharedScheduler; these are scrapy-redis' settings for it.
 SCHEDULER_QUEUE_CLASS = "anime_crawler.frontier.redis.scheduler.LeaseQueue"
@@ -62,7 +62,7 @@ CONCURRENT_REQUESTS = 4  # bounds the loss of a kill, the time to stop, and memo
 CONCURRENT_REQUESTS_PER_DOMAIN = 4
 DOWNLOAD_DELAY = 0.001  # never 0: Scrapy does not hold a slot's concurrency then
 DOWNLOAD_DELAY_JITTER = 0
-AUTOTHROTTLE_ENABLED = False  # limits are published windows, held by the politeness middleware
+AUTOTHROTTLE_ENABLED = False  # limits are published windows, held by the rate limit middleware
 TWISTED_DNS_RESOLVER = "scrapy.resolver.CachingHostnameResolver"  # Scrapy's usual one knows no IPv6
 DOWNLOAD_VERIFY_CERTIFICATES = True  # Scrapy's default is False; a token would go to anyone
 DOWNLOAD_HANDLERS = {

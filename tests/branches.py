@@ -13,7 +13,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-LEAST = dict.fromkeys(("frontier", "politeness", "catalogue", "backend"), 95)
+LEAST = dict.fromkeys(("frontier", "rate_limit", "cache", "download", "catalogue", "backend"), 95)
 """Per cent of a folder's branches: where a fault loses data, or sends what must not be sent."""
 
 

@@ -38,7 +38,17 @@ SERVICES = "ANIME_TEST_SERVICES"  # directory where the test processes of one se
 CLI_TIMEOUT_S = 120  # a command that hangs fails its test; the slowest takes some seconds
 LONGEST_FIRST = (
     *("e2e", "acceptance", "test_readme.py", "test_makefile.py", "test_first_command.py"),
-    *("commands", "politeness", "frontier", "backend", "catalogue", "sources"),
+    *(
+        "commands",
+        "cache",
+        "download",
+        "rate_limit",
+        "frontier",
+        "backend",
+        "reference_backend",
+        "catalogue",
+        "sources",
+    ),
 )
 """Folders and files of `tests` as several test processes take them; what is not named comes last."""
 

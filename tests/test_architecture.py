@@ -21,25 +21,14 @@ TOP_LEVEL = {
     *("compose.yaml", "README.md", "CHANGELOG.md", ".ci", ".env.example", ".gitignore", ".dockerignore"),
 }
 
-# What each part may import of our own; what is not listed may import everything but a source and the sandbox.
-MAY_IMPORT = {
-    "items": {"items"},
-    "normalize": {"normalize"},
-    "base_spiders": {"base_spiders", "items"},
-    "sources": {"sources", "base_spiders", "items", "normalize"},
-    "politeness": {"politeness", "redis_words", "base_spiders", "items", "config", "failure", "host", "wal"},
-    "frontier": {"frontier", "redis_words", "base_spiders", "items"},
-    "catalogue": {"catalogue", "items", "config", "host", "wal"},
-    "pipelines": {"pipelines", "items", "normalize", "catalogue", "base_spiders", "extensions", "failure"},
-    "backend": {"backend", "catalogue", "config", "items", "politeness", "extensions", "failure", "wal"},
-    "extensions": {"extensions", "output", "base_spiders", "catalogue", "config", "items", "politeness"},
-    "config": {"politeness", "base_spiders", "sources"},
-    "failure": set(),
-    "host": set(),
-    "wal": set(),
-    "output": set(),
-    "redis_words": set(),
-}
+# From the ground up: a step knows itself and what stands before it. A module that is named with its folder is a step of
+# its own, because what stands between it and the rest of its folder needs it.
+STAIR = (
+    *("output", "failure", "host", "redis_words", "normalize", "items", "base_spiders", "sources"),
+    *("rate_limit.limits", "download.proxy", "config", "catalogue", "rate_limit", "download", "cache", "frontier"),
+    *("run.report", "pipelines", "run", "backend", "reference_backend", "extensions", "sandbox"),
+    *("commands", "settings"),
+)
 MAY_IMPORT_A_SOURCE = {"settings"}
 MAY_IMPORT_THE_SANDBOX = {"commands", "sandbox"}
 OUTSIDE = {  # what a source may use beside ours and the standard library
@@ -66,9 +55,10 @@ def imports(module: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def part(dotted: str) -> str:
-    """First name below the package: ``catalogue`` of ``anime_crawler.catalogue.store.items``."""
-    return dotted.split(".")[1] if "." in dotted else ""
+def step(dotted: str) -> str:
+    """The step of the stair that a module, or a name in it, belongs to; ``rate_limit.limits`` before ``rate_limit``."""
+    below = dotted.removeprefix("anime_crawler.") + "."
+    return max((name for name in STAIR if below.startswith(name + ".")), key=len, default="")
 
 
 def name_of(module: Path) -> str:
@@ -83,17 +73,25 @@ def own_imports(module: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("module", modules(), ids=name_of)
 def test_imports_point_one_way(module):
-    """A part imports only the parts below it."""
-    here = part(name_of(module))
-    allowed = MAY_IMPORT.get(here)
+    """A module imports only from its own step and from those below."""
+    here = step(name_of(module))
+    assert here or module == PACKAGE / "__init__.py", f"{module} stands on no step"
     for imported in own_imports(module):
-        there = part(imported)
-        if allowed is not None and there != "__version__":
-            assert there in allowed, f"{here} imports {imported}"
+        there = step(imported)
+        if imported == "anime_crawler.__version__":
+            continue
+        assert there, f"{imported} stands on no step"
+        assert STAIR.index(there) <= STAIR.index(here), f"{here} imports {imported}"
         if there == "sandbox":
             assert here in MAY_IMPORT_THE_SANDBOX, f"{here} imports {imported}: only its commands know the sandbox"
         if imported.startswith(tuple(f"anime_crawler.sources.{source.name}" for source in SOURCES)):
             assert here in MAY_IMPORT_A_SOURCE or here == "sources", f"{here} imports {imported}"
+
+
+def test_the_drawing_of_imports_is_the_stair():
+    """The README shows the steps that this test holds, in their order."""
+    drawing = (PACKAGE / "README.md").read_text(encoding="utf-8").split("## Who imports whom")[1].split("```")[1]
+    assert tuple(drawing.replace("◀", " ").split()) == STAIR
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)

@@ -1,4 +1,4 @@
-"""The source card: what a source declares about its upstream, read by settings, politeness and diagnose."""
+"""The source card: what a source declares about its upstream, read by settings, rate limits and diagnose."""
 
 from __future__ import annotations
 

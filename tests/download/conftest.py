@@ -1,4 +1,4 @@
-"""Fixtures of the politeness tests."""
+"""Fixtures of real crawls."""
 
 from __future__ import annotations
 
