@@ -1,0 +1,2 @@
+-- ARGV: worker. Forgets all requests.
+forget()

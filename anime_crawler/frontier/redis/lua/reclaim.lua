@@ -1,0 +1,7 @@
+-- ARGV: worker, then the ids that it holds. What it leased in a call whose answer was lost is pending again.
+reclaim()
+local holds = {}
+for i = 2, #ARGV do holds[ARGV[i]] = true end
+for id, lease in each(':leases') do
+    if string.match(lease, '^%S+') == me and not holds[id] then pending_again(':leases', id, lease) end
+end

@@ -1,0 +1,6 @@
+-- ARGV: the windows' lengths. Gives: now, microseconds of the penalty left, why, then requests in each window.
+local answer = {now, math.max(0, field('blocked_until') - now), redis.call('HGET', state, 'blocked_why') or ''}
+for i = 3, #ARGV do
+    table.insert(answer, redis.call('ZCOUNT', sent, after(now - tonumber(ARGV[i])), '+inf'))
+end
+return answer
