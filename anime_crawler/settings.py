@@ -5,7 +5,6 @@ The only module outside ``sources/`` that names sources.
 
 from __future__ import annotations
 
-import gc
 import pkgutil
 import sys
 from pathlib import Path
@@ -14,10 +13,6 @@ from anime_crawler import __version__, output, sources
 from anime_crawler.frontier.redis.store import PREFIX as FRONTIER
 
 output.prepare()  # every command imports this module before it does anything
-# Before the commands are imported. Neither modules nor pages hold garbage: each page is parsed into some 30,000 objects
-# without cycles. With Python's 700 a command starts 0.08 s later, of 1.0, and a walk gets 13,400 players/s instead of
-# 17,300 (measured 2026-11-21 on 399 pages, `make bench`, walk_speed).
-gc.set_threshold(50_000, 20, 20)
 
 BOT_NAME = "anime_crawler"
 # One entry per source package, not the parent: a bad import in one source then costs that source only.

@@ -79,7 +79,10 @@ class Command(ScrapyCrawl):
         browser = browser_settings(config, main_spider.card, self.settings) if main_spider.is_rendered else {}
         secrets.install(config)
         quiet_libraries(self.settings["LOG_LEVEL"])
-        gc.freeze()  # modules stay; the settings say how rarely the rest is searched
+        # Neither modules nor pages hold garbage: a page is parsed into some 30,000 objects without cycles. With
+        # Python's 700 a walk gets 13,400 players/s, not 17,300 (measured 2026-11-21 on 399 pages, `make bench`).
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
         # What a dry run sees is rolled back, so that it has nothing to share.
         group = None if self.settings.getbool("DRY_RUN") else group_of(config, name, arguments)
         locks = [Lock(f"crawl-{name}", group) for name in names]
