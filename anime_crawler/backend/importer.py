@@ -33,8 +33,8 @@ from anime_crawler.catalogue.backends import address_of, use_backend
 from anime_crawler.catalogue.origin import origin_of
 from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.config import Config
+from anime_crawler.rate_limit.limiter import BudgetStorage
 from anime_crawler.rate_limit.limits import budget_of
-from anime_crawler.rate_limit.sqlite_limiter import BudgetStorage
 from anime_crawler.run.report import RunReport
 
 if TYPE_CHECKING:

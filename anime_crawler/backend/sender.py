@@ -29,9 +29,9 @@ from anime_crawler.catalogue.origin import origin_of
 from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.config import Config
 from anime_crawler.failure import Failure, log_failure
+from anime_crawler.rate_limit.limiter import BudgetStorage
 from anime_crawler.rate_limit.limits import Limits, budget_of, with_rate
 from anime_crawler.rate_limit.rest import LONGEST_ASKED_S
-from anime_crawler.rate_limit.sqlite_limiter import BudgetStorage
 from anime_crawler.run.report import RunReport
 
 if TYPE_CHECKING:

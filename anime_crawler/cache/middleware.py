@@ -23,8 +23,7 @@ from scrapy.http import Response
 from anime_crawler.base_spiders import Action, SourceSpider
 from anime_crawler.cache import policy
 from anime_crawler.cache.entry import BadEntry, Entry, Key, key_of
-from anime_crawler.cache.sqlite_storage import LEASE_S, CacheError, CacheStorage
-from anime_crawler.cache.storages import open_storage
+from anime_crawler.cache.storage import LEASE_S, CacheError, CacheStorage, open_storage
 from anime_crawler.download.robots import ROBOTS
 from anime_crawler.rate_limit.upstream import Upstream
 

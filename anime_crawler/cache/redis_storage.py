@@ -15,7 +15,7 @@ from typing import Any
 from redis import exceptions
 
 from anime_crawler.cache.entry import STORED_AT, Key, stored_at
-from anime_crawler.cache.sqlite_storage import LEASE_S, CacheError, SourceStats
+from anime_crawler.cache.storage import LEASE_S, CacheError, SourceStats
 from anime_crawler.rate_limit.redis_client import async_redis_client
 from anime_crawler.redis_words import refusal
 

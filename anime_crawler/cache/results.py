@@ -26,8 +26,7 @@ from anime_crawler.cache.entry import BadEntry
 from anime_crawler.cache.middleware import HttpCacheMiddleware
 from anime_crawler.cache.policy import cache_ttl_of
 from anime_crawler.cache.result_entry import KINDS, pack_items, result_key, unpack_items
-from anime_crawler.cache.sqlite_storage import CacheError, CacheStorage
-from anime_crawler.cache.storages import open_storage
+from anime_crawler.cache.storage import CacheError, CacheStorage, open_storage
 from anime_crawler.items import Item, Rejected
 from anime_crawler.rate_limit.upstream import Upstream
 

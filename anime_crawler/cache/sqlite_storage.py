@@ -6,14 +6,12 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from anime_crawler.cache.entry import Key, stored_at
+from anime_crawler.cache.storage import LEASE_S, CacheError, SourceStats
 from anime_crawler.catalogue.wal import use_wal
 
-LEASE_S = 15.0  # a dead process holds others up for no longer; a living one renews its leases every third of this
 BUSY_S = 5.0  # the longest wait for other processes' writes, of 0.1 ms each
 MOST_BYTES = 2 * 2**30  # compressed; 30,000 detail pages of 10 KB from each of seven sources
 PRUNE_EVERY = 200  # stores between two looks at the size
@@ -30,54 +28,6 @@ SCHEMA = """
         PRIMARY KEY (source, digest)
     ) WITHOUT ROWID;
 """
-
-
-class CacheError(Exception):
-    """The storage cannot be used just now; one goes on without it."""
-
-
-@dataclass
-class SourceStats:
-    """`SourceStats` counts what the cache holds of one source in one family."""
-
-    family: str
-    source: str
-    entries: int
-    bytes: int
-    oldest: float
-    newest: float
-    """Unix times of storing."""
-    shortest_ttl_s: float
-    longest_ttl_s: float
-    """Seconds until the first and the last entry are forgotten."""
-
-
-class CacheStorage(Protocol):
-    """Values by key, each for a time, and leases. Every call is whole or does nothing.
-
-    Raises:
-        CacheError: from every method.
-    """
-
-    async def get(self, key: Key) -> bytes | None: ...
-
-    async def put(self, key: Key, value: bytes, keep_s: float) -> None: ...
-
-    async def drop(self, key: Key) -> None: ...
-
-    async def acquire(self, key: Key, owner: str) -> bool:
-        """Whether the lease is the owner's now, for `LEASE_S`; one that it holds is renewed."""
-        ...
-
-    async def release(self, key: Key, owner: str) -> None: ...
-
-    async def stats(self) -> list[SourceStats]: ...
-
-    async def clear(self, source: str | None) -> int:
-        """Forget all, or all of one source; how many entries there were."""
-        ...
-
-    async def close(self) -> None: ...
 
 
 class SqliteStorage:

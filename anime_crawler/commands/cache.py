@@ -11,8 +11,7 @@ from scrapy.commands import ScrapyCommand
 
 from anime_crawler import output
 from anime_crawler.cache.policy import cache_ttl_of
-from anime_crawler.cache.sqlite_storage import CacheError, CacheStorage, SourceStats
-from anime_crawler.cache.storages import open_storage
+from anime_crawler.cache.storage import CacheError, CacheStorage, SourceStats, open_storage
 from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.run.job import Exit

@@ -37,9 +37,8 @@ from anime_crawler.extensions.feed import end_if_feed_failed
 from anime_crawler.extensions.logged_errors import LoggedErrors
 from anime_crawler.frontier.store import FrontierError
 from anime_crawler.pipelines.passage import Signals
+from anime_crawler.rate_limit.limiter import BUDGETS, BudgetError, open_budgets
 from anime_crawler.rate_limit.limits import address_of
-from anime_crawler.rate_limit.sqlite_limiter import BudgetError
-from anime_crawler.rate_limit.storages import BUDGETS, open_budgets
 from anime_crawler.run.heartbeat import Heartbeat
 from anime_crawler.run.job import Exit, Job, drift_counts
 from anime_crawler.run.progress import ProgressDisplay

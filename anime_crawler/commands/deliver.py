@@ -20,8 +20,7 @@ from anime_crawler.catalogue.writer import Catalogue, CatalogueError
 from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.download import secrets
-from anime_crawler.rate_limit.sqlite_limiter import BudgetError
-from anime_crawler.rate_limit.storages import BUDGETS, open_budgets
+from anime_crawler.rate_limit.limiter import BUDGETS, BudgetError, open_budgets
 from anime_crawler.run.heartbeat import Heartbeat
 from anime_crawler.run.job import Exit
 from anime_crawler.run.report import RunReport

@@ -18,8 +18,7 @@ from anime_crawler.base_spiders import SourceCard, SourceSpider
 from anime_crawler.commands import complain, config_from, source_spiders
 from anime_crawler.commands.probes import Finding, check_backend, check_catalogue, check_source, cleaner
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.rate_limit.sqlite_limiter import BudgetError
-from anime_crawler.rate_limit.storages import BUDGETS, open_budgets
+from anime_crawler.rate_limit.limiter import BUDGETS, BudgetError, open_budgets
 from anime_crawler.run.job import Exit
 
 

@@ -18,9 +18,9 @@ from anime_crawler.catalogue.writer import Catalogue, CatalogueAwayError, Catalo
 from anime_crawler.config import Config
 from anime_crawler.download.proxy import proxy_of
 from anime_crawler.download.secrets import MaskingFactory, secrets_of
+from anime_crawler.rate_limit.limiter import BudgetStorage, Wait
 from anime_crawler.rate_limit.limits import address_of, budget_of, limits_of
 from anime_crawler.rate_limit.rest import rest_after
-from anime_crawler.rate_limit.sqlite_limiter import BudgetStorage, Wait
 from anime_crawler.run.job import Exit
 
 LONGEST_WAIT_S = 60  # a minute's window is waited for; a penalty or a day's quota is told instead

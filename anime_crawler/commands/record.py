@@ -20,8 +20,7 @@ from anime_crawler.commands import complain, config_from, source_spiders
 from anime_crawler.commands.probes import Answer, NoAnswerError, call, missing_secret, source_request, wait_for_budget
 from anime_crawler.commands.source_checks import draft_expected
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.rate_limit.sqlite_limiter import BudgetError
-from anime_crawler.rate_limit.storages import BUDGETS, open_budgets
+from anime_crawler.rate_limit.limiter import BUDGETS, BudgetError, open_budgets
 from anime_crawler.run.job import Exit
 
 LOOK = """\

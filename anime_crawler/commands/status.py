@@ -16,9 +16,8 @@ from anime_crawler.catalogue.status import read_status
 from anime_crawler.catalogue.writer import Catalogue, CatalogueError
 from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import Config, ConfigError
+from anime_crawler.rate_limit.limiter import BUDGETS, BudgetError, Wait, open_budgets
 from anime_crawler.rate_limit.limits import Limits, address_of, budget_of, limits_of
-from anime_crawler.rate_limit.sqlite_limiter import BudgetError, Wait
-from anime_crawler.rate_limit.storages import BUDGETS, open_budgets
 from anime_crawler.sources import cards
 
 

@@ -16,7 +16,7 @@ from anime_crawler.commands.status import budget, politeness, table
 from anime_crawler.config import ConfigError
 from anime_crawler.frontier.redis.inspect import overview
 from anime_crawler.frontier.store import FrontierError
-from anime_crawler.rate_limit.sqlite_limiter import BudgetError
+from anime_crawler.rate_limit.limiter import BudgetError
 from anime_crawler.run.shared_run import redis_of
 
 

@@ -13,8 +13,8 @@ from scrapy.http import Response
 
 from anime_crawler.base_spiders import Action, GivenUp, Verdict
 from anime_crawler.rate_limit.headers import rate_limit_reset_s
+from anime_crawler.rate_limit.limiter import LONGEST_WAIT_S, Wait
 from anime_crawler.rate_limit.rest import LONGEST_ASKED_S, LONGEST_SLEEP_S
-from anime_crawler.rate_limit.sqlite_limiter import LONGEST_WAIT_S, Wait
 from anime_crawler.rate_limit.upstream import Upstream, attempt_of
 
 LATE_S = 0.03

@@ -14,10 +14,7 @@ from typing import Any
 from redis import exceptions
 
 from anime_crawler.rate_limit.clock import SystemClock
-from anime_crawler.rate_limit.limits import Limits
-from anime_crawler.rate_limit.redis_client import redis_client
-from anime_crawler.rate_limit.redis_scripts import FULL, LATE, LOOK, PARTS, PENALIZE, PREFIX, RESERVE, TROUBLED, WELL
-from anime_crawler.rate_limit.sqlite_limiter import (
+from anime_crawler.rate_limit.limiter import (
     ASK_AGAIN_S,
     BREAKER_THRESHOLD,
     CLOCKS_APART_S,
@@ -29,6 +26,9 @@ from anime_crawler.rate_limit.sqlite_limiter import (
     remembered_s,
     stretched_s,
 )
+from anime_crawler.rate_limit.limits import Limits
+from anime_crawler.rate_limit.redis_client import redis_client
+from anime_crawler.rate_limit.redis_scripts import FULL, LATE, LOOK, PARTS, PENALIZE, PREFIX, RESERVE, TROUBLED, WELL
 from anime_crawler.redis_words import may_pass, refusal
 
 PLACE_KEPT_S = ASK_AGAIN_S + 2.0  # a busy event loop comes late; the place of a dead worker is free after this time

@@ -15,9 +15,9 @@ from scrapy.http import Response
 
 from anime_crawler.base_spiders import ACCEPT, OUT_OF_QUOTA, Action, GivenUp, SourceSpider, Verdict
 from anime_crawler.config import Config
+from anime_crawler.rate_limit.limiter import BudgetError, BudgetStorage, Wait
 from anime_crawler.rate_limit.limits import budget_of, limits_of
 from anime_crawler.rate_limit.sandbox_header import SANDBOX_HEADER
-from anime_crawler.rate_limit.sqlite_limiter import BudgetError, BudgetStorage, Wait
 
 T = TypeVar("T")
 

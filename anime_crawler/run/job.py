@@ -34,7 +34,7 @@ from anime_crawler.frontier.redis.buffered_store import PatientStore
 from anime_crawler.frontier.redis.session import Worker
 from anime_crawler.items import Absent, Checkpoint, Item, Rejected, storable, utc_now, without_tokens
 from anime_crawler.pipelines.validation import rejected
-from anime_crawler.rate_limit.sqlite_limiter import BudgetStorage
+from anime_crawler.rate_limit.limiter import BudgetStorage
 from anime_crawler.run.report import Progress, RunReport
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from scrapy import Request
 
 from anime_crawler.cache.entry import Entry, key_of
 from anime_crawler.cache.redis_storage import RedisStorage
-from anime_crawler.cache.sqlite_storage import CacheStorage, SqliteStorage
+from anime_crawler.cache.sqlite_storage import SqliteStorage
+from anime_crawler.cache.storage import CacheStorage
 
 KEYS = [key_of("hammer", Request(f"http://localhost/{n}")) for n in range(20)]
 

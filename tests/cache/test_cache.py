@@ -16,7 +16,7 @@ import redis
 from aiohttp import web
 
 from anime_crawler.cache.entry import Entry
-from anime_crawler.cache.sqlite_storage import LEASE_S
+from anime_crawler.cache.storage import LEASE_S
 from tests.download.crawl import FAST, TOKEN, Plan, Result, crawl, result_of, start, stopped_crawl
 from tests.download.upstream_server import UpstreamServer
 from tests.services import start_redis, stop_redis

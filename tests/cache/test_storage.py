@@ -16,7 +16,8 @@ from scrapy import Request
 
 from anime_crawler.cache.entry import RESULT, Entry, Key, key_of
 from anime_crawler.cache.redis_storage import RedisStorage
-from anime_crawler.cache.sqlite_storage import CacheStorage, SqliteStorage
+from anime_crawler.cache.sqlite_storage import SqliteStorage
+from anime_crawler.cache.storage import CacheStorage
 from tests import processes
 from tests.guard import ROOT, clean_environment
 

@@ -13,9 +13,9 @@ from anime_crawler.config import Config
 from anime_crawler.frontier.redis.inspect import overview
 from anime_crawler.frontier.redis.store import RedisStore
 from anime_crawler.frontier.store import FrontierError
+from anime_crawler.rate_limit.limiter import BudgetError
 from anime_crawler.rate_limit.limits import parse_limits
 from anime_crawler.rate_limit.redis_limiter import RedisBudgets
-from anime_crawler.rate_limit.sqlite_limiter import BudgetError
 from anime_crawler.redis_words import NEEDED
 from anime_crawler.run.shared_run import crew_of, redis_of
 from tests.frontier.own_redis import OwnRedis

@@ -10,9 +10,10 @@ import redis
 
 from anime_crawler.rate_limit import redis_scripts as budget_scripts
 from anime_crawler.rate_limit.clock import SystemClock
+from anime_crawler.rate_limit.limiter import BudgetStorage
 from anime_crawler.rate_limit.limits import Limits
 from anime_crawler.rate_limit.redis_limiter import RedisBudgets
-from anime_crawler.rate_limit.sqlite_limiter import Budgets, BudgetStorage
+from anime_crawler.rate_limit.sqlite_limiter import Budgets
 
 
 class FakeClock(SystemClock):

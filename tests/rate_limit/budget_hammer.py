@@ -11,10 +11,11 @@ import subprocess
 import sys
 import time
 
+from anime_crawler.rate_limit.limiter import BudgetStorage
 from anime_crawler.rate_limit.limits import parse_limits
 from anime_crawler.rate_limit.middleware import LATE_S
 from anime_crawler.rate_limit.redis_limiter import RedisBudgets
-from anime_crawler.rate_limit.sqlite_limiter import Budgets, BudgetStorage
+from anime_crawler.rate_limit.sqlite_limiter import Budgets
 from tests.guard import ROOT, clean_environment
 from tests.processes import start as start_process
 

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anime_crawler.config import ConfigError
+from anime_crawler.rate_limit.limiter import BudgetError
 from anime_crawler.rate_limit.limits import Limits, budget_of, parse_limits
-from anime_crawler.rate_limit.sqlite_limiter import BudgetError, Budgets
+from anime_crawler.rate_limit.sqlite_limiter import Budgets
 from tests.rate_limit.budget_bench import Bench, FakeClock, FileBench, RedisBench, send
 
 OFF = Limits()

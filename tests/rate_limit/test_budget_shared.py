@@ -9,10 +9,11 @@ import pytest
 import redis
 
 from anime_crawler.rate_limit import redis_limiter as budget_redis
+from anime_crawler.rate_limit.limiter import stretched_s
 from anime_crawler.rate_limit.limits import Limits, parse_limits
 from anime_crawler.rate_limit.middleware import LATEST_S
 from anime_crawler.rate_limit.redis_limiter import BudgetsAwayError, RedisBudgets
-from anime_crawler.rate_limit.sqlite_limiter import Budgets, stretched_s
+from anime_crawler.rate_limit.sqlite_limiter import Budgets
 from anime_crawler.sources import cards
 from tests.rate_limit.budget_bench import FakeClock, RedisBench, send
 from tests.rate_limit.budget_hammer import start, times_of
