@@ -63,8 +63,8 @@ def test_a_lease_has_one_owner(place: str, monkeypatch: pytest.MonkeyPatch) -> N
     """Until it is released or its time is over; only the owner renews and releases it."""
 
     def last(seconds: float) -> None:
-        for module in ("cache_redis", "cache_storage"):
-            monkeypatch.setattr(f"anime_crawler.politeness.{module}.LEASE_S", seconds)
+        for module in ("sqlite_storage", "redis_storage"):
+            monkeypatch.setattr(f"anime_crawler.cache.{module}.LEASE_S", seconds)
 
     async def use(storage: CacheStorage) -> None:
         last(60)
