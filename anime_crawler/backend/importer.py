@@ -33,7 +33,7 @@ from anime_crawler.catalogue.backends import address_of, use_backend
 from anime_crawler.catalogue.origin import origin_of
 from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.config import Config
-from anime_crawler.rate_limit.limiter import BudgetStorage
+from anime_crawler.rate_limit.limiter import Limiter
 from anime_crawler.rate_limit.limits import budget_of
 from anime_crawler.run.report import RunReport
 
@@ -91,7 +91,7 @@ class Importer:
 
     Args:
         source_priority: for each field the first source that knows it is delivered.
-        budgets: where POSTs are counted when BACKEND_LIMITS or RATE_LIMIT_RPS state a limit.
+        limiter: where POSTs are counted when BACKEND_LIMITS or RATE_LIMIT_RPS state a limit.
     """
 
     def __init__(
@@ -101,14 +101,14 @@ class Importer:
         run_id: int,
         report: RunReport,
         source_priority: Sequence[str],
-        budgets: BudgetStorage,
+        limiter: Limiter,
     ) -> None:
         self._catalogue = catalogue
         self._config = config
         self._report = report
         self._run_id = run_id
         self._source_priority = source_priority
-        self._budgets = budgets
+        self._limiter = limiter
 
     async def run(
         self,
@@ -149,12 +149,12 @@ class Importer:
         config = self._config
         gate = Gate(config, self._report, more_may_come, stopping)
         # Of an earlier process
-        if penalty := self._budgets.resting(budget_of("backend", config.backend_base_url or "")):
+        if penalty := self._limiter.resting(budget_of("backend", config.backend_base_url or "")):
             gate.pause(penalty.seconds)
         async with self._client() as client:
             claims = Claims(self._catalogue, max(client.timeouts_s.values()))
             await claims.begin()
-            sender = Sender(client, gate, config, self._report, self._budgets, claims, self._catalogue)
+            sender = Sender(client, gate, config, self._report, self._limiter, claims, self._catalogue)
             try:
                 await sender.check_backend()
                 await self._use_backend()

@@ -29,7 +29,7 @@ from anime_crawler.catalogue.origin import origin_of
 from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.config import Config
 from anime_crawler.failure import Failure, log_failure
-from anime_crawler.rate_limit.limiter import BudgetStorage
+from anime_crawler.rate_limit.limiter import Limiter
 from anime_crawler.rate_limit.limits import Limits, budget_of, with_rate
 from anime_crawler.rate_limit.rest import LONGEST_ASKED_S
 from anime_crawler.run.report import RunReport
@@ -69,7 +69,7 @@ class Sender:
     """Use as ``async with sender:`` around what belongs to one POST; inside, `send` it once.
 
     Args:
-        budgets: where POSTs are counted when BACKEND_LIMITS or RATE_LIMIT_RPS state a limit, and pauses kept that the
+        limiter: where POSTs are counted when BACKEND_LIMITS or RATE_LIMIT_RPS state a limit, and pauses kept that the
             backend asked for: all importers obey them.
     """
 
@@ -79,7 +79,7 @@ class Sender:
         gate: Gate,
         config: Config,
         report: RunReport,
-        budgets: BudgetStorage,
+        limiter: Limiter,
         claims: Claims,
         catalogue: Catalogue,
     ) -> None:
@@ -88,7 +88,7 @@ class Sender:
         self.gate = gate
         self._config = config
         self._report = report
-        self._budgets = budgets
+        self._limiter = limiter
         self._budget = budget_of("backend", config.backend_base_url or "")
         self._limits = with_rate(config.backend_limits or Limits(), config.rate_limit_rps)
         self._slots = config.concurrency
@@ -172,7 +172,7 @@ class Sender:
 
     async def _wait_for_budget(self) -> None:
         place = ""
-        while wait := self._budgets.reserve(self._budget, self._limits, place):
+        while wait := self._limiter.reserve(self._budget, self._limits, place):
             place = wait.place
             if wait.cause == "penalty" and wait.seconds > LONGEST_PAUSE_S:
                 self.gate.hold(wait.seconds)
@@ -254,7 +254,7 @@ class Sender:
             self.gate.failed(outcome, key)
             if answer and answer.asked_s:
                 self.gate.hold(answer.asked_s)
-                self._budgets.penalize(self._budget, min(answer.asked_s, LONGEST_ASKED_S), "Retry-After")
+                self._limiter.penalize(self._budget, min(answer.asked_s, LONGEST_ASKED_S), "Retry-After")
         elif outcome is Outcome.SLOW_DOWN and answer:
             self._slow_down(answer)
         else:
@@ -269,7 +269,7 @@ class Sender:
         self._report.count("backend", "429")
         is_first = self.gate.is_open  # else the others of a burst say the same
         pause_s = self.gate.pause(answer.asked_s)
-        self._budgets.penalize(self._budget, min(pause_s, LONGEST_ASKED_S), "429")
+        self._limiter.penalize(self._budget, min(pause_s, LONGEST_ASKED_S), "429")
         self._slot_back_at = time.monotonic() + pause_s + SLOT_BACK_S
         if is_first and self._slots > 1:
             self._slots -= 1

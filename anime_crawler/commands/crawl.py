@@ -37,7 +37,7 @@ from anime_crawler.extensions.feed import end_if_feed_failed
 from anime_crawler.extensions.logged_errors import LoggedErrors
 from anime_crawler.frontier.store import FrontierError
 from anime_crawler.pipelines.passage import Signals
-from anime_crawler.rate_limit.limiter import BUDGETS, BudgetError, open_budgets
+from anime_crawler.rate_limit.limiter import LIMITER_FILE, LimiterError, open_limiter
 from anime_crawler.rate_limit.limits import address_of
 from anime_crawler.run.heartbeat import Heartbeat
 from anime_crawler.run.job import Exit, Job, drift_counts
@@ -59,7 +59,7 @@ class Command(ScrapyCrawl):
             self.exitcode = self._run_spider(args[0], opts.spargs)
         except KeyboardInterrupt:
             self.exitcode = Exit.INTERRUPTED
-        except (BudgetError, CatalogueError, FrontierError) as error:
+        except (LimiterError, CatalogueError, FrontierError) as error:
             self.exitcode = complain(error, error.exit_code)
         except (ConfigError, ArgumentError) as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
@@ -154,7 +154,7 @@ class MainJob:
             lambda conn: runs.begin_run(conn, name, self.arguments, mode, joins=joins)
         )
         run_key = await catalogue.read(lambda conn: runs.run_key(conn, run_id))
-        return Job(self.config, catalogue, open_budgets(self.config, BUDGETS), run_id, run_key, is_new)
+        return Job(self.config, catalogue, open_limiter(self.config, LIMITER_FILE), run_id, run_key, is_new)
 
     async def _crawl_and_deliver(self, job: Job) -> int:
         with ProgressDisplay(job, self.spiders):
@@ -177,7 +177,7 @@ class MainJob:
             job.is_misdirected = True
             job.report.problem("backend", "misdirected", error.reason, error.setting)
             return None, True
-        except BudgetError as error:
+        except LimiterError as error:
             job.fatal(str(error), error.exit_code)
             return None, True
         except Exception as error:
@@ -246,7 +246,7 @@ class MainJob:
 
     def _importer(self, job: Job) -> Importer:
         priority = self.settings.getlist("SOURCE_PRIORITY")
-        return Importer(job.catalogue, self.config, job.run_id, job.report, priority, job.budgets)
+        return Importer(job.catalogue, self.config, job.run_id, job.report, priority, job.limiter)
 
     async def _finish(self, job: Job, result: DeliveryResult | None, is_broken: bool) -> int:
         """Write the run's end and its report; print what a person wants to know."""

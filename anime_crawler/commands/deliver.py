@@ -20,7 +20,7 @@ from anime_crawler.catalogue.writer import Catalogue, CatalogueError
 from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.download import secrets
-from anime_crawler.rate_limit.limiter import BUDGETS, BudgetError, open_budgets
+from anime_crawler.rate_limit.limiter import LIMITER_FILE, LimiterError, open_limiter
 from anime_crawler.run.heartbeat import Heartbeat
 from anime_crawler.run.job import Exit
 from anime_crawler.run.report import RunReport
@@ -64,7 +64,7 @@ class Command(ScrapyCommand):
             secrets.install(config)
             configure_logging(self.settings)
             self.exitcode = uvloop.run(deliver(config, self.settings, recheck=opts.recheck, refill=opts.refill))
-        except (BudgetError, CatalogueError) as error:
+        except (LimiterError, CatalogueError) as error:
             self.exitcode = complain(error, error.exit_code)
         except ConfigError as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
@@ -88,8 +88,8 @@ async def deliver(config: Config, settings: BaseSettings, *, recheck: bool = Fal
         if refill:
             await catalogue.write(lambda conn: backends.use_backend(conn, address))
             await catalogue.write(backends.refill)
-        budgets = open_budgets(config, BUDGETS)
-        importer = Importer(catalogue, config, run_id, report, settings.getlist("SOURCE_PRIORITY"), budgets)
+        limiter = open_limiter(config, LIMITER_FILE)
+        importer = Importer(catalogue, config, run_id, report, settings.getlist("SOURCE_PRIORITY"), limiter)
         if dry_run:
             try:
                 plan = await importer.plan()

@@ -18,7 +18,7 @@ from anime_crawler.base_spiders import SourceCard, SourceSpider
 from anime_crawler.commands import complain, config_from, source_spiders
 from anime_crawler.commands.probes import Finding, check_backend, check_catalogue, check_source, cleaner
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.rate_limit.limiter import BUDGETS, BudgetError, open_budgets
+from anime_crawler.rate_limit.limiter import LIMITER_FILE, LimiterError, open_limiter
 from anime_crawler.run.job import Exit
 
 
@@ -71,14 +71,14 @@ def check_all(config: Config, settings: BaseSettings, names: Iterable[str]) -> l
 
 def check_sources(spiders: Iterable[type[SourceSpider]], config: Config, user_agent: str) -> list[Finding]:
     """One finding per source, and one for Redis where the budgets are there: without them nothing is asked."""
-    address = config.shown("redis_url") or str(BUDGETS)
+    address = config.shown("redis_url") or str(LIMITER_FILE)
     try:
-        budgets = open_budgets(config, BUDGETS)
-    except BudgetError as error:
+        limiter = open_limiter(config, LIMITER_FILE)
+    except LimiterError as error:
         do = "start it, or set REDIS_URL" if config.redis_url else "see what is said of the file"
         return [Finding("budgets", address, str(error), "no source was asked", do, Exit(error.exit_code))]
     shared = [Finding("budgets", address, "opened", "fine")] if config.redis_url else []
-    return shared + [check_source(spider, config, user_agent, budgets) for spider in spiders]
+    return shared + [check_source(spider, config, user_agent, limiter) for spider in spiders]
 
 
 def in_use(config: Config, settings: BaseSettings) -> list[str]:

@@ -18,7 +18,7 @@ from anime_crawler.catalogue.writer import Catalogue, CatalogueAwayError, Catalo
 from anime_crawler.config import Config
 from anime_crawler.download.proxy import proxy_of
 from anime_crawler.download.secrets import MaskingFactory, secrets_of
-from anime_crawler.rate_limit.limiter import BudgetStorage, Wait
+from anime_crawler.rate_limit.limiter import Limiter, Wait
 from anime_crawler.rate_limit.limits import address_of, budget_of, limits_of
 from anime_crawler.rate_limit.rest import rest_after
 from anime_crawler.run.job import Exit
@@ -120,14 +120,14 @@ def missing_secret(card: SourceCard, config: Config) -> str | None:
     return None
 
 
-def check_source(spider: type[SourceSpider], config: Config, user_agent: str, budgets: BudgetStorage) -> Finding:
+def check_source(spider: type[SourceSpider], config: Config, user_agent: str, limiter: Limiter) -> Finding:
     """Ask the source's probe within its limits; its spider judges the answer, as it does in a crawl."""
     card = spider.card
     address = address_of(config, card)
     missing = missing_secret(card, config)
     if missing:
         return Finding(card.title, address, "nothing was asked", "a credential is missing", missing, Exit.CONFIGURATION)
-    wait = wait_for_budget(card, config, budgets)
+    wait = wait_for_budget(card, config, limiter)
     if wait:
         happened = f"not asked because of {wait.reason}"
         do = f"run again in {wait.seconds:.0f} s"
@@ -145,15 +145,15 @@ def check_source(spider: type[SourceSpider], config: Config, user_agent: str, bu
     verdict = spider().judge(scrapy_response)
     if verdict.action is Action.ACCEPT:
         return Finding(card.title, address, answer.seen, "fine")
-    note_rest(card, config, budgets, verdict, scrapy_response)
+    note_rest(card, config, limiter, verdict, scrapy_response)
     do = f"set {verdict.setting}" if verdict.setting else "run again later; if it stays, see the source's documentation"
     return Finding(card.title, address, answer.seen, f"{verdict.kind}: {verdict.message}", do, Exit.UPSTREAM)
 
 
-def wait_for_budget(card: SourceCard, config: Config, budgets: BudgetStorage) -> Wait | None:
+def wait_for_budget(card: SourceCard, config: Config, limiter: Limiter) -> Wait | None:
     """``None``: one request is paid for, after a wait if need be. Else why it would take too long."""
     place, name = "", budget_of(card.name, address_of(config, card), card.base_url)
-    while wait := budgets.reserve(name, limits_of(config, card), place):
+    while wait := limiter.reserve(name, limits_of(config, card), place):
         if wait.seconds > LONGEST_WAIT_S:
             return wait
         place = wait.place
@@ -161,11 +161,11 @@ def wait_for_budget(card: SourceCard, config: Config, budgets: BudgetStorage) ->
     return None
 
 
-def note_rest(card: SourceCard, config: Config, budgets: BudgetStorage, verdict: Verdict, response: Response) -> None:
+def note_rest(card: SourceCard, config: Config, limiter: Limiter, verdict: Verdict, response: Response) -> None:
     """Let the crawls of this machine know of a refusal that a command met: it holds for them too."""
     seconds, why = rest_after(verdict, card, response.status, response.headers, time.time())
     if seconds:
-        budgets.penalize(budget_of(card.name, address_of(config, card), card.base_url), seconds, why)
+        limiter.penalize(budget_of(card.name, address_of(config, card), card.base_url), seconds, why)
 
 
 def check_backend(config: Config) -> Finding:

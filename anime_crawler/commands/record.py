@@ -20,7 +20,7 @@ from anime_crawler.commands import complain, config_from, source_spiders
 from anime_crawler.commands.probes import Answer, NoAnswerError, call, missing_secret, source_request, wait_for_budget
 from anime_crawler.commands.source_checks import draft_expected
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.rate_limit.limiter import BUDGETS, BudgetError, open_budgets
+from anime_crawler.rate_limit.limiter import LIMITER_FILE, LimiterError, open_limiter
 from anime_crawler.run.job import Exit
 
 LOOK = """\
@@ -53,7 +53,7 @@ class Command(ScrapyCommand):
         try:
             config = config_from(self.settings)
             self.exitcode = record(spiders[args[0]], opts.case, opts.path, config, self.settings["USER_AGENT"])
-        except BudgetError as error:
+        except LimiterError as error:
             self.exitcode = complain(error, error.exit_code)
         except ConfigError as error:
             self.exitcode = complain(error, Exit.CONFIGURATION)
@@ -78,7 +78,7 @@ def record(spider: type[SourceSpider], case: str, path: str | None, config: Conf
     folder = Path(str(files(spider.__module__.rpartition(".")[0]))) / "samples" / case
     if folder.exists():
         raise ConfigError(f"there is a sample {case} of {card.title} already: {folder}")
-    wait = wait_for_budget(card, config, open_budgets(config, BUDGETS))
+    wait = wait_for_budget(card, config, open_limiter(config, LIMITER_FILE))
     if wait:
         raise NoAnswerError(f"{card.title} was not asked because of {wait.reason}; run again in {wait.seconds:.0f} s")
     if path is not None:

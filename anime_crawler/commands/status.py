@@ -16,7 +16,7 @@ from anime_crawler.catalogue.status import read_status
 from anime_crawler.catalogue.writer import Catalogue, CatalogueError
 from anime_crawler.commands import complain, config_from, refuse_words
 from anime_crawler.config import Config, ConfigError
-from anime_crawler.rate_limit.limiter import BUDGETS, BudgetError, Wait, open_budgets
+from anime_crawler.rate_limit.limiter import LIMITER_FILE, LimiterError, Wait, open_limiter
 from anime_crawler.rate_limit.limits import Limits, address_of, budget_of, limits_of
 from anime_crawler.sources import cards
 
@@ -42,7 +42,7 @@ class Command(ScrapyCommand):
         try:
             config = config_from(self.settings)
             status = asyncio.run(self._status(config))
-        except (BudgetError, CatalogueError) as error:
+        except (LimiterError, CatalogueError) as error:
             self.exitcode = complain(error, error.exit_code)
             return
         except ConfigError as error:
@@ -70,18 +70,18 @@ def politeness(config: Config) -> dict[str, Any]:
     """Requests in each window of each upstream's limits, by all who share the budgets, and who rests.
 
     Raises:
-        BudgetError: they cannot be read.
+        LimiterError: they cannot be read.
     """
-    budgets = open_budgets(config, BUDGETS)
+    limiter = open_limiter(config, LIMITER_FILE)
     asked = [
         (card.name, budget_of(card.name, address_of(config, card), card.base_url), limits_of(config, card))
         for card in cards().values()
     ]
-    used = {name: budgets.used(budget, limits) for name, budget, limits in asked}
+    used = {name: limiter.used(budget, limits) for name, budget, limits in asked}
     if config.backend_base_url:
         asked.append(("backend", budget_of("backend", config.backend_base_url), config.backend_limits or Limits()))
     # Why an upstream is not asked for a while: a penalty, a ban, or a quota that is used up.
-    pauses = [(name, budgets.resting(budget) or budgets.exhausted(budget, limits)) for name, budget, limits in asked]
+    pauses = [(name, limiter.resting(budget) or limiter.exhausted(budget, limits)) for name, budget, limits in asked]
     return {"budgets": used, "resting": [_rest(name, wait) for name, wait in pauses if wait]}
 
 

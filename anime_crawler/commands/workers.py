@@ -16,7 +16,7 @@ from anime_crawler.commands.status import budget, politeness, table
 from anime_crawler.config import ConfigError
 from anime_crawler.frontier.redis.inspect import overview
 from anime_crawler.frontier.store import FrontierError
-from anime_crawler.rate_limit.limiter import BudgetError
+from anime_crawler.rate_limit.limiter import LimiterError
 from anime_crawler.run.shared_run import redis_of
 
 
@@ -47,7 +47,7 @@ class Command(ScrapyCommand):
             found["budgets"] = politeness(config)["budgets"]
         except ConfigError as error:
             self.exitcode = complain(error, 2)
-        except (FrontierError, BudgetError) as error:
+        except (FrontierError, LimiterError) as error:
             self.exitcode = complain(error, error.exit_code)
         else:
             show(found, opts.as_json)

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from anime_crawler.config import Config, ConfigError
 from anime_crawler.rate_limit.limits import Limits, Window
 
-BUDGETS = Path("var/politeness.sqlite")
+LIMITER_FILE = Path("var/politeness.sqlite")
 """Requests sent, shared by every process that works in this directory; with REDIS_URL they are in Redis."""
 LONGEST_WAIT_S = 3600.0  # an hour's window is waited for; a day's quota ends the run, which can be resumed
 BREAKER_THRESHOLD = 5  # failures in a row: fewer happen when one worker of the upstream restarts
@@ -19,7 +19,7 @@ CLOCKS_APART_S = 0.001  # between the asker's clock and the storage's, over the 
 ASK_AGAIN_S = 1.0  # who stands in line moves up when those ahead give up or die
 
 
-class BudgetError(ConfigError):
+class LimiterError(ConfigError):
     """The budgets cannot be opened, read or written. Without them no limit would hold, so nothing is sent."""
 
     exit_code = 2
@@ -44,7 +44,7 @@ class Wait:
         return min(self.seconds, ASK_AGAIN_S) if self.place else self.seconds
 
 
-class BudgetStorage(Protocol):
+class Limiter(Protocol):
     """The budget storage decides who may send a request, and when, for all who share it. Every call is one step.
 
     An upstream is a name that `budget_of` gives. A request is remembered for as long as the longest window that
@@ -52,7 +52,7 @@ class BudgetStorage(Protocol):
     takes nothing from the count of the others.
 
     Raises:
-        BudgetError: from every method.
+        LimiterError: from every method.
     """
 
     def reserve(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
@@ -96,20 +96,20 @@ class BudgetStorage(Protocol):
     def close(self) -> None: ...
 
 
-def open_budgets(config: Config, path: Path) -> BudgetStorage:
+def open_limiter(config: Config, path: Path) -> Limiter:
     """Redis where REDIS_URL is set, else the SQLite file at `path`.
 
     Raises:
-        BudgetError: it cannot be used.
+        LimiterError: it cannot be used.
     """
     # Both are imported here because they import this module, and because the Redis library takes 0.05 s to import.
     if config.redis_url:
-        from anime_crawler.rate_limit.redis_limiter import RedisBudgets
+        from anime_crawler.rate_limit.redis_limiter import RedisLimiter
 
-        return RedisBudgets(config.redis_url)
-    from anime_crawler.rate_limit.sqlite_limiter import Budgets
+        return RedisLimiter(config.redis_url)
+    from anime_crawler.rate_limit.sqlite_limiter import SqliteLimiter
 
-    return Budgets(path)
+    return SqliteLimiter(path)
 
 
 def remembered_s(limits: Limits) -> float:
@@ -120,7 +120,7 @@ def remembered_s(limits: Limits) -> float:
 def stretched_s(window: Window) -> float:
     """Seconds after which a window is taken to have room again: 4 % more, half a second at most.
 
-    Requests sent apart may arrive closer together. What `BudgetStorage.late` tells of makes up for long delays; this
+    Requests sent apart may arrive closer together. What `Limiter.late` tells of makes up for long delays; this
     is for those too short to be told, 30 ms in the crawler, and leaves 95 % of every window to be used.
     """
     return _stretched(window.seconds)

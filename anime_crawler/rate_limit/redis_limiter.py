@@ -21,7 +21,7 @@ from anime_crawler.rate_limit.limiter import (
     FIRST_REST_S,
     LONGEST_REST_S,
     LONGEST_WAIT_S,
-    BudgetError,
+    LimiterError,
     Wait,
     remembered_s,
     stretched_s,
@@ -36,14 +36,14 @@ RETRY_S = 2.0  # between two tries to reach Redis; each may take as long as its 
 PATIENCE_S = 300.0  # a restart with its file takes seconds, a machine's minutes; then the run ends and can be resumed
 
 
-class BudgetsAwayError(BudgetError):
+class LimiterAwayError(LimiterError):
     """Redis cannot be used."""
 
     exit_code = 3
 
 
-class RedisBudgets:
-    """See `BudgetStorage`. Redis is asked once at the start, so that a wrong address is told at once.
+class RedisLimiter:
+    """See `Limiter`. Redis is asked once at the start, so that a wrong address is told at once.
 
     Args:
         url: REDIS_URL.
@@ -73,7 +73,7 @@ class RedisBudgets:
         try:
             self._tell()
             _, micros, cause, why = self._run(RESERVE, upstream, place, *rules, *_sizes(limits))
-        except BudgetsAwayError as error:
+        except LimiterAwayError as error:
             self._be_patient(error)
             return self._outage(place)
         return Wait(micros / 1e6, cause.decode(), _reason(cause, why, limits), place) if micros else None
@@ -111,7 +111,7 @@ class RedisBudgets:
         if self._clock.steady() >= self._retry_at:
             try:
                 self._tell()
-            except BudgetsAwayError as error:
+            except LimiterAwayError as error:
                 self._be_patient(error)
 
     def _tell(self) -> None:
@@ -130,8 +130,8 @@ class RedisBudgets:
         except (exceptions.RedisError, OSError) as error:
             if not may_pass(error):
                 said = f"the Redis of REDIS_URL, which keeps the request budgets, cannot be used: {error}"
-                raise BudgetError(refusal(error, "REDIS_URL") or said) from error
-            raise BudgetsAwayError(
+                raise LimiterError(refusal(error, "REDIS_URL") or said) from error
+            raise LimiterAwayError(
                 f"the Redis of REDIS_URL, which keeps the request budgets, cannot be used: {error}. Nothing is sent "
                 "without them: start it, or set REDIS_URL to one that answers and may be written, and run the same "
                 "command again"
@@ -139,11 +139,11 @@ class RedisBudgets:
         self._seen, self._asked_at, self._away_since = answer[0], asked_at, None
         return answer
 
-    def _be_patient(self, error: BudgetsAwayError) -> None:
+    def _be_patient(self, error: LimiterAwayError) -> None:
         """Note the outage.
 
         Raises:
-            BudgetsAwayError: it has lasted too long.
+            LimiterAwayError: it has lasted too long.
         """
         now = self._clock.steady()
         if self._away_since is None:
@@ -157,7 +157,7 @@ class RedisBudgets:
 
 
 def _reason(cause: bytes, why: bytes, limits: Limits) -> str:
-    """For people, as `Budgets` words it."""
+    """For people, as `SqliteLimiter` words it."""
     if cause == b"limit":
         return f"limit {limits.windows[int(why)]}"
     if cause == b"breaker":

@@ -20,7 +20,7 @@ from anime_crawler.rate_limit.limiter import (
     FIRST_REST_S,
     LONGEST_REST_S,
     LONGEST_WAIT_S,
-    BudgetError,
+    LimiterError,
     Wait,
     remembered_s,
     stretched_s,
@@ -60,8 +60,8 @@ class _State:
         return self.troubles >= BREAKER_THRESHOLD
 
 
-class Budgets:
-    """The form for one machine (see `BudgetStorage`). Every call is one short transaction; nobody stands in line."""
+class SqliteLimiter:
+    """The form for one machine (see `Limiter`). Every call is one short transaction; nobody stands in line."""
 
     def __init__(self, path: Path | str, clock: SystemClock | None = None) -> None:
         self._path = path
@@ -205,7 +205,7 @@ class Budgets:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise BudgetError(
+            raise LimiterError(
                 f"the file of request budgets, {self._path}, cannot be used: {error}. Make room if the disk is full; "
                 f"if the file is damaged, delete it, and wait as long as the longest limit before the next run"
             ) from error

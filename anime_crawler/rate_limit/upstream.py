@@ -15,7 +15,7 @@ from scrapy.http import Response
 
 from anime_crawler.base_spiders import ACCEPT, OUT_OF_QUOTA, Action, GivenUp, SourceSpider, Verdict
 from anime_crawler.config import Config
-from anime_crawler.rate_limit.limiter import BudgetError, BudgetStorage, Wait
+from anime_crawler.rate_limit.limiter import Limiter, LimiterError, Wait
 from anime_crawler.rate_limit.limits import budget_of, limits_of
 from anime_crawler.rate_limit.sandbox_header import SANDBOX_HEADER
 
@@ -38,7 +38,7 @@ class Upstream:
         job: Any = crawler.job  # type: ignore[attr-defined]
         self._crawler = crawler
         self._job = job
-        self._budgets: BudgetStorage = job.budgets
+        self._limiter: Limiter = job.limiter
         self.config: Config = job.config
         self.card = crawler.spidercls.card  # type: ignore[attr-defined]
         self.name: str = self.card.name
@@ -129,27 +129,27 @@ class Upstream:
         return any(problem["service"] == self.name for problem in self._job.report.problems)
 
     def reserve(self, request: Request, place: str) -> Wait | None:
-        """See `BudgetStorage.reserve`."""
-        return self._safely(request, lambda: self._budgets.reserve(self.budget, self._limits, place))
+        """See `Limiter.reserve`."""
+        return self._safely(request, lambda: self._limiter.reserve(self.budget, self._limits, place))
 
     def note_late(self, request: Request, ago_s: float, by_s: float) -> None:
-        """See `BudgetStorage.late`."""
-        self._safely(request, lambda: self._budgets.late(self.budget, self._limits, ago_s, by_s))
+        """See `Limiter.late`."""
+        self._safely(request, lambda: self._limiter.late(self.budget, self._limits, ago_s, by_s))
 
     def rest(self, request: Request, seconds: float, why: str) -> None:
         """Let nobody ask the upstream for this long, in no process."""
-        self._safely(request, lambda: self._budgets.penalize(self.budget, seconds, why))
+        self._safely(request, lambda: self._limiter.penalize(self.budget, seconds, why))
 
     def note_health(self, request: Request, is_trouble: bool) -> None:
         """Tell the breaker how it went."""
-        tell = self._budgets.troubled if is_trouble else self._budgets.well
+        tell = self._limiter.troubled if is_trouble else self._limiter.well
         self._safely(request, lambda: tell(self.budget))
 
     def _safely(self, request: Request, call: Callable[[], T]) -> T:
         """The call's result; without the shared state no limit would hold, so the run ends where it is lost."""
         try:
             return call()
-        except BudgetError as error:
+        except LimiterError as error:
             raise self.fatal(request, str(error), error.exit_code) from error
 
 

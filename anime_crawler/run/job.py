@@ -34,7 +34,7 @@ from anime_crawler.frontier.redis.buffered_store import PatientStore
 from anime_crawler.frontier.redis.session import Worker
 from anime_crawler.items import Absent, Checkpoint, Item, Rejected, storable, utc_now, without_tokens
 from anime_crawler.pipelines.validation import rejected
-from anime_crawler.rate_limit.limiter import BudgetStorage
+from anime_crawler.rate_limit.limiter import Limiter
 from anime_crawler.run.report import Progress, RunReport
 
 logger = logging.getLogger(__name__)
@@ -56,11 +56,11 @@ class Job:
     """State that the parts of one run share. Everything durable is in the catalogue; this dies with the process."""
 
     def __init__(
-        self, config: Config, catalogue: Catalogue, budgets: BudgetStorage, run_id: int, run_key: str, is_new: bool
+        self, config: Config, catalogue: Catalogue, limiter: Limiter, run_id: int, run_key: str, is_new: bool
     ) -> None:
         self.config = config
         self.catalogue = catalogue
-        self.budgets = budgets
+        self.limiter = limiter
         self.run_id = run_id
         self.run_key = run_key
         self.is_new = is_new

@@ -17,7 +17,7 @@ from anime_crawler.catalogue.store.items import store_items
 from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.config import Config
 from anime_crawler.items import Anime, Player, Release, Titles, TranslationKind
-from anime_crawler.rate_limit.sqlite_limiter import Budgets
+from anime_crawler.rate_limit.sqlite_limiter import SqliteLimiter
 from anime_crawler.reference_backend import Faults, create_app
 from anime_crawler.reference_backend.dump import dump
 from anime_crawler.reference_backend.errors import RefusedError
@@ -120,14 +120,14 @@ class World:
     settings: dict[str, Any] = field(default_factory=dict)
     run_id: int = 1
     report: RunReport = field(default_factory=RunReport)
-    budgets: Budgets = field(default_factory=lambda: Budgets(":memory:"))
+    limiter: SqliteLimiter = field(default_factory=lambda: SqliteLimiter(":memory:"))
     """Those of all processes; a pause that the backend asked for stands in them."""
 
     def importer(self, **settings: Any) -> Importer:
         """A new importer with a report of its own, as a new process has."""
         self.report = RunReport()
         config = config_for(self.backend.url, **{**self.settings, **settings})
-        return Importer(self.catalogue, config, self.run_id, self.report, SOURCE_PRIORITY, self.budgets)
+        return Importer(self.catalogue, config, self.run_id, self.report, SOURCE_PRIORITY, self.limiter)
 
     async def deliver(
         self,

@@ -67,7 +67,7 @@ def test_a_long_retry_after_ends_the_delivery_and_holds_for_the_next(tmp_path, f
             assert result.reason.startswith("slow_down: ")
             assert result.pending == 2
         assert w.backend.posts == {"anime": 1}
-        assert kept_s - 600 < w.budgets.resting(budget_of("backend", w.backend.url)).seconds <= kept_s
+        assert kept_s - 600 < w.limiter.resting(budget_of("backend", w.backend.url)).seconds <= kept_s
 
     in_world(tmp_path, story)
 

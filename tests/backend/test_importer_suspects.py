@@ -326,7 +326,7 @@ def test_a_long_pause_that_another_process_was_told_ends_the_delivery_before_its
 
     async def story(w: World) -> None:
         await w.store(anime("1"), release("1", [1]))
-        w.budgets.penalize(budget_of("backend", w.backend.url), 1000, "Retry-After")
+        w.limiter.penalize(budget_of("backend", w.backend.url), 1000, "Retry-After")
         result = await w.deliver()
         assert (result.pending, result.reason is None, result.setting) == (1, False, "BACKEND_LIMITS")
         assert w.backend.posts == {}

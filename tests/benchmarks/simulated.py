@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from anime_crawler.rate_limit.clock import SystemClock
 from anime_crawler.rate_limit.limits import Limits, parse_limits
-from anime_crawler.rate_limit.sqlite_limiter import Budgets
+from anime_crawler.rate_limit.sqlite_limiter import SqliteLimiter
 from anime_crawler.sandbox.server.limits import LIMITERS
 
 LATENCY_S = 0.3  # an answer of a real upstream, generously
@@ -48,7 +48,7 @@ class SimulatedUpstream:
         self.clock = SimulatedClock()
         self.sent: list[float] = []
         """When each request left."""
-        self._budgets = Budgets(":memory:", clock=self.clock)
+        self._limiter = SqliteLimiter(":memory:", clock=self.clock)
 
     def ask(self, count: int, parallel: int = 1) -> float:
         """Send `count` requests, at most `parallel` in flight; gives the seconds until the last answer."""
@@ -56,7 +56,7 @@ class SimulatedUpstream:
         for _ in range(count):
             if len(in_flight) == parallel:
                 self.clock.now = max(self.clock.now, in_flight.pop(0))
-            while wait := self._budgets.reserve(self.name, self.limits):
+            while wait := self._limiter.reserve(self.name, self.limits):
                 self.clock.now += wait.seconds
             self.sent.append(self.clock.now)
             in_flight.append(self.clock.now + LATENCY_S)

@@ -16,7 +16,7 @@ from anime_crawler.commands.diagnose import exit_code
 from anime_crawler.commands.probes import Finding, check_backend, check_catalogue, check_source, cleaner
 from anime_crawler.config import Config
 from anime_crawler.rate_limit.limits import budget_of
-from anime_crawler.rate_limit.sqlite_limiter import Budgets
+from anime_crawler.rate_limit.sqlite_limiter import SqliteLimiter
 from tests.services import free_port
 
 SECRET = "s3cr3t-canary-value"
@@ -100,7 +100,7 @@ def config(service: Service, **more: str) -> Config:
 
 def test_a_source_that_answers_is_fine_and_was_asked_once_as_its_card_says(service, source):
     """One request with the card's form, the credential and our user agent."""
-    finding = check_source(source, config(service), AGENT, Budgets(":memory:"))
+    finding = check_source(source, config(service), AGENT, SqliteLimiter(":memory:"))
     assert (finding.what_happened, finding.exit_code) == ("fine", 0)
     ((method, path, headers, body),) = service.asked
     assert (method, path, headers["User-Agent"]) == ("POST", "/list", AGENT)
@@ -109,7 +109,7 @@ def test_a_source_that_answers_is_fine_and_was_asked_once_as_its_card_says(servi
 
 def test_a_missing_credential_is_named_and_nothing_is_asked(service, source):
     """Exit 2, how to get one, no request."""
-    finding = check_source(source, Config.load({"KODIK_BASE_URL": service.url}), AGENT, Budgets(":memory:"))
+    finding = check_source(source, Config.load({"KODIK_BASE_URL": service.url}), AGENT, SqliteLimiter(":memory:"))
     assert (finding.exit_code, finding.what_to_do) == (2, "set KODIK_API_TOKEN. Ask for one.")
     assert service.asked == []
 
@@ -117,16 +117,16 @@ def test_a_missing_credential_is_named_and_nothing_is_asked(service, source):
 def test_a_refused_credential_is_the_setting_to_change(service, source):
     """The spider's own judgement, as in a crawl; exit 3."""
     service.answers["/list"] = (500, {}, b"bad token")
-    finding = check_source(source, config(service), AGENT, Budgets(":memory:"))
+    finding = check_source(source, config(service), AGENT, SqliteLimiter(":memory:"))
     assert (finding.exit_code, finding.what_to_do) == (3, "set KODIK_API_TOKEN")
     assert finding.what_happened.startswith("token_refused")
 
 
 def test_the_upstreams_limits_hold_for_a_diagnosis_too(service, source):
     """While a penalty runs nothing is asked; when to come back is told."""
-    budgets = Budgets(":memory:")
-    budgets.penalize(budget_of("kodik_like", service.url), 600, "Retry-After")
-    finding = check_source(source, config(service), AGENT, budgets)
+    limiter = SqliteLimiter(":memory:")
+    limiter.penalize(budget_of("kodik_like", service.url), 600, "Retry-After")
+    finding = check_source(source, config(service), AGENT, limiter)
     assert service.asked == []
     assert finding.what_happened == "not asked because of Retry-After"
     assert finding.what_to_do in ("run again in 600 s", "run again in 599 s")
@@ -135,7 +135,7 @@ def test_the_upstreams_limits_hold_for_a_diagnosis_too(service, source):
 def test_a_redirect_is_not_followed(service, source):
     """The token does not travel."""
     service.answers["/list"] = (301, {"Location": f"{service.url}/elsewhere"}, b"")
-    finding = check_source(source, config(service), AGENT, Budgets(":memory:"))
+    finding = check_source(source, config(service), AGENT, SqliteLimiter(":memory:"))
     assert (finding.exit_code, finding.what_happened) == (3, "status_301: status 301")
     assert [path for _, path, _, _ in service.asked] == ["/list"]
 
@@ -143,7 +143,7 @@ def test_a_redirect_is_not_followed(service, source):
 def test_an_oversized_answer_is_cut_off(service, source):
     """The limit of the card holds here too."""
     service.answers["/list"] = (200, {}, b"x" * 100_000)
-    finding = check_source(source, config(service), AGENT, Budgets(":memory:"))
+    finding = check_source(source, config(service), AGENT, SqliteLimiter(":memory:"))
     assert finding.you_see == "a body of more than 1000 bytes"
     assert finding.exit_code == 3
 
@@ -151,7 +151,7 @@ def test_an_oversized_answer_is_cut_off(service, source):
 def test_a_service_that_is_not_there_says_so(source):
     """No traceback and no address with secrets: what was seen and what to check."""
     nobody = Config.load({"KODIK_API_TOKEN": SECRET, "KODIK_BASE_URL": f"http://127.0.0.1:{free_port()}"})
-    finding = check_source(source, nobody, AGENT, Budgets(":memory:"))
+    finding = check_source(source, nobody, AGENT, SqliteLimiter(":memory:"))
     assert finding.you_see.startswith("no connection")
     assert "KODIK_BASE_URL" in finding.what_to_do
     assert finding.exit_code == 3

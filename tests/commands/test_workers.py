@@ -9,7 +9,7 @@ from redis import Redis
 from anime_crawler.frontier.redis.membership import Crew
 from anime_crawler.frontier.redis.store import RedisStore
 from anime_crawler.rate_limit.limits import parse_limits
-from anime_crawler.rate_limit.redis_limiter import RedisBudgets
+from anime_crawler.rate_limit.redis_limiter import RedisLimiter
 
 ABOUT = {
     "host": "here",
@@ -33,8 +33,8 @@ def test_workers_what_they_hold_and_what_is_pending_are_shown(scrapy, redis_url)
         for number in range(3):
             store.push(b"%d" % number, "a.test", 0, b'{"method": "POST", "url": "http://a.test/%d"}' % number)
         store.pop({})
-    budgets = RedisBudgets(redis_url)
-    assert budgets.reserve("kodik", parse_limits("2/s,30/min")) is None
+    limiter = RedisLimiter(redis_url)
+    assert limiter.reserve("kodik", parse_limits("2/s,30/min")) is None
     found = json.loads(scrapy("workers", "--json", REDIS_URL=redis_url).stdout)
     assert found["budgets"]["kodik"]["30/min"] == 1
     (worker,) = found["workers"]

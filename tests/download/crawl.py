@@ -36,7 +36,7 @@ from anime_crawler.config import Config
 from anime_crawler.download import secrets
 from anime_crawler.download.browser.chromium import browser_settings
 from anime_crawler.items import Anime, Titles, utc_now
-from anime_crawler.rate_limit.sqlite_limiter import Budgets
+from anime_crawler.rate_limit.sqlite_limiter import SqliteLimiter
 from anime_crawler.run.job import stop_crawler
 from anime_crawler.run.report import RunReport
 from tests import processes
@@ -198,7 +198,7 @@ def job_of(plan: Plan) -> FakeJob:
     return FakeJob(
         config=config,
         report=RunReport(),
-        budgets=Budgets(Path(plan.directory, "politeness.sqlite")),
+        limiter=SqliteLimiter(Path(plan.directory, "politeness.sqlite")),
         run_key=plan.run_key,
         base_url=plan.base_url,
         is_new=plan.is_new,

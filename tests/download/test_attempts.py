@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from aiohttp import web
 
-from anime_crawler.rate_limit.sqlite_limiter import Budgets
+from anime_crawler.rate_limit.sqlite_limiter import SqliteLimiter
 from tests.download.crawl import FAST, Plan, Result, crawl, stopped_crawl
 from tests.download.upstream_server import UpstreamServer, running_server
 
@@ -126,10 +126,10 @@ def test_a_request_fails_for_90_s_at_most(server, plan):
 
 def test_while_the_breaker_is_open_a_request_waits_and_is_then_given_up_unsent(server, plan, tmp_path):
     """Five failures are on record; the request has half a second of its 90 left."""
-    budgets = Budgets(tmp_path / "politeness.sqlite")
+    limiter = SqliteLimiter(tmp_path / "politeness.sqlite")
     for _ in range(5):
-        budgets.troubled("upstream")
-    budgets.close()
+        limiter.troubled("upstream")
+    limiter.close()
     result = crawl(plan("/ok/1", meta={"spent_s": 89.5}))
     assert result.outcomes == {"/ok/1": ("upstream_down", 0)}
     assert server.arrivals == []
@@ -164,7 +164,7 @@ def test_a_limit_that_is_nearly_spent_is_a_rest_too_where_the_card_says_so(serve
         result = stopped_crawl(plan(path, "/ok", limit_reserve=2, limit_rest_s=250.0, **options), server, arrivals=1)
         server.arrivals.clear()
         assert list(result.outcomes.values())[-1][0] == "stopped"
-        wait = Budgets(tmp_path / path[1:] / "politeness.sqlite").resting("upstream")
+        wait = SqliteLimiter(tmp_path / path[1:] / "politeness.sqlite").resting("upstream")
         assert wait is not None
         assert 100 < wait.seconds <= 250
 

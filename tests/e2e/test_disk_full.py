@@ -11,7 +11,7 @@ import pytest
 from anime_crawler.catalogue.engine import make_engine
 from anime_crawler.catalogue.migrations import migrate
 from anime_crawler.frontier.sqlite_store import FILE, SqliteStore
-from anime_crawler.rate_limit.sqlite_limiter import Budgets
+from anime_crawler.rate_limit.sqlite_limiter import SqliteLimiter
 from tests.e2e.support import Project
 from tests.e2e.test_lost import with_pipeline
 from tests.processes import run
@@ -123,7 +123,7 @@ def test_no_room_for_the_frontier(quick_project: Project, clean: Exports, change
 def test_no_room_for_the_budgets(quick_project: Project, clean: Exports, table: str) -> None:
     """When a request is counted and when a failure is noted: nothing more is sent, the file is named."""
     path = quick_project.directory / "var/politeness.sqlite"
-    Budgets(path).close()
+    SqliteLimiter(path).close()
     fill_up(path, table, "INSERT")
     quick_project.fault("kodik", "status", status=503)
     done = quick_project.crawl(KODIK_LIMITS="50/s")

@@ -13,9 +13,9 @@ from anime_crawler.config import Config
 from anime_crawler.frontier.redis.inspect import overview
 from anime_crawler.frontier.redis.store import RedisStore
 from anime_crawler.frontier.store import FrontierError
-from anime_crawler.rate_limit.limiter import BudgetError
+from anime_crawler.rate_limit.limiter import LimiterError
 from anime_crawler.rate_limit.limits import parse_limits
-from anime_crawler.rate_limit.redis_limiter import RedisBudgets
+from anime_crawler.rate_limit.redis_limiter import RedisLimiter
 from anime_crawler.redis_words import NEEDED
 from anime_crawler.run.shared_run import crew_of, redis_of
 from tests.frontier.own_redis import OwnRedis
@@ -46,9 +46,9 @@ def use(url: str) -> None:
     settings = Settings()
     settings.setmodule(project_settings)
     config = Config.load({"REDIS_URL": url})
-    budgets = RedisBudgets(config.redis_url)
-    assert budgets.reserve("kodik", parse_limits("5/s")) is None
-    budgets.close()
+    limiter = RedisLimiter(config.redis_url)
+    assert limiter.reserve("kodik", parse_limits("5/s")) is None
+    limiter.close()
     crew = crew_of(config, settings, "kodik")
     assert crew.others() == 0
     crew.join("run", {"host": "here"})
@@ -85,8 +85,8 @@ def test_who_may_too_little_is_told_what_is_missing(server, user, password, advi
     url = address(server, user, password)
     settings = Settings()
     settings.setmodule(project_settings)
-    with pytest.raises(BudgetError, match="REDIS_URL") as of_budgets:
-        RedisBudgets(url)
+    with pytest.raises(LimiterError, match="REDIS_URL") as of_budgets:
+        RedisLimiter(url)
     with pytest.raises(FrontierError, match="REDIS_URL") as of_frontier:
         crew_of(Config.load({"REDIS_URL": url}), settings, "kodik").others()
     for error in (of_budgets.value, of_frontier.value):

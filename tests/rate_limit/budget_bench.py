@@ -10,10 +10,10 @@ import redis
 
 from anime_crawler.rate_limit import redis_scripts as budget_scripts
 from anime_crawler.rate_limit.clock import SystemClock
-from anime_crawler.rate_limit.limiter import BudgetStorage
+from anime_crawler.rate_limit.limiter import Limiter
 from anime_crawler.rate_limit.limits import Limits
-from anime_crawler.rate_limit.redis_limiter import RedisBudgets
-from anime_crawler.rate_limit.sqlite_limiter import Budgets
+from anime_crawler.rate_limit.redis_limiter import RedisLimiter
+from anime_crawler.rate_limit.sqlite_limiter import SqliteLimiter
 
 
 class FakeClock(SystemClock):
@@ -48,18 +48,18 @@ class Bench:
     """Where budgets are kept, and the clock."""
 
     clock: FakeClock
-    opened: list[BudgetStorage] = field(default_factory=list)
+    opened: list[Limiter] = field(default_factory=list)
 
-    def open(self) -> BudgetStorage:
+    def open(self) -> Limiter:
         """The budgets as one more process has them."""
         self.opened.append(self._open())
         return self.opened[-1]
 
     def close(self) -> None:
-        for budgets in self.opened:
-            budgets.close()
+        for limiter in self.opened:
+            limiter.close()
 
-    def _open(self) -> BudgetStorage:
+    def _open(self) -> Limiter:
         raise NotImplementedError
 
 
@@ -69,8 +69,8 @@ class FileBench(Bench):
 
     path: Path = Path()
 
-    def _open(self) -> BudgetStorage:
-        return Budgets(self.path, self.clock)
+    def _open(self) -> Limiter:
+        return SqliteLimiter(self.path, self.clock)
 
 
 @dataclass
@@ -83,15 +83,15 @@ class RedisBench(Bench):
         self.client = redis.Redis.from_url(self.url)
         self.open()  # a client that has seen the time before a test changes it, as every process has
 
-    def _open(self) -> BudgetStorage:
-        return FakeTimeBudgets(self.url, self.clock, self.client)
+    def _open(self) -> Limiter:
+        return FakeTimeLimiter(self.url, self.clock, self.client)
 
     def close(self) -> None:
         super().close()
         self.client.close()
 
 
-class FakeTimeBudgets(RedisBudgets):
+class FakeTimeLimiter(RedisLimiter):
     """Tells Redis the time before each script."""
 
     def __init__(self, url: str, clock: FakeClock, client: Any) -> None:
@@ -108,12 +108,12 @@ class FakeTimeBudgets(RedisBudgets):
         return super()._run(faked, upstream, *arguments)
 
 
-def send(budgets: BudgetStorage, clock: FakeClock, limits: Limits, count: int, upstream: str = "a") -> list[float]:
+def send(limiter: Limiter, clock: FakeClock, limits: Limits, count: int, upstream: str = "a") -> list[float]:
     """Uptimes at which the requests were let through, each as soon as possible."""
     times: list[float] = []
     place = ""
     while len(times) < count:
-        wait = budgets.reserve(upstream, limits, place)
+        wait = limiter.reserve(upstream, limits, place)
         if wait is None:
             times.append(clock.uptime)
             place = ""

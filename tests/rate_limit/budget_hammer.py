@@ -11,18 +11,18 @@ import subprocess
 import sys
 import time
 
-from anime_crawler.rate_limit.limiter import BudgetStorage
+from anime_crawler.rate_limit.limiter import Limiter
 from anime_crawler.rate_limit.limits import parse_limits
 from anime_crawler.rate_limit.middleware import LATE_S
-from anime_crawler.rate_limit.redis_limiter import RedisBudgets
-from anime_crawler.rate_limit.sqlite_limiter import Budgets
+from anime_crawler.rate_limit.redis_limiter import RedisLimiter
+from anime_crawler.rate_limit.sqlite_limiter import SqliteLimiter
 from tests.guard import ROOT, clean_environment
 from tests.processes import start as start_process
 
 AT_ONCE = 2  # requests of one worker that want a turn: more in all than one burst serves, so that some always wait
 
 
-def hammer(budgets: BudgetStorage, limits: str, seconds: float) -> list[float]:
+def hammer(limiter: Limiter, limits: str, seconds: float) -> list[float]:
     """Times of the turns that could be had in so many seconds."""
     windows, end = parse_limits(limits), time.time() + seconds
     places, times = [""] * AT_ONCE, []
@@ -30,14 +30,14 @@ def hammer(budgets: BudgetStorage, limits: str, seconds: float) -> list[float]:
         pause_s = 1.0
         for i, place in enumerate(places):
             asked_at = time.time()
-            wait = budgets.reserve("hammered", windows, place)
+            wait = limiter.reserve("hammered", windows, place)
             places[i] = wait.place if wait else ""
             pause_s = min(pause_s, wait.pause_s if wait else 0.0)
             if wait is None:
                 times.append(time.time())
                 late_s = times[-1] - asked_at
                 if late_s > LATE_S:  # as the crawler tells of what may have arrived late
-                    budgets.late("hammered", windows, late_s, late_s)
+                    limiter.late("hammered", windows, late_s, late_s)
         time.sleep(pause_s)
     return times
 
@@ -69,7 +69,7 @@ def begin(running: list[subprocess.Popen[str]]) -> None:
 
 if __name__ == "__main__":
     where, limits, seconds = sys.argv[1:]
-    budgets: BudgetStorage = RedisBudgets(where) if "://" in where else Budgets(where)
+    limiter: Limiter = RedisLimiter(where) if "://" in where else SqliteLimiter(where)
     print("ready", flush=True)
     sys.stdin.readline()
-    print(*hammer(budgets, limits, float(seconds)), sep="\n")
+    print(*hammer(limiter, limits, float(seconds)), sep="\n")

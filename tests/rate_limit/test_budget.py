@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anime_crawler.config import ConfigError
-from anime_crawler.rate_limit.limiter import BudgetError
+from anime_crawler.rate_limit.limiter import LimiterError
 from anime_crawler.rate_limit.limits import Limits, budget_of, parse_limits
-from anime_crawler.rate_limit.sqlite_limiter import Budgets
+from anime_crawler.rate_limit.sqlite_limiter import SqliteLimiter
 from tests.rate_limit.budget_bench import Bench, FakeClock, FileBench, RedisBench, send
 
 OFF = Limits()
@@ -39,7 +39,7 @@ def bench(request, clock, tmp_path):
 
 
 @pytest.fixture
-def budgets(bench):
+def limiter(bench):
     return bench.open()
 
 
@@ -48,9 +48,9 @@ def most_in(times: list[float], seconds: float) -> int:
     return max(bisect_right(times, start + seconds) - index for index, start in enumerate(times))
 
 
-def test_all_windows_hold_together(budgets, clock):
+def test_all_windows_hold_together(limiter, clock):
     """5/s and 90/min: neither is exceeded in any window, and both are used to the full."""
-    times = send(budgets, clock, parse_limits("5/s,90/min"), 200)
+    times = send(limiter, clock, parse_limits("5/s,90/min"), 200)
     assert most_in(times, 1) == 5
     assert most_in(times, 60) == 90
     assert times[90] - times[0] == pytest.approx(60.5, abs=0.1)
@@ -62,91 +62,91 @@ def test_all_windows_hold_together(budgets, clock):
         st.tuples(st.integers(1, 6), st.sampled_from(["s", "min", "h"])), min_size=1, max_size=3, unique=True
     )
 )
-def test_no_window_is_ever_exceeded(budgets, clock, windows):
+def test_no_window_is_ever_exceeded(limiter, clock, windows):
     """Whatever the limits are."""
     limits = parse_limits(",".join(f"{count}/{unit}" for count, unit in windows))
     clock.pass_(2 * HOUR)  # the example before this one is over
-    times = send(budgets, clock, limits, 30)
+    times = send(limiter, clock, limits, 30)
     assert all(most_in(times, window.seconds) <= window.count for window in limits.windows)
 
 
-def test_a_request_that_may_have_arrived_late_counts_from_then(budgets, clock):
+def test_a_request_that_may_have_arrived_late_counts_from_then(limiter, clock):
     """The second of three, and of another upstream none; the windows have room so much later."""
     limits = parse_limits("1/10s,3/min")
-    send(budgets, clock, limits, 1)
-    send(budgets, clock, limits, 1, upstream="b")
+    send(limiter, clock, limits, 1)
+    send(limiter, clock, limits, 1, upstream="b")
     clock.pass_(20)
-    send(budgets, clock, limits, 1)
+    send(limiter, clock, limits, 1)
     clock.pass_(6)
-    budgets.late("a", limits, 6, 5)
-    assert budgets.reserve("a", limits, "me").seconds == pytest.approx(9.4, abs=0.01)
+    limiter.late("a", limits, 6, 5)
+    assert limiter.reserve("a", limits, "me").seconds == pytest.approx(9.4, abs=0.01)
     clock.pass_(20)
-    assert budgets.used("a", limits) == {"1/10s": 0, "3/min": 2}
-    send(budgets, clock, limits, 1)
-    assert budgets.reserve("a", limits, "me").seconds == pytest.approx(14.5, abs=0.01)  # the first one's minute
-    assert budgets.reserve("b", limits) is None
+    assert limiter.used("a", limits) == {"1/10s": 0, "3/min": 2}
+    send(limiter, clock, limits, 1)
+    assert limiter.reserve("a", limits, "me").seconds == pytest.approx(14.5, abs=0.01)  # the first one's minute
+    assert limiter.reserve("b", limits) is None
 
 
-def test_to_tell_of_a_request_that_nobody_counts_changes_nothing(budgets, clock):
+def test_to_tell_of_a_request_that_nobody_counts_changes_nothing(limiter, clock):
     """It has left its window, or has none."""
     limits = parse_limits("1/10s")
-    budgets.late("a", OFF, 1, 1)
-    budgets.late("a", limits, 1, 1)
-    assert budgets.used("a", limits) == {"1/10s": 0}
-    assert budgets.reserve("a", limits) is None
+    limiter.late("a", OFF, 1, 1)
+    limiter.late("a", limits, 1, 1)
+    assert limiter.used("a", limits) == {"1/10s": 0}
+    assert limiter.reserve("a", limits) is None
 
 
-def test_a_wait_says_which_limit_is_the_reason(budgets, clock):
+def test_a_wait_says_which_limit_is_the_reason(limiter, clock):
     """The window that takes longest."""
     limits = parse_limits("5/s,5/min")
-    send(budgets, clock, limits, 5)
-    wait = budgets.reserve("a", limits)
+    send(limiter, clock, limits, 5)
+    wait = limiter.reserve("a", limits)
     assert (wait.cause, wait.reason) == ("limit", "limit 5/min")
     assert wait.seconds == pytest.approx(60.5)
 
 
-def test_asking_in_vain_costs_nothing(budgets, clock):
+def test_asking_in_vain_costs_nothing(limiter, clock):
     """Who waits and dies has taken nothing with him."""
     limits = parse_limits("1/min")
-    send(budgets, clock, limits, 1)
-    waits = [budgets.reserve("a", limits, "me").seconds for _ in range(10)]
+    send(limiter, clock, limits, 1)
+    waits = [limiter.reserve("a", limits, "me").seconds for _ in range(10)]
     assert waits == pytest.approx([waits[0]] * 10, abs=0.001)
 
 
-def test_upstreams_do_not_share(budgets, clock):
+def test_upstreams_do_not_share(limiter, clock):
     """The limit of one says nothing about another."""
     limits = parse_limits("1/day")
-    assert budgets.reserve("a", limits) is None
-    assert budgets.reserve("a", limits) is not None
-    assert budgets.reserve("b", limits) is None
+    assert limiter.reserve("a", limits) is None
+    assert limiter.reserve("a", limits) is not None
+    assert limiter.reserve("b", limits) is None
 
 
-def test_without_limits_nothing_is_kept(budgets, clock):
+def test_without_limits_nothing_is_kept(limiter, clock):
     """No wait, however many."""
-    assert send(budgets, clock, OFF, 1000) == [clock.uptime] * 1000
-    assert budgets.used("a", parse_limits("1/h")) == {"1/h": 0}
+    assert send(limiter, clock, OFF, 1000) == [clock.uptime] * 1000
+    assert limiter.used("a", parse_limits("1/h")) == {"1/h": 0}
 
 
-def test_usage_is_told_by_window(budgets, clock):
+def test_usage_is_told_by_window(limiter, clock):
     """For `scrapy status`."""
     limits = parse_limits("5/s,90/min")
-    send(budgets, clock, limits, 5)
+    send(limiter, clock, limits, 5)
     clock.pass_(10)
-    send(budgets, clock, limits, 2)
-    assert budgets.used("a", limits) == {"5/s": 2, "90/min": 7}
+    send(limiter, clock, limits, 2)
+    assert limiter.used("a", limits) == {"5/s": 2, "90/min": 7}
 
 
-def test_a_quota_that_is_used_up_is_told_without_taking_a_turn(budgets, clock):
+def test_a_quota_that_is_used_up_is_told_without_taking_a_turn(limiter, clock):
     """For `scrapy status`: until when a day's is; a minute's is waited for and not worth telling."""
     limits = parse_limits("5/min,8/day")
-    send(budgets, clock, limits, 5)
-    assert budgets.exhausted("a", limits) is None
-    send(budgets, clock, limits, 3)
-    wait = budgets.exhausted("a", limits)
+    send(limiter, clock, limits, 5)
+    assert limiter.exhausted("a", limits) is None
+    send(limiter, clock, limits, 3)
+    wait = limiter.exhausted("a", limits)
     assert (wait.cause, wait.reason) == ("limit", "limit 8/day")
     assert wait.seconds == pytest.approx(24 * HOUR, abs=90)
     clock.pass_(25 * HOUR)
-    assert budgets.exhausted("a", limits) is None
+    assert limiter.exhausted("a", limits) is None
 
 
 def test_a_daily_quota_survives_a_new_process_and_a_new_start_of_the_machine(bench, clock):
@@ -158,12 +158,12 @@ def test_a_daily_quota_survives_a_new_process_and_a_new_start_of_the_machine(ben
 
 
 @pytest.mark.parametrize("jump_s", [-5 * HOUR, -3, 3, 5 * HOUR, 400 * 24 * HOUR])
-def test_a_clock_that_is_set_neither_blocks_nor_bursts(budgets, clock, jump_s):
+def test_a_clock_that_is_set_neither_blocks_nor_bursts(limiter, clock, jump_s):
     """Only time that really passed counts."""
     limits = parse_limits("5/s,90/min")
-    before = send(budgets, clock, limits, 90)
+    before = send(limiter, clock, limits, 90)
     clock.set_wall(jump_s)
-    after = send(budgets, clock, limits, 90)
+    after = send(limiter, clock, limits, 90)
     assert most_in(before + after, 60) == 90
     assert after[0] - before[0] == pytest.approx(60.5, abs=0.1)
 
@@ -176,15 +176,15 @@ def test_a_clock_set_back_while_the_machine_was_off_costs_one_window_at_most(ben
     assert bench.open().reserve("a", limits).seconds == pytest.approx(60.5)
 
 
-def test_a_penalty_stops_its_upstream_only_and_the_longer_one_stays(budgets, clock):
+def test_a_penalty_stops_its_upstream_only_and_the_longer_one_stays(limiter, clock):
     """Retry-After of two answers that were under way at once."""
-    budgets.penalize("a", 30, "Retry-After")
-    budgets.penalize("a", 10, "Retry-After")
-    wait = budgets.reserve("a", OFF)
+    limiter.penalize("a", 30, "Retry-After")
+    limiter.penalize("a", 10, "Retry-After")
+    wait = limiter.reserve("a", OFF)
     assert (wait.cause, wait.reason, wait.seconds) == ("penalty", "Retry-After", pytest.approx(30))
-    assert budgets.reserve("b", OFF) is None
+    assert limiter.reserve("b", OFF) is None
     clock.pass_(30)
-    assert budgets.reserve("a", OFF) is None
+    assert limiter.reserve("a", OFF) is None
 
 
 @pytest.mark.parametrize("setting", ["1/4s", "off", "3/h"])
@@ -253,10 +253,10 @@ def test_a_file_of_an_older_release_keeps_its_count_and_its_rests(tmp_path, cloc
     db.execute("INSERT INTO clock VALUES (?, ?, ?)", (clock.boot(), now - clock.steady(), now))
     db.commit()
     db.close()
-    budgets = Budgets(path, clock)
-    assert budgets.reserve("anidb", parse_limits("5/day")).reason == "limit 5/day"
-    assert budgets.resting("kodik").reason == "banned"
-    budgets.close()
+    limiter = SqliteLimiter(path, clock)
+    assert limiter.reserve("anidb", parse_limits("5/day")).reason == "limit 5/day"
+    assert limiter.resting("kodik").reason == "banned"
+    limiter.close()
 
 
 @pytest.mark.parametrize(
@@ -283,9 +283,9 @@ def test_a_budget_belongs_to_the_host_that_is_asked(address, name):
 
 def test_the_source_that_an_address_replaces_is_not_charged(scrapy, project):
     """``status`` shows the count of the host that is asked; the real one's stays its own."""
-    budgets = Budgets(project / "var" / "politeness.sqlite")
-    budgets.reserve(budget_of("jikan", "http://127.0.0.1:8100"), parse_limits("1/day"))
-    budgets.close()
+    limiter = SqliteLimiter(project / "var" / "politeness.sqlite")
+    limiter.reserve(budget_of("jikan", "http://127.0.0.1:8100"), parse_limits("1/day"))
+    limiter.close()
     jikan = [json.loads(scrapy("status", "--json", JIKAN_LIMITS="1/day", **env).stdout)["budgets"]["jikan"]
              for env in ({}, {"JIKAN_BASE_URL": "http://127.0.0.1:8100"})]  # fmt: skip
     assert jikan == [{"1/day": 0}, {"1/day": 1}]
@@ -297,14 +297,14 @@ def test_processes_share_penalties_and_breaker(bench, clock):
     here.penalize("a", 5, "Retry-After")
     assert there.reserve("a", OFF).cause == "penalty"
     clock.pass_(5)
-    for budgets in (here, there, here, there, here):
-        budgets.troubled("a")
+    for limiter in (here, there, here, there, here):
+        limiter.troubled("a")
     assert there.reserve("a", OFF).cause == "breaker"
 
 
 def test_a_good_answer_takes_no_penalty_back_that_another_was_given_meanwhile(tmp_path, clock, monkeypatch):
     """Between the read that finds troubles and the write that ends them."""
-    ours, other = (Budgets(tmp_path / "p.sqlite", clock) for _ in range(2))
+    ours, other = (SqliteLimiter(tmp_path / "p.sqlite", clock) for _ in range(2))
     ours.troubled("kodik")
     read = ours._state
 
@@ -321,80 +321,80 @@ def test_a_good_answer_takes_no_penalty_back_that_another_was_given_meanwhile(tm
     other.close()
 
 
-def test_an_upstream_that_always_fails_is_asked_20_times_in_ten_minutes_at_most(budgets, clock):
+def test_an_upstream_that_always_fails_is_asked_20_times_in_ten_minutes_at_most(limiter, clock):
     """Asked by four at once, each as often as allowed."""
     asked, end = 0, clock.uptime + 600
     while clock.uptime < end:
-        sent = [wait for wait in (budgets.reserve("a", OFF) for _ in range(4)) if wait is None]
+        sent = [wait for wait in (limiter.reserve("a", OFF) for _ in range(4)) if wait is None]
         asked += len(sent)
         for _ in sent:
-            budgets.troubled("a")
+            limiter.troubled("a")
         clock.pass_(0.5)
     assert 5 < asked <= 20
 
 
-def test_rests_double_up_to_five_minutes(budgets, clock):
+def test_rests_double_up_to_five_minutes(limiter, clock):
     """30, 60, 120, 240, 300, 300 seconds between probes."""
     for _ in range(5):
-        budgets.troubled("a")
+        limiter.troubled("a")
     rests = []
     for _ in range(6):
         start = clock.uptime
-        send(budgets, clock, OFF, 1)
+        send(limiter, clock, OFF, 1)
         rests.append(clock.uptime - start)
-        budgets.troubled("a")
+        limiter.troubled("a")
     assert rests == pytest.approx([30, 60, 120, 240, 300, 300])
 
 
-def test_one_good_answer_closes_the_breaker(budgets, clock):
+def test_one_good_answer_closes_the_breaker(limiter, clock):
     """And the count of failures begins anew."""
     for _ in range(5):
-        budgets.troubled("a")
+        limiter.troubled("a")
     clock.pass_(30)
-    assert budgets.reserve("a", OFF) is None
-    budgets.well("a")
+    assert limiter.reserve("a", OFF) is None
+    limiter.well("a")
     for _ in range(4):
-        budgets.troubled("a")
-    assert budgets.reserve("a", OFF) is None
+        limiter.troubled("a")
+    assert limiter.reserve("a", OFF) is None
 
 
-def test_a_probe_whose_process_died_is_followed_by_another(budgets, clock):
+def test_a_probe_whose_process_died_is_followed_by_another(limiter, clock):
     """One probe at a time; nobody waits for a dead one for ever."""
     for _ in range(5):
-        budgets.troubled("a")
+        limiter.troubled("a")
     clock.pass_(30)
-    assert budgets.reserve("a", OFF) is None
-    assert budgets.reserve("a", OFF).cause == "breaker"
+    assert limiter.reserve("a", OFF) is None
+    assert limiter.reserve("a", OFF).cause == "breaker"
     clock.pass_(60)
-    assert budgets.reserve("a", OFF) is None
+    assert limiter.reserve("a", OFF) is None
 
 
 def test_a_damaged_file_is_named_and_nothing_is_sent(tmp_path):
     """Exit code 2, as for other settings: a limit that is not kept would be worse than no crawl."""
     path = tmp_path / "p.sqlite"
     path.write_bytes(b"not a database, but long enough to be read as one" * 50)
-    with pytest.raises(BudgetError, match="delete it") as caught:
-        Budgets(path)
+    with pytest.raises(LimiterError, match="delete it") as caught:
+        SqliteLimiter(path)
     assert str(path) in str(caught.value)
     assert isinstance(caught.value, ConfigError)
 
 
 def test_a_file_that_cannot_grow_is_named_and_nothing_is_sent(tmp_path):
     """Whether writing or its commit is refused: no request counts as sent, and the next one is told the same."""
-    with closing(Budgets(tmp_path / "p.sqlite")) as budgets:
+    with closing(SqliteLimiter(tmp_path / "p.sqlite")) as limiter:
         limits = parse_limits("5000/h")
-        budgets._db.execute(f"PRAGMA max_page_count = {budgets._db.execute('PRAGMA page_count').fetchone()[0]}")
+        limiter._db.execute(f"PRAGMA max_page_count = {limiter._db.execute('PRAGMA page_count').fetchone()[0]}")
         sent = 0
-        with pytest.raises(BudgetError, match="Make room"):
+        with pytest.raises(LimiterError, match="Make room"):
             while True:
-                assert budgets.reserve("a" * 2000, limits) is None
+                assert limiter.reserve("a" * 2000, limits) is None
                 sent += 1
-        with pytest.raises(BudgetError, match="Make room"):
-            budgets.penalize("b" * 4000, 60, "why" * 2000)
-        assert budgets.used("a" * 2000, limits) == {"5000/h": sent}
+        with pytest.raises(LimiterError, match="Make room"):
+            limiter.penalize("b" * 4000, 60, "why" * 2000)
+        assert limiter.used("a" * 2000, limits) == {"5000/h": sent}
 
 
 def test_the_folder_is_made(tmp_path):
     """A fresh clone has no ``var``."""
-    Budgets(tmp_path / "var" / "p.sqlite").close()
+    SqliteLimiter(tmp_path / "var" / "p.sqlite").close()
     assert (tmp_path / "var" / "p.sqlite").exists()

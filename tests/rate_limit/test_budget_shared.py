@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from anime_crawler.rate_limit import redis_limiter as budget_redis
+from anime_crawler.rate_limit import redis_limiter
 from anime_crawler.rate_limit.limiter import stretched_s
 from anime_crawler.rate_limit.limits import Limits, parse_limits
 from anime_crawler.rate_limit.middleware import LATEST_S
-from anime_crawler.rate_limit.redis_limiter import BudgetsAwayError, RedisBudgets
-from anime_crawler.rate_limit.sqlite_limiter import Budgets
+from anime_crawler.rate_limit.redis_limiter import LimiterAwayError, RedisLimiter
+from anime_crawler.rate_limit.sqlite_limiter import SqliteLimiter
 from anime_crawler.sources import cards
 from tests.rate_limit.budget_bench import FakeClock, RedisBench, send
 from tests.rate_limit.budget_hammer import start, times_of
@@ -32,12 +32,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def used_share(times: list[float], limits: Limits) -> float:
     """Turns taken, of those that one who never sleeps would have taken from the first to the last."""
     clock = FakeClock()
-    budgets = Budgets(":memory:", clock)
+    limiter = SqliteLimiter(":memory:", clock)
     end, most = clock.uptime + times[-1] - times[0], 0
     while clock.uptime <= end:
-        send(budgets, clock, limits, 1)
+        send(limiter, clock, limits, 1)
         most += clock.uptime <= end
-    budgets.close()
+    limiter.close()
     return len(times) / most
 
 
@@ -88,11 +88,11 @@ def test_what_redis_keeps_is_bounded_and_goes_away_by_itself(redis_url):
     """Under one prefix, every key with an end; as many times as the longest window holds."""
     clock, limits = FakeClock(), parse_limits("5/s,90/min")
     bench = RedisBench(clock, url=redis_url)
-    budgets = bench.open()
-    send(budgets, clock, limits, 500)
-    budgets.penalize("a", 30, "Retry-After")
-    budgets.troubled("a")
-    budgets.reserve("a", limits)
+    limiter = bench.open()
+    send(limiter, clock, limits, 500)
+    limiter.penalize("a", 30, "Retry-After")
+    limiter.troubled("a")
+    limiter.reserve("a", limits)
     bench.client.delete("clock")  # the test's own
     keys = bench.client.keys()
     assert {key.decode() for key in keys} == {
@@ -108,11 +108,11 @@ def test_a_redis_that_has_forgotten_costs_one_window_and_no_violation(redis_url)
     """What was sent is not known any more, so every window counts as full; a day's quota ends the run."""
     clock, limits = FakeClock(), parse_limits("5/min,200/day")
     bench = RedisBench(clock, url=redis_url)
-    budgets, other = bench.open(), bench.open()
-    send(budgets, clock, limits, 5)
+    limiter, other = bench.open(), bench.open()
+    send(limiter, clock, limits, 5)
     bench.client.flushdb()
-    budgets._told = other._told = 0
-    wait = budgets.reserve("a", limits)
+    limiter._told = other._told = 0
+    wait = limiter.reserve("a", limits)
     assert (wait.cause, wait.reason) == ("limit", "limit 200/day")
     assert wait.seconds == pytest.approx(86400.5)
     assert other.reserve("a", parse_limits("5/min")).seconds == pytest.approx(60.5)
@@ -129,10 +129,10 @@ def own_redis(tmp_path: Path):
     stop_redis(state)
 
 
-def away(budgets: RedisBudgets, clock: FakeClock, limits: Limits) -> None:
+def away(limiter: RedisLimiter, clock: FakeClock, limits: Limits) -> None:
     """Redis does not answer: everybody waits, and nobody asks it at every call."""
     for _ in range(3):
-        wait = budgets.reserve("a", limits)
+        wait = limiter.reserve("a", limits)
         assert (wait.cause, wait.reason) == ("outage", "the Redis of REDIS_URL does not answer")
     clock.pass_(wait.seconds)
 
@@ -141,16 +141,16 @@ def test_redis_that_comes_back_is_used_again_and_told_what_it_missed(own_redis):
     """Nothing is sent meanwhile; a penalty of that time holds."""
     server, state = own_redis
     clock = FakeClock()
-    budgets = RedisBudgets(server.url(), clock)
-    assert budgets.reserve("a", OFF) is None
+    limiter = RedisLimiter(server.url(), clock)
+    assert limiter.reserve("a", OFF) is None
     stop_redis(state)
-    away(budgets, clock, OFF)
-    budgets.penalize("a", 20, "an earlier answer")
-    budgets.penalize("a", 30, "Retry-After")
-    away(budgets, clock, OFF)
+    away(limiter, clock, OFF)
+    limiter.penalize("a", 20, "an earlier answer")
+    limiter.penalize("a", 30, "Retry-After")
+    away(limiter, clock, OFF)
     restart(server, state)
-    assert budgets.reserve("a", OFF).reason == "Retry-After"
-    budgets.close()
+    assert limiter.reserve("a", OFF).reason == "Retry-After"
+    limiter.close()
 
 
 def restart(server: RedisServer, state: Path) -> None:
@@ -168,14 +168,14 @@ def test_redis_that_stays_away_ends_the_run_with_one_sentence(own_redis):
     """After five minutes, naming the setting; exit code 3, for the run can be resumed."""
     server, state = own_redis
     clock = FakeClock()
-    budgets = RedisBudgets(server.url(), clock)
+    limiter = RedisLimiter(server.url(), clock)
     stop_redis(state)
-    away(budgets, clock, OFF)
-    clock.pass_(budget_redis.PATIENCE_S)
-    with pytest.raises(BudgetsAwayError, match="REDIS_URL") as caught:
-        budgets.reserve("a", OFF)
+    away(limiter, clock, OFF)
+    clock.pass_(redis_limiter.PATIENCE_S)
+    with pytest.raises(LimiterAwayError, match="REDIS_URL") as caught:
+        limiter.reserve("a", OFF)
     assert caught.value.exit_code == 3
-    budgets.close()
+    limiter.close()
 
 
 @pytest.mark.parametrize("harm", ["out of memory", "read-only"])
@@ -183,24 +183,24 @@ def test_a_redis_that_cannot_be_written_is_as_good_as_none(own_redis, harm):
     """Nothing is sent on a count that is not kept."""
     server, _ = own_redis
     clock = FakeClock()
-    budgets = RedisBudgets(server.url(), clock)
+    limiter = RedisLimiter(server.url(), clock)
     with redis.Redis.from_url(server.url()) as client:
         hurt: dict[str, Callable[[], object]] = {
             "out of memory": lambda: client.config_set("maxmemory", 1),
             "read-only": lambda: client.replicaof("127.0.0.1", str(free_port())),
         }
         hurt[harm]()
-        away(budgets, clock, parse_limits("5/s"))
+        away(limiter, clock, parse_limits("5/s"))
         client.config_set("maxmemory", 0)
         client.replicaof("NO", "ONE")
-    assert budgets.reserve("b", parse_limits("5/s")) is None or harm == "read-only"
-    budgets.close()
+    assert limiter.reserve("b", parse_limits("5/s")) is None or harm == "read-only"
+    limiter.close()
 
 
 def test_a_wrong_address_is_told_at_once_and_without_its_password():
     """At the start nobody waits."""
-    with pytest.raises(BudgetsAwayError) as caught:
-        RedisBudgets(f"redis://:hunter2@127.0.0.1:{free_port()}/0")
+    with pytest.raises(LimiterAwayError) as caught:
+        RedisLimiter(f"redis://:hunter2@127.0.0.1:{free_port()}/0")
     assert "REDIS_URL" in str(caught.value)
     assert "hunter2" not in str(caught.value)
 

@@ -14,7 +14,7 @@ from scrapy.http import Headers
 from anime_crawler.base_spiders import Action, Verdict
 from anime_crawler.rate_limit.limits import budget_of, parse_limits
 from anime_crawler.rate_limit.rest import rest_after
-from anime_crawler.rate_limit.sqlite_limiter import Budgets
+from anime_crawler.rate_limit.sqlite_limiter import SqliteLimiter
 from anime_crawler.sources import cards
 from tests.download.crawl import crawl, result_of, start
 
@@ -41,7 +41,7 @@ def test_a_long_pause_that_is_asked_for_is_kept_and_ends_the_run(server, plan, t
     assert (kind, first.outcomes["/ok/1"]) == ("status_403" if status == 403 else "resting", ("resting", 0))
     assert "/ok/1" in crawl(plan("/never", scrapy=job)).outcomes
     assert len(server.arrivals) == 1
-    wait = Budgets(tmp_path / "politeness.sqlite").resting("upstream")
+    wait = SqliteLimiter(tmp_path / "politeness.sqlite").resting("upstream")
     assert wait.reason == "Retry-After"
     assert 7100 < wait.seconds <= 7201
 
@@ -52,7 +52,7 @@ def test_a_pause_of_more_than_a_day_is_cut_to_one_and_reported(server, plan, tmp
     result = crawl(plan("/limited"))
     assert "absurd_pause" in [problem["kind"] for problem in result.report["problems"]]
     assert result.outcomes["/limited"][0] == "resting"
-    assert 86_300 < Budgets(tmp_path / "politeness.sqlite").resting("upstream").seconds <= 86_400
+    assert 86_300 < SqliteLimiter(tmp_path / "politeness.sqlite").resting("upstream").seconds <= 86_400
 
 
 def rest_of(kind: str, status: int = 403, rest_s: float = 0, **headers: str) -> tuple[float, str]:
@@ -82,7 +82,7 @@ def test_a_block_is_remembered_for_as_long_as_the_card_says(server, plan, tmp_pa
     first = crawl(plan("/blocked", "/ok/1", one_by_one=True, block_rest_s=WEEK_S))
     assert first.outcomes == {"/blocked": ("blocked", 1), "/ok/1": ("resting", 0)}
     assert crawl(plan("/ok/1", block_rest_s=WEEK_S)).outcomes == {"/ok/1": ("resting", 0)}
-    assert WEEK_S - 600 < Budgets(tmp_path / "politeness.sqlite").resting("upstream").seconds <= WEEK_S
+    assert WEEK_S - 600 < SqliteLimiter(tmp_path / "politeness.sqlite").resting("upstream").seconds <= WEEK_S
 
 
 @pytest.mark.parametrize(("source", "seconds"), [("anidb", DAY_S), ("anisearch", WEEK_S), ("jikan", 3600)])
@@ -111,13 +111,13 @@ def test_two_processes_share_a_quota(server, plan):
 
 def test_status_says_who_rests_and_until_when(scrapy, project):
     """As a table and as JSON: a ban, and a quota that is used up; a penalty that is over is gone."""
-    budgets = Budgets(project / "var" / "politeness.sqlite")
-    budgets.penalize("shikimori", 86400, "banned by the upstream")
-    budgets.penalize("kodik", -1, "long over")
-    budgets.reserve("jikan", parse_limits("1/day"))
-    budgets.reserve("kitsu", parse_limits("1/min"))
-    budgets.penalize(budget_of("backend", "http://localhost:8000"), 86400, "429")
-    budgets.close()
+    limiter = SqliteLimiter(project / "var" / "politeness.sqlite")
+    limiter.penalize("shikimori", 86400, "banned by the upstream")
+    limiter.penalize("kodik", -1, "long over")
+    limiter.reserve("jikan", parse_limits("1/day"))
+    limiter.reserve("kitsu", parse_limits("1/min"))
+    limiter.penalize(budget_of("backend", "http://localhost:8000"), 86400, "429")
+    limiter.close()
     backend = {"BACKEND_BASE_URL": "http://localhost:8000", "INTERNAL_TOKEN": "0123456789abcdef"}
     limits = {"JIKAN_LIMITS": "1/day", "KITSU_LIMITS": "1/min", **backend}
     resting = json.loads(scrapy("status", "--json", **limits).stdout)["resting"]
