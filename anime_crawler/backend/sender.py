@@ -172,7 +172,7 @@ class Sender:
 
     async def _wait_for_budget(self) -> None:
         place = ""
-        while wait := self._limiter.reserve(self._budget, self._limits, place):
+        while wait := self._limiter.acquire(self._budget, self._limits, place):
             place = wait.place
             if wait.cause == "penalty" and wait.seconds > LONGEST_PAUSE_S:
                 self.gate.hold(wait.seconds)

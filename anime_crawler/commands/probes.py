@@ -153,7 +153,7 @@ def check_source(spider: type[SourceSpider], config: Config, user_agent: str, li
 def wait_for_budget(card: SourceCard, config: Config, limiter: Limiter) -> Wait | None:
     """``None``: one request is paid for, after a wait if need be. Else why it would take too long."""
     place, name = "", budget_of(card.name, address_of(config, card), card.base_url)
-    while wait := limiter.reserve(name, limits_of(config, card), place):
+    while wait := limiter.acquire(name, limits_of(config, card), place):
         if wait.seconds > LONGEST_WAIT_S:
             return wait
         place = wait.place

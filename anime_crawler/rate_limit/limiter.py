@@ -55,7 +55,7 @@ class Limiter(Protocol):
         LimiterError: from every method.
     """
 
-    def reserve(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
+    def acquire(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
         """``None``: send now, it is counted. Else nothing is counted, and how long to wait before asking again.
 
         Nothing is reserved ahead, so that a process that dies while waiting takes nothing with it.

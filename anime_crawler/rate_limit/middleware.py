@@ -89,7 +89,7 @@ class PolitenessMiddleware:
 
     async def _wait_for_turn(self, request: Request) -> None:
         place = ""
-        while wait := self._reserve(request, place):
+        while wait := self._acquire(request, place):
             place, seconds = wait.place, wait.pause_s
             if wait.seconds > (LONGEST_SLEEP_S if wait.cause == "penalty" else LONGEST_WAIT_S):
                 raise self._upstream.resting(request, wait)
@@ -99,9 +99,9 @@ class PolitenessMiddleware:
             if wait.cause == "breaker":
                 request.meta["spent_s"] = request.meta.get("spent_s", 0.0) + seconds
 
-    def _reserve(self, request: Request, place: str) -> Wait | None:
+    def _acquire(self, request: Request, place: str) -> Wait | None:
         request.meta["sent_at"] = time.monotonic()
-        return self._upstream.reserve(request, place)
+        return self._upstream.acquire(request, place)
 
     def _time_left(self, request: Request) -> float:
         """Seconds the request may still wait for a sick upstream.

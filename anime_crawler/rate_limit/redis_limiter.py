@@ -28,7 +28,7 @@ from anime_crawler.rate_limit.limiter import (
 )
 from anime_crawler.rate_limit.limits import Limits
 from anime_crawler.rate_limit.redis_client import redis_client
-from anime_crawler.rate_limit.redis_scripts import FULL, LATE, LOOK, PARTS, PENALIZE, PREFIX, RESERVE, TROUBLED, WELL
+from anime_crawler.rate_limit.redis_scripts import ACQUIRE, FULL, LATE, LOOK, PARTS, PENALIZE, PREFIX, TROUBLED, WELL
 from anime_crawler.redis_words import may_pass, refusal
 
 PLACE_KEPT_S = ASK_AGAIN_S + 2.0  # a busy event loop comes late; the place of a dead worker is free after this time
@@ -65,14 +65,14 @@ class RedisLimiter:
     def close(self) -> None:
         self._redis.close()
 
-    def reserve(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
+    def acquire(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
         place = place or uuid.uuid4().hex
         rules = _micros(PLACE_KEPT_S), BREAKER_THRESHOLD, _micros(LONGEST_REST_S), _micros(remembered_s(limits))
         if self._clock.steady() < self._retry_at:
             return self._outage(place)
         try:
             self._tell()
-            _, micros, cause, why = self._run(RESERVE, upstream, place, *rules, *_sizes(limits))
+            _, micros, cause, why = self._run(ACQUIRE, upstream, place, *rules, *_sizes(limits))
         except LimiterAwayError as error:
             self._be_patient(error)
             return self._outage(place)

@@ -21,7 +21,7 @@ def _lua(name: str) -> str:
     return "".join(folder.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("common", name))
 
 
-RESERVE = _lua("reserve")
+ACQUIRE = _lua("acquire")
 LATE = _lua("late")
 PENALIZE = _lua("penalize")
 TROUBLED = _lua("troubled")

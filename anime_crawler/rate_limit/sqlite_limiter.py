@@ -77,7 +77,7 @@ class SqliteLimiter:
     def close(self) -> None:
         self._db.close()
 
-    def reserve(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
+    def acquire(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
         if not remembered_s(limits) and self._is_untroubled(upstream):
             return None
         with self._transaction() as now:

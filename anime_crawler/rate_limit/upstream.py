@@ -128,9 +128,9 @@ class Upstream:
         """Whether the run report says that something went wrong with it."""
         return any(problem["service"] == self.name for problem in self._job.report.problems)
 
-    def reserve(self, request: Request, place: str) -> Wait | None:
-        """See `Limiter.reserve`."""
-        return self._safely(request, lambda: self._limiter.reserve(self.budget, self._limits, place))
+    def acquire(self, request: Request, place: str) -> Wait | None:
+        """See `Limiter.acquire`."""
+        return self._safely(request, lambda: self._limiter.acquire(self.budget, self._limits, place))
 
     def note_late(self, request: Request, ago_s: float, by_s: float) -> None:
         """See `Limiter.late`."""

@@ -56,7 +56,7 @@ class SimulatedUpstream:
         for _ in range(count):
             if len(in_flight) == parallel:
                 self.clock.now = max(self.clock.now, in_flight.pop(0))
-            while wait := self._limiter.reserve(self.name, self.limits):
+            while wait := self._limiter.acquire(self.name, self.limits):
                 self.clock.now += wait.seconds
             self.sent.append(self.clock.now)
             in_flight.append(self.clock.now + LATENCY_S)

@@ -34,7 +34,7 @@ def test_workers_what_they_hold_and_what_is_pending_are_shown(scrapy, redis_url)
             store.push(b"%d" % number, "a.test", 0, b'{"method": "POST", "url": "http://a.test/%d"}' % number)
         store.pop({})
     limiter = RedisLimiter(redis_url)
-    assert limiter.reserve("kodik", parse_limits("2/s,30/min")) is None
+    assert limiter.acquire("kodik", parse_limits("2/s,30/min")) is None
     found = json.loads(scrapy("workers", "--json", REDIS_URL=redis_url).stdout)
     assert found["budgets"]["kodik"]["30/min"] == 1
     (worker,) = found["workers"]

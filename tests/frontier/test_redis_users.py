@@ -47,7 +47,7 @@ def use(url: str) -> None:
     settings.setmodule(project_settings)
     config = Config.load({"REDIS_URL": url})
     limiter = RedisLimiter(config.redis_url)
-    assert limiter.reserve("kodik", parse_limits("5/s")) is None
+    assert limiter.acquire("kodik", parse_limits("5/s")) is None
     limiter.close()
     crew = crew_of(config, settings, "kodik")
     assert crew.others() == 0

@@ -113,7 +113,7 @@ def send(limiter: Limiter, clock: FakeClock, limits: Limits, count: int, upstrea
     times: list[float] = []
     place = ""
     while len(times) < count:
-        wait = limiter.reserve(upstream, limits, place)
+        wait = limiter.acquire(upstream, limits, place)
         if wait is None:
             times.append(clock.uptime)
             place = ""

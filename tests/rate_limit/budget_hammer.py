@@ -30,7 +30,7 @@ def hammer(limiter: Limiter, limits: str, seconds: float) -> list[float]:
         pause_s = 1.0
         for i, place in enumerate(places):
             asked_at = time.time()
-            wait = limiter.reserve("hammered", windows, place)
+            wait = limiter.acquire("hammered", windows, place)
             places[i] = wait.place if wait else ""
             pause_s = min(pause_s, wait.pause_s if wait else 0.0)
             if wait is None:

@@ -79,12 +79,12 @@ def test_a_request_that_may_have_arrived_late_counts_from_then(limiter, clock):
     send(limiter, clock, limits, 1)
     clock.pass_(6)
     limiter.late("a", limits, 6, 5)
-    assert limiter.reserve("a", limits, "me").seconds == pytest.approx(9.4, abs=0.01)
+    assert limiter.acquire("a", limits, "me").seconds == pytest.approx(9.4, abs=0.01)
     clock.pass_(20)
     assert limiter.used("a", limits) == {"1/10s": 0, "3/min": 2}
     send(limiter, clock, limits, 1)
-    assert limiter.reserve("a", limits, "me").seconds == pytest.approx(14.5, abs=0.01)  # the first one's minute
-    assert limiter.reserve("b", limits) is None
+    assert limiter.acquire("a", limits, "me").seconds == pytest.approx(14.5, abs=0.01)  # the first one's minute
+    assert limiter.acquire("b", limits) is None
 
 
 def test_to_tell_of_a_request_that_nobody_counts_changes_nothing(limiter, clock):
@@ -93,14 +93,14 @@ def test_to_tell_of_a_request_that_nobody_counts_changes_nothing(limiter, clock)
     limiter.late("a", OFF, 1, 1)
     limiter.late("a", limits, 1, 1)
     assert limiter.used("a", limits) == {"1/10s": 0}
-    assert limiter.reserve("a", limits) is None
+    assert limiter.acquire("a", limits) is None
 
 
 def test_a_wait_says_which_limit_is_the_reason(limiter, clock):
     """The window that takes longest."""
     limits = parse_limits("5/s,5/min")
     send(limiter, clock, limits, 5)
-    wait = limiter.reserve("a", limits)
+    wait = limiter.acquire("a", limits)
     assert (wait.cause, wait.reason) == ("limit", "limit 5/min")
     assert wait.seconds == pytest.approx(60.5)
 
@@ -109,16 +109,16 @@ def test_asking_in_vain_costs_nothing(limiter, clock):
     """Who waits and dies has taken nothing with him."""
     limits = parse_limits("1/min")
     send(limiter, clock, limits, 1)
-    waits = [limiter.reserve("a", limits, "me").seconds for _ in range(10)]
+    waits = [limiter.acquire("a", limits, "me").seconds for _ in range(10)]
     assert waits == pytest.approx([waits[0]] * 10, abs=0.001)
 
 
 def test_upstreams_do_not_share(limiter, clock):
     """The limit of one says nothing about another."""
     limits = parse_limits("1/day")
-    assert limiter.reserve("a", limits) is None
-    assert limiter.reserve("a", limits) is not None
-    assert limiter.reserve("b", limits) is None
+    assert limiter.acquire("a", limits) is None
+    assert limiter.acquire("a", limits) is not None
+    assert limiter.acquire("b", limits) is None
 
 
 def test_without_limits_nothing_is_kept(limiter, clock):
@@ -154,7 +154,7 @@ def test_a_daily_quota_survives_a_new_process_and_a_new_start_of_the_machine(ben
     limits = parse_limits("200/day")
     send(bench.open(), clock, limits, 200)
     clock.restart_machine(off_s=HOUR)
-    assert bench.open().reserve("a", limits).seconds == pytest.approx(23 * HOUR, abs=10)
+    assert bench.open().acquire("a", limits).seconds == pytest.approx(23 * HOUR, abs=10)
 
 
 @pytest.mark.parametrize("jump_s", [-5 * HOUR, -3, 3, 5 * HOUR, 400 * 24 * HOUR])
@@ -173,18 +173,18 @@ def test_a_clock_set_back_while_the_machine_was_off_costs_one_window_at_most(ben
     limits = parse_limits("5/min")
     send(bench.open(), clock, limits, 5)
     clock.restart_machine(off_s=-7 * HOUR)
-    assert bench.open().reserve("a", limits).seconds == pytest.approx(60.5)
+    assert bench.open().acquire("a", limits).seconds == pytest.approx(60.5)
 
 
 def test_a_penalty_stops_its_upstream_only_and_the_longer_one_stays(limiter, clock):
     """Retry-After of two answers that were under way at once."""
     limiter.penalize("a", 30, "Retry-After")
     limiter.penalize("a", 10, "Retry-After")
-    wait = limiter.reserve("a", OFF)
+    wait = limiter.acquire("a", OFF)
     assert (wait.cause, wait.reason, wait.seconds) == ("penalty", "Retry-After", pytest.approx(30))
-    assert limiter.reserve("b", OFF) is None
+    assert limiter.acquire("b", OFF) is None
     clock.pass_(30)
-    assert limiter.reserve("a", OFF) is None
+    assert limiter.acquire("a", OFF) is None
 
 
 @pytest.mark.parametrize("setting", ["1/4s", "off", "3/h"])
@@ -198,7 +198,7 @@ def test_who_has_short_windows_or_none_takes_nothing_from_the_days_count(bench, 
     clock.pass_(10)
     assert day.used("a", card)["5/day"] == 5
     assert day.exhausted("a", card).reason == "limit 5/day"
-    assert day.reserve("a", card).reason == "limit 5/day"
+    assert day.acquire("a", card).reason == "limit 5/day"
 
 
 @pytest.mark.parametrize("setting", ["1/s", "off"])
@@ -207,18 +207,18 @@ def test_what_is_sent_under_a_setting_counts_for_the_cards_windows_later(bench, 
     card = replace(parse_limits(setting), card_window_s=24 * HOUR)
     send(bench.open(), clock, card, 5)
     clock.pass_(HOUR)
-    assert bench.open().reserve("a", parse_limits("5/day")).reason == "limit 5/day"
+    assert bench.open().acquire("a", parse_limits("5/day")).reason == "limit 5/day"
 
 
 def test_once_the_longest_window_of_another_is_over_a_setting_without_limits_keeps_nothing(bench, clock):
     """Who counted an hour ago has been gone for longer than an hour: nothing more is written down for him."""
     counting, off = bench.open(), bench.open()
     hourly = parse_limits("5/h")
-    assert counting.reserve("a", hourly) is None
-    assert off.reserve("a", OFF) is None
+    assert counting.acquire("a", hourly) is None
+    assert off.acquire("a", OFF) is None
     assert counting.used("a", hourly) == {"5/h": 2}
     clock.pass_(HOUR + 10)
-    assert off.reserve("a", OFF) is None
+    assert off.acquire("a", OFF) is None
     assert counting.used("a", hourly) == {"5/h": 0}
 
 
@@ -254,7 +254,7 @@ def test_a_file_of_an_older_release_keeps_its_count_and_its_rests(tmp_path, cloc
     db.commit()
     db.close()
     limiter = SqliteLimiter(path, clock)
-    assert limiter.reserve("anidb", parse_limits("5/day")).reason == "limit 5/day"
+    assert limiter.acquire("anidb", parse_limits("5/day")).reason == "limit 5/day"
     assert limiter.resting("kodik").reason == "banned"
     limiter.close()
 
@@ -284,7 +284,7 @@ def test_a_budget_belongs_to_the_host_that_is_asked(address, name):
 def test_the_source_that_an_address_replaces_is_not_charged(scrapy, project):
     """``status`` shows the count of the host that is asked; the real one's stays its own."""
     limiter = SqliteLimiter(project / "var" / "politeness.sqlite")
-    limiter.reserve(budget_of("jikan", "http://127.0.0.1:8100"), parse_limits("1/day"))
+    limiter.acquire(budget_of("jikan", "http://127.0.0.1:8100"), parse_limits("1/day"))
     limiter.close()
     jikan = [json.loads(scrapy("status", "--json", JIKAN_LIMITS="1/day", **env).stdout)["budgets"]["jikan"]
              for env in ({}, {"JIKAN_BASE_URL": "http://127.0.0.1:8100"})]  # fmt: skip
@@ -295,11 +295,11 @@ def test_processes_share_penalties_and_breaker(bench, clock):
     """Two handles on one storage, as two processes have."""
     here, there = bench.open(), bench.open()
     here.penalize("a", 5, "Retry-After")
-    assert there.reserve("a", OFF).cause == "penalty"
+    assert there.acquire("a", OFF).cause == "penalty"
     clock.pass_(5)
     for limiter in (here, there, here, there, here):
         limiter.troubled("a")
-    assert there.reserve("a", OFF).cause == "breaker"
+    assert there.acquire("a", OFF).cause == "breaker"
 
 
 def test_a_good_answer_takes_no_penalty_back_that_another_was_given_meanwhile(tmp_path, clock, monkeypatch):
@@ -325,7 +325,7 @@ def test_an_upstream_that_always_fails_is_asked_20_times_in_ten_minutes_at_most(
     """Asked by four at once, each as often as allowed."""
     asked, end = 0, clock.uptime + 600
     while clock.uptime < end:
-        sent = [wait for wait in (limiter.reserve("a", OFF) for _ in range(4)) if wait is None]
+        sent = [wait for wait in (limiter.acquire("a", OFF) for _ in range(4)) if wait is None]
         asked += len(sent)
         for _ in sent:
             limiter.troubled("a")
@@ -351,11 +351,11 @@ def test_one_good_answer_closes_the_breaker(limiter, clock):
     for _ in range(5):
         limiter.troubled("a")
     clock.pass_(30)
-    assert limiter.reserve("a", OFF) is None
+    assert limiter.acquire("a", OFF) is None
     limiter.well("a")
     for _ in range(4):
         limiter.troubled("a")
-    assert limiter.reserve("a", OFF) is None
+    assert limiter.acquire("a", OFF) is None
 
 
 def test_a_probe_whose_process_died_is_followed_by_another(limiter, clock):
@@ -363,10 +363,10 @@ def test_a_probe_whose_process_died_is_followed_by_another(limiter, clock):
     for _ in range(5):
         limiter.troubled("a")
     clock.pass_(30)
-    assert limiter.reserve("a", OFF) is None
-    assert limiter.reserve("a", OFF).cause == "breaker"
+    assert limiter.acquire("a", OFF) is None
+    assert limiter.acquire("a", OFF).cause == "breaker"
     clock.pass_(60)
-    assert limiter.reserve("a", OFF) is None
+    assert limiter.acquire("a", OFF) is None
 
 
 def test_a_damaged_file_is_named_and_nothing_is_sent(tmp_path):
@@ -387,7 +387,7 @@ def test_a_file_that_cannot_grow_is_named_and_nothing_is_sent(tmp_path):
         sent = 0
         with pytest.raises(LimiterError, match="Make room"):
             while True:
-                assert limiter.reserve("a" * 2000, limits) is None
+                assert limiter.acquire("a" * 2000, limits) is None
                 sent += 1
         with pytest.raises(LimiterError, match="Make room"):
             limiter.penalize("b" * 4000, 60, "why" * 2000)

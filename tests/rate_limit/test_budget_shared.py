@@ -68,19 +68,19 @@ def test_who_came_first_is_served_first(redis_url):
     bench = RedisBench(clock, url=redis_url)
     one, two = bench.open(), bench.open()
     send(one, clock, limits, 1)
-    first, second = one.reserve("a", limits), two.reserve("a", limits)
+    first, second = one.acquire("a", limits), two.acquire("a", limits)
     assert second.seconds - first.seconds == pytest.approx(stretched_s(limits.windows[0]), abs=0.01)
     for _ in range(12):  # the room is there after 10.5 seconds; the first is late, but not by too much
         clock.pass_(1)
-        assert two.reserve("a", limits) is not None
-        assert two.reserve("a", limits, second.place) is not None
+        assert two.acquire("a", limits) is not None
+        assert two.acquire("a", limits, second.place) is not None
         if clock.uptime <= 1010:
-            assert one.reserve("a", limits, first.place) is not None
-    assert one.reserve("a", limits, first.place) is None
-    third = one.reserve("a", limits)
+            assert one.acquire("a", limits, first.place) is not None
+    assert one.acquire("a", limits, first.place) is None
+    third = one.acquire("a", limits)
     for _ in range(14):  # the second's process has died
         clock.pass_(1)
-        assert one.reserve("a", limits, third.place) is not None or clock.uptime > 1022
+        assert one.acquire("a", limits, third.place) is not None or clock.uptime > 1022
     bench.close()
 
 
@@ -92,7 +92,7 @@ def test_what_redis_keeps_is_bounded_and_goes_away_by_itself(redis_url):
     send(limiter, clock, limits, 500)
     limiter.penalize("a", 30, "Retry-After")
     limiter.troubled("a")
-    limiter.reserve("a", limits)
+    limiter.acquire("a", limits)
     bench.client.delete("clock")  # the test's own
     keys = bench.client.keys()
     assert {key.decode() for key in keys} == {
@@ -112,11 +112,11 @@ def test_a_redis_that_has_forgotten_costs_one_window_and_no_violation(redis_url)
     send(limiter, clock, limits, 5)
     bench.client.flushdb()
     limiter._told = other._told = 0
-    wait = limiter.reserve("a", limits)
+    wait = limiter.acquire("a", limits)
     assert (wait.cause, wait.reason) == ("limit", "limit 200/day")
     assert wait.seconds == pytest.approx(86400.5)
-    assert other.reserve("a", parse_limits("5/min")).seconds == pytest.approx(60.5)
-    assert bench.open().reserve("b", parse_limits("5/min")).seconds == pytest.approx(60.5)
+    assert other.acquire("a", parse_limits("5/min")).seconds == pytest.approx(60.5)
+    assert bench.open().acquire("b", parse_limits("5/min")).seconds == pytest.approx(60.5)
     bench.close()
 
 
@@ -132,7 +132,7 @@ def own_redis(tmp_path: Path):
 def away(limiter: RedisLimiter, clock: FakeClock, limits: Limits) -> None:
     """Redis does not answer: everybody waits, and nobody asks it at every call."""
     for _ in range(3):
-        wait = limiter.reserve("a", limits)
+        wait = limiter.acquire("a", limits)
         assert (wait.cause, wait.reason) == ("outage", "the Redis of REDIS_URL does not answer")
     clock.pass_(wait.seconds)
 
@@ -142,14 +142,14 @@ def test_redis_that_comes_back_is_used_again_and_told_what_it_missed(own_redis):
     server, state = own_redis
     clock = FakeClock()
     limiter = RedisLimiter(server.url(), clock)
-    assert limiter.reserve("a", OFF) is None
+    assert limiter.acquire("a", OFF) is None
     stop_redis(state)
     away(limiter, clock, OFF)
     limiter.penalize("a", 20, "an earlier answer")
     limiter.penalize("a", 30, "Retry-After")
     away(limiter, clock, OFF)
     restart(server, state)
-    assert limiter.reserve("a", OFF).reason == "Retry-After"
+    assert limiter.acquire("a", OFF).reason == "Retry-After"
     limiter.close()
 
 
@@ -173,7 +173,7 @@ def test_redis_that_stays_away_ends_the_run_with_one_sentence(own_redis):
     away(limiter, clock, OFF)
     clock.pass_(redis_limiter.PATIENCE_S)
     with pytest.raises(LimiterAwayError, match="REDIS_URL") as caught:
-        limiter.reserve("a", OFF)
+        limiter.acquire("a", OFF)
     assert caught.value.exit_code == 3
     limiter.close()
 
@@ -193,7 +193,7 @@ def test_a_redis_that_cannot_be_written_is_as_good_as_none(own_redis, harm):
         away(limiter, clock, parse_limits("5/s"))
         client.config_set("maxmemory", 0)
         client.replicaof("NO", "ONE")
-    assert limiter.reserve("b", parse_limits("5/s")) is None or harm == "read-only"
+    assert limiter.acquire("b", parse_limits("5/s")) is None or harm == "read-only"
     limiter.close()
 
 

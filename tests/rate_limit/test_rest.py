@@ -114,8 +114,8 @@ def test_status_says_who_rests_and_until_when(scrapy, project):
     limiter = SqliteLimiter(project / "var" / "politeness.sqlite")
     limiter.penalize("shikimori", 86400, "banned by the upstream")
     limiter.penalize("kodik", -1, "long over")
-    limiter.reserve("jikan", parse_limits("1/day"))
-    limiter.reserve("kitsu", parse_limits("1/min"))
+    limiter.acquire("jikan", parse_limits("1/day"))
+    limiter.acquire("kitsu", parse_limits("1/min"))
     limiter.penalize(budget_of("backend", "http://localhost:8000"), 86400, "429")
     limiter.close()
     backend = {"BACKEND_BASE_URL": "http://localhost:8000", "INTERNAL_TOKEN": "0123456789abcdef"}
