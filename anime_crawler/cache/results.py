@@ -125,7 +125,7 @@ class ResultCacheMiddleware:
     async def _close(self, reason: str) -> None:
         cache = self.crawler.get_downloader_middleware(HttpCacheMiddleware)
         keep_s = cache.fresh_until - time.time() if cache and cache.fresh_until < math.inf else 0
-        if self._items and keep_s > 0 and reason == "finished" and not self._upstream.is_troubled():
+        if self._items and keep_s > 0 and reason == "finished" and not self._upstream.has_problems():
             await self._with_storage(partial(self._keep, keep_s=keep_s))
 
     async def _kept(self, storage: CacheStorage) -> list[Item]:

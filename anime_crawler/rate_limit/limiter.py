@@ -73,11 +73,11 @@ class Limiter(Protocol):
         """Let nobody ask the upstream for this long; a longer penalty that holds already stays."""
         ...
 
-    def troubled(self, upstream: str) -> None:
+    def record_failure(self, upstream: str) -> None:
         """The upstream failed us once more; the breaker opens at the fifth time in a row."""
         ...
 
-    def well(self, upstream: str) -> None:
+    def record_success(self, upstream: str) -> None:
         """The upstream answered as it should: the breaker closes."""
         ...
 

@@ -28,7 +28,17 @@ from anime_crawler.rate_limit.limiter import (
 )
 from anime_crawler.rate_limit.limits import Limits
 from anime_crawler.rate_limit.redis_client import redis_client
-from anime_crawler.rate_limit.redis_scripts import ACQUIRE, FULL, LATE, LOOK, PARTS, PENALIZE, PREFIX, TROUBLED, WELL
+from anime_crawler.rate_limit.redis_scripts import (
+    ACQUIRE,
+    FULL,
+    LATE,
+    LOOK,
+    PARTS,
+    PENALIZE,
+    PREFIX,
+    RECORD_FAILURE,
+    RECORD_SUCCESS,
+)
 from anime_crawler.redis_words import may_pass, refusal
 
 PLACE_KEPT_S = ASK_AGAIN_S + 2.0  # a busy event loop comes late; the place of a dead worker is free after this time
@@ -85,11 +95,11 @@ class RedisLimiter:
     def penalize(self, upstream: str, seconds: float, why: str) -> None:
         self._note(PENALIZE, upstream, _micros(seconds), why)
 
-    def troubled(self, upstream: str) -> None:
-        self._note(TROUBLED, upstream, BREAKER_THRESHOLD, _micros(FIRST_REST_S))
+    def record_failure(self, upstream: str) -> None:
+        self._note(RECORD_FAILURE, upstream, BREAKER_THRESHOLD, _micros(FIRST_REST_S))
 
-    def well(self, upstream: str) -> None:
-        self._note(WELL, upstream)
+    def record_success(self, upstream: str) -> None:
+        self._note(RECORD_SUCCESS, upstream)
 
     def used(self, upstream: str, limits: Limits) -> dict[str, int]:
         counts = self._run(LOOK, upstream, *(_micros(window.seconds) for window in limits.windows))[3:]

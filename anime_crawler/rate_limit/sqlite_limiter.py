@@ -51,13 +51,13 @@ class _State:
 
     blocked_until: float = 0.0
     blocked_why: str = ""
-    troubles: int = 0
+    failures: int = 0
     rest_s: float = 0.0
     probe_at: float = 0.0
 
     @property
     def is_open(self) -> bool:
-        return self.troubles >= BREAKER_THRESHOLD
+        return self.failures >= BREAKER_THRESHOLD
 
 
 class SqliteLimiter:
@@ -78,7 +78,7 @@ class SqliteLimiter:
         self._db.close()
 
     def acquire(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
-        if not remembered_s(limits) and self._is_untroubled(upstream):
+        if not remembered_s(limits) and self._is_unrestricted(upstream):
             return None
         with self._transaction() as now:
             state = self._state(upstream)
@@ -104,17 +104,17 @@ class SqliteLimiter:
                 state.blocked_until, state.blocked_why = now + seconds, why
                 self._save(upstream, state)
 
-    def troubled(self, upstream: str) -> None:
+    def record_failure(self, upstream: str) -> None:
         with self._transaction() as now:
             state = self._state(upstream)
-            state.troubles += 1
-            if state.troubles == BREAKER_THRESHOLD:
+            state.failures += 1
+            if state.failures == BREAKER_THRESHOLD:
                 state.rest_s, state.probe_at = FIRST_REST_S, now + FIRST_REST_S
             self._save(upstream, state)
 
-    def well(self, upstream: str) -> None:
+    def record_success(self, upstream: str) -> None:
         with self._explained():
-            if self._state(upstream).troubles:  # a read costs less, and every answer asks
+            if self._state(upstream).failures:  # a read costs less, and every answer asks
                 self._db.execute("UPDATE upstream SET troubles = 0 WHERE name = ?", (upstream,))
 
     def used(self, upstream: str, limits: Limits) -> dict[str, int]:
@@ -130,7 +130,7 @@ class SqliteLimiter:
             wait = self._full(upstream, limits, now)
         return wait if wait and wait.seconds > LONGEST_WAIT_S else None
 
-    def _is_untroubled(self, upstream: str) -> bool:
+    def _is_unrestricted(self, upstream: str) -> bool:
         """A read of some microseconds, so that an upstream without limits costs no transaction per request."""
         with self._explained():
             state = self._state(upstream)
@@ -184,7 +184,7 @@ class SqliteLimiter:
     def _save(self, upstream: str, state: _State) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO upstream VALUES (?, ?, ?, ?, ?, ?)",
-            (upstream, state.blocked_until, state.blocked_why, state.troubles, state.rest_s, state.probe_at),
+            (upstream, state.blocked_until, state.blocked_why, state.failures, state.rest_s, state.probe_at),
         )
 
     @contextmanager
@@ -220,5 +220,5 @@ def _penalty(state: _State, now: float) -> Wait | None:
 def _rest(state: _State, now: float) -> Wait | None:
     if not state.is_open or state.probe_at <= now:
         return None
-    why = f"{state.troubles} failures in a row; it is asked again after a rest"
+    why = f"{state.failures} failures in a row; it is asked again after a rest"
     return Wait(state.probe_at - now, "breaker", why)

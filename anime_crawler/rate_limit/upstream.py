@@ -124,7 +124,7 @@ class Upstream:
         """Note in the run report what a person must know."""
         self._job.report.problem(self.name, kind, message)
 
-    def is_troubled(self) -> bool:
+    def has_problems(self) -> bool:
         """Whether the run report says that something went wrong with it."""
         return any(problem["service"] == self.name for problem in self._job.report.problems)
 
@@ -142,7 +142,7 @@ class Upstream:
 
     def note_health(self, request: Request, is_trouble: bool) -> None:
         """Tell the breaker how it went."""
-        tell = self._limiter.troubled if is_trouble else self._limiter.well
+        tell = self._limiter.record_failure if is_trouble else self._limiter.record_success
         self._safely(request, lambda: tell(self.budget))
 
     def _safely(self, request: Request, call: Callable[[], T]) -> T:

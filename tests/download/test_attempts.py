@@ -128,7 +128,7 @@ def test_while_the_breaker_is_open_a_request_waits_and_is_then_given_up_unsent(s
     """Five failures are on record; the request has half a second of its 90 left."""
     limiter = SqliteLimiter(tmp_path / "politeness.sqlite")
     for _ in range(5):
-        limiter.troubled("upstream")
+        limiter.record_failure("upstream")
     limiter.close()
     result = crawl(plan("/ok/1", meta={"spent_s": 89.5}))
     assert result.outcomes == {"/ok/1": ("upstream_down", 0)}

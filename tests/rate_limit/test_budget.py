@@ -298,14 +298,14 @@ def test_processes_share_penalties_and_breaker(bench, clock):
     assert there.acquire("a", OFF).cause == "penalty"
     clock.pass_(5)
     for limiter in (here, there, here, there, here):
-        limiter.troubled("a")
+        limiter.record_failure("a")
     assert there.acquire("a", OFF).cause == "breaker"
 
 
 def test_a_good_answer_takes_no_penalty_back_that_another_was_given_meanwhile(tmp_path, clock, monkeypatch):
     """Between the read that finds troubles and the write that ends them."""
     ours, other = (SqliteLimiter(tmp_path / "p.sqlite", clock) for _ in range(2))
-    ours.troubled("kodik")
+    ours.record_failure("kodik")
     read = ours._state
 
     def read_then_the_other_is_refused(upstream):
@@ -315,7 +315,7 @@ def test_a_good_answer_takes_no_penalty_back_that_another_was_given_meanwhile(tm
 
     with monkeypatch.context() as patch:
         patch.setattr(ours, "_state", read_then_the_other_is_refused)
-        ours.well("kodik")
+        ours.record_success("kodik")
     assert ours.resting("kodik").reason == "status 429"
     ours.close()
     other.close()
@@ -328,7 +328,7 @@ def test_an_upstream_that_always_fails_is_asked_20_times_in_ten_minutes_at_most(
         sent = [wait for wait in (limiter.acquire("a", OFF) for _ in range(4)) if wait is None]
         asked += len(sent)
         for _ in sent:
-            limiter.troubled("a")
+            limiter.record_failure("a")
         clock.pass_(0.5)
     assert 5 < asked <= 20
 
@@ -336,32 +336,32 @@ def test_an_upstream_that_always_fails_is_asked_20_times_in_ten_minutes_at_most(
 def test_rests_double_up_to_five_minutes(limiter, clock):
     """30, 60, 120, 240, 300, 300 seconds between probes."""
     for _ in range(5):
-        limiter.troubled("a")
+        limiter.record_failure("a")
     rests = []
     for _ in range(6):
         start = clock.uptime
         send(limiter, clock, OFF, 1)
         rests.append(clock.uptime - start)
-        limiter.troubled("a")
+        limiter.record_failure("a")
     assert rests == pytest.approx([30, 60, 120, 240, 300, 300])
 
 
 def test_one_good_answer_closes_the_breaker(limiter, clock):
     """And the count of failures begins anew."""
     for _ in range(5):
-        limiter.troubled("a")
+        limiter.record_failure("a")
     clock.pass_(30)
     assert limiter.acquire("a", OFF) is None
-    limiter.well("a")
+    limiter.record_success("a")
     for _ in range(4):
-        limiter.troubled("a")
+        limiter.record_failure("a")
     assert limiter.acquire("a", OFF) is None
 
 
 def test_a_probe_whose_process_died_is_followed_by_another(limiter, clock):
     """One probe at a time; nobody waits for a dead one for ever."""
     for _ in range(5):
-        limiter.troubled("a")
+        limiter.record_failure("a")
     clock.pass_(30)
     assert limiter.acquire("a", OFF) is None
     assert limiter.acquire("a", OFF).cause == "breaker"

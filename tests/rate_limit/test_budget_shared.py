@@ -91,7 +91,7 @@ def test_what_redis_keeps_is_bounded_and_goes_away_by_itself(redis_url):
     limiter = bench.open()
     send(limiter, clock, limits, 500)
     limiter.penalize("a", 30, "Retry-After")
-    limiter.troubled("a")
+    limiter.record_failure("a")
     limiter.acquire("a", limits)
     bench.client.delete("clock")  # the test's own
     keys = bench.client.keys()

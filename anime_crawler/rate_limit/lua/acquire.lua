@@ -46,9 +46,9 @@ for i = first, last, 2 do
 end
 if full_until > now then return told(full_until, 'limit', tostring(full)) end
 
-local troubles, probe_at = field('troubles'), field('probe_at')
-if troubles >= threshold then
-    if probe_at > now then return told(probe_at, 'breaker', tostring(troubles)) end
+local failures, probe_at = field('troubles'), field('probe_at')
+if failures >= threshold then
+    if probe_at > now then return told(probe_at, 'breaker', tostring(failures)) end
     -- This one is the probe. If it fails, or its process dies, the next may go after twice the rest.
     local rest = math.min(2 * field('rest'), longest_rest)
     redis.call('HSET', state, 'rest', rest, 'probe_at', now + rest)
