@@ -80,7 +80,7 @@ sandbox: setup ## serve the simulated upstreams and backend on loopback
 record: setup ## record the contract tests' cassettes again (real upstreams where tokens are set)
 	@ANIME_RECORD=all $(BIN)/python -m pytest tests/contract -q
 
-docs: setup ## write the settings into README.md and .env.example
+docs: setup ## write the settings and sources into anime_crawler/docs and .env.example
 	@$(BIN)/scrapy docs
 
 clean: ## remove .venv and caches; var/ with your catalogue stays

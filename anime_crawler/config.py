@@ -1,7 +1,7 @@
 """The settings a user sets, read once from environment and ``.env`` (environment wins), checked before anything runs.
 
-README's table and ``.env.example`` are generated from `Config`: a field's description is its documentation. The
-settings of a source stand on its card; a new source brings its own.
+``scrapy docs`` writes the table of ``docs/settings.md`` and ``.env.example`` from `Config`: a field's description is
+its documentation. The settings of a source stand on its card; a new source brings its own.
 """
 
 from __future__ import annotations

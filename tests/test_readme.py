@@ -1,4 +1,4 @@
-"""README is true: every command block in it runs, its output is the real one, its tables are the code's."""
+"""README and the pages of ``anime_crawler/docs`` are true: their commands run, their output and tables are real."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from tests import processes
 from tests.guard import ROOT, clean_environment
 from tests.services import free_port
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTIONS = re.split(r"^## ", README, flags=re.MULTILINE)[1:]
+README = ROOT / "README.md"
+PAGES = {path: path.read_text(encoding="utf-8") for path in [README, *sorted(ROOT.glob("anime_crawler/docs/*.md"))]}
+"""The text of README and of each page of ``docs``, in the order in which their commands are run."""
+SECTIONS = [section for text in PAGES.values() for section in re.split(r"^## ", text, flags=re.MULTILINE)]
 SERVER_START_S = 30  # most seconds a server may take to listen
 
 # `make` must neither set up a second environment nor start the suite inside the suite; what the container would run is
@@ -44,7 +46,7 @@ docker() {
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
-    """(Heading, text) of every code block in that language, in order."""
+    """(Heading, text) of every code block in that language, README's first."""
     pattern = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     return [(section.splitlines()[0], block) for section in SECTIONS for block in pattern.findall(section)]
 
@@ -117,7 +119,7 @@ def is_plain(line: str) -> bool:
 
 
 def run_plain(line: str, clone: Path, environment: dict[str, str]) -> None:
-    """The command, forked: most of what README shows, at a tenth of its cost."""
+    """Run the command in a fork: that costs a tenth of a process, and most commands of the pages can be run so."""
     words = shlex.split(line, comments=True)
     own = dict(word.split("=", 1) for word in itertools.takewhile(lambda word: word != "scrapy", words))
     env = clean_environment({name: value for name, value in environment.items() if name != "PYTHONPATH"} | own)
@@ -180,7 +182,7 @@ def shape(line: str) -> str:
 
 def test_the_first_command_prints_what_readme_shows(clone):
     """`make crawl` without a token says first that this is the sandbox. Numbers may differ, words may not."""
-    shown = next(block for heading, block in blocks("text") if heading == "Two commands")
+    (shown,) = [block for heading, block in blocks("text") if heading.startswith("First run")]
     environment = clean_environment({"PYTHONPATH": str(clone), "COLUMNS": "120"})
     (clone / ".env").unlink(missing_ok=True)
     printed = run("make crawl 2>&1", clone, environment)
@@ -189,23 +191,41 @@ def test_the_first_command_prints_what_readme_shows(clone):
     assert [line for line in shown.splitlines() if line != "…" and shape(line) not in lines] == []
 
 
-def test_settings_and_sources_in_readme_are_those_of_the_code():
+def test_the_tables_of_settings_and_sources_are_those_of_the_code():
     """`scrapy docs --check` finds nothing to write, here and in ``.env.example``."""
     done = processes.run("scrapy", "docs", "--check", cwd=ROOT, env=clean_environment(), timeout=120)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-def test_every_command_of_ours_is_in_readme():
-    """A command that README does not name does not exist for its reader."""
+def test_every_command_of_ours_is_documented():
+    """A command that no page names does not exist for a reader."""
     commands = {path.stem for path in (ROOT / "anime_crawler/commands").glob("*.py") if "Command(" in path.read_text()}
-    assert {name for name in commands if f"scrapy {name}" not in README} == set()
+    assert {name for name in commands if f"scrapy {name}" not in "".join(PAGES.values())} == set()
 
 
-def test_every_link_of_readme_leads_somewhere():
-    """Links within the checkout."""
-    targets = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-    assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+def links(page: Path) -> list[tuple[Path, str]]:
+    """(File, anchor) of every link within the checkout; the anchor is empty where the link has none."""
+    found = re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", PAGES[page])
+    return [((page.parent / target).resolve() if target else page, anchor) for target, anchor in found]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives the page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    """Each link within the checkout names a file that exists, and a heading in it."""
+    assert links(page)
+    assert [str(target) for target, _ in links(page) if not target.exists()] == []
+    assert [f"{target}#{anchor}" for target, anchor in links(page) if anchor and anchor not in anchors(target)] == []
+
+
+def test_readme_links_every_page_of_docs():
+    """A reader finds each page from README."""
+    assert set(PAGES) - {target for target, _ in links(README)} == {README}
 
 
 def test_the_systemd_units_start_what_cron_starts() -> None:

@@ -1,4 +1,4 @@
-"""``scrapy docs``: write what README.md and ``.env.example`` say of settings and sources, from the code itself."""
+"""``scrapy docs`` writes the tables of settings and sources, and ``.env.example``, from the code itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Command(ScrapyCommand):
     requires_crawler_process = False
 
     def short_desc(self) -> str:
-        return "Write the settings and sources into README.md and .env.example (for developers)"
+        return "Write the settings and sources into anime_crawler/docs and .env.example (for developers)"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
@@ -36,18 +36,16 @@ class Command(ScrapyCommand):
         for path, text in stale:
             if not opts.check:
                 path.write_text(text, encoding="utf-8")
-            print("out of date:" if opts.check else "written:", path.name)
+            print("out of date:" if opts.check else "written:", path.relative_to(root))
         self.exitcode = int(bool(stale) and opts.check)
 
 
 def documents(root: Path, settings: BaseSettings) -> Iterator[tuple[Path, str]]:
     """Each generated file and the text it should have."""
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    readme = replace_block(readme, "settings", settings_table())
-    readme = replace_block(
-        readme, "sources", sources_table(spider.card for spider in source_spiders(settings).values())
-    )
-    yield root / "README.md", readme
+    cards = (spider.card for spider in source_spiders(settings).values())
+    for name, table in (("settings", settings_table()), ("sources", sources_table(cards))):
+        page = root / "anime_crawler" / "docs" / f"{name}.md"
+        yield page, replace_block(page.read_text(encoding="utf-8"), name, table)
     yield root / ".env.example", env_example()
 
 
@@ -66,7 +64,7 @@ def replace_block(text: str, name: str, content: str) -> str:
 
 
 def settings_table() -> str:
-    """README's table of settings."""
+    """The table of ``docs/settings.md``."""
     rows = [
         (f"`{name.upper()}`", _code(default_of(field)) or "unset", field.description or "")
         for name, field in Config.model_fields.items()
@@ -75,7 +73,7 @@ def settings_table() -> str:
 
 
 def sources_table(cards: Iterable[SourceCard]) -> str:
-    """README's table of sources."""
+    """The table of ``docs/sources.md``."""
     rows = [(f"`{card.name}`", f"[{card.title}]({card.base_url})", card.limits, card.limits_origin) for card in cards]
     return _table(("source", "what it is", "limits", "who says so"), rows)
 

@@ -21,8 +21,8 @@ from anime_crawler import sources
 TEMPLATE = Path(str(files(__package__))) / "templates" / "source"
 NEXT = """\
 {folder} is written: a source whose upstream is a JSON list in pages.
-The tables of README.md and .env.example have it too; nothing else is to be edited outside of this folder.
-"Add a source" in README.md goes on from here; `scrapy checksources {name}` tells what is still missing."""
+The tables of anime_crawler/docs and .env.example have it too; nothing else is to be edited outside of this folder.
+anime_crawler/docs/add_a_source.md goes on from here; `scrapy checksources {name}` tells what is still missing."""
 
 
 class Command(ScrapyCommand):

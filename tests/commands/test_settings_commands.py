@@ -134,17 +134,18 @@ def test_record_says_that_a_token_is_missing(scrapy, services):
 
 def test_docs_writes_what_is_out_of_date_and_nothing_else(scrapy, copy):
     """`--check` exits 1 and writes nothing; without it the files are mended; then there is nothing to do."""
-    (copy / "README.md").write_text(
-        "# Mine\n<!-- settings -->\nof yesterday\n<!-- /settings -->\n<!-- sources --><!-- /sources -->\n"
-    )
+    docs = copy / "anime_crawler" / "docs"
+    (docs / "settings.md").write_text("# Mine\n<!-- settings -->\nof yesterday\n<!-- /settings -->\n")
+    (docs / "sources.md").write_text("# Mine\n<!-- sources --><!-- /sources -->\n")
     check = scrapy("docs", "--check")
-    assert (check.returncode, check.stdout) == (1, "out of date: README.md\nout of date: .env.example\n")
+    stale = ["anime_crawler/docs/settings.md", "anime_crawler/docs/sources.md", ".env.example"]
+    assert (check.returncode, check.stdout) == (1, "".join(f"out of date: {name}\n" for name in stale))
     assert scrapy("docs").returncode == 0
-    readme = (copy / "README.md").read_text()
-    assert readme.startswith("# Mine\n")
-    assert "of yesterday" not in readme
-    assert "| `KODIK_API_TOKEN` |" in readme
-    assert "| `shikimori` |" in readme
+    settings, sources = (docs / "settings.md").read_text(), (docs / "sources.md").read_text()
+    assert settings.startswith("# Mine\n")
+    assert "of yesterday" not in settings
+    assert "| `KODIK_API_TOKEN` |" in settings
+    assert "| `shikimori` |" in sources
     assert "#KODIK_API_TOKEN=" in (copy / ".env.example").read_text()
     assert (scrapy("docs", "--check").stdout, scrapy("docs").stdout) == ("", "")
 

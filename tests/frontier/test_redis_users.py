@@ -72,7 +72,7 @@ def address(server: OwnRedis, user: str, password: str) -> str:
 
 @pytest.mark.parametrize("user", USERS)
 def test_a_user_who_is_limited_to_our_keys_will_do(server, user):
-    """The grants that README names are enough; a password is written with %40 and %2F."""
+    """The grants that ``docs/several_workers.md`` names are enough; a password is written with %40 and %2F."""
     use(address(server, user, "p%40ss%2Fword"))
 
 
