@@ -39,7 +39,7 @@ HOLD = 2
 """An anime is tried so many times as often as other records before the next one may overtake it."""
 
 HOLD_PATIENCE = 1 / 3
-"""Share of the gate's patience after which the next one is tried at any rate: it may be this one's fault alone."""
+"""Share of the breaker's patience after which the next one is tried at any rate: it may be this one's fault alone."""
 
 
 class Lane:
@@ -127,12 +127,12 @@ class Lane:
 
     def _failed_once_more(self, work: TitleWork) -> tuple[int, float]:
         """Rounds that count against the title, and when it may be tried again."""
-        gate = self._sender.gate
+        breaker = self._sender.breaker
         rounds = self._failures.get(work.title_id, (0, 0.0))[0]
-        pause_s = gate.backoff_s(rounds)
+        pause_s = breaker.backoff_s(rounds)
         if work.is_tried_out:
             rounds = ROUNDS
-        elif not (gate.blames_many or work.has_progressed):  # else it was not the title's fault
+        elif not (breaker.blames_many or work.has_progressed):  # else it was not the title's fault
             rounds += 1
         return rounds, time.monotonic() + pause_s
 
@@ -223,20 +223,20 @@ class Lane:
     async def _is_repeated(self, work: TitleWork, reply: Reply) -> bool:
         """Whether the anime is sent again before any other one."""
         if reply.outcome in STOPS:
-            self._sender.gate.check()
+            self._sender.breaker.check()
         if reply.outcome in NEEDS_PARENT:  # it has no parent: one more time, then never
             return work.attempts == 1
         if reply.outcome in FINAL | SUSPECT_AT_ONCE:
             return False
         if reply.outcome is Outcome.UNKNOWN_ERROR:
             return self._sender.may_repeat(reply.outcome, work.attempts)
-        gate = self._sender.gate
-        is_due = gate.is_shut and reply.outcome in SUSPECT and work.attempts > self._config.max_retries
+        breaker = self._sender.breaker
+        is_due = breaker.is_open and reply.outcome in SUSPECT and work.attempts > self._config.max_retries
         if is_due and await self._suspects.is_backend_there():  # what failed until now says nothing of this one
             return True
-        if gate.is_shut and reply.outcome in ANSWERED and work.is_drawn:  # to see what the backend says of others
+        if breaker.is_open and reply.outcome in ANSWERED and work.is_drawn:  # to see what the backend says of others
             return False
-        if reply.outcome not in UNCOUNTED - ANSWERED and gate.is_trying_patience(HOLD_PATIENCE):
+        if reply.outcome not in UNCOUNTED - ANSWERED and breaker.has_been_open_for(HOLD_PATIENCE):
             return False
         return self._sender.may_repeat(reply.outcome, work.attempts // HOLD)
 

@@ -1,6 +1,6 @@
 """When a POST may leave: not while the backend is away, asked for a pause, or delivery has ended.
 
-After FAILURES_TO_SHUT failures in a row the gate is shut: one POST at a time tries, at growing intervals, until one
+After FAILURES_TO_OPEN failures in a row the breaker is open: one POST at a time tries, at growing intervals, until one
 gets an answer. While the crawl runs this goes on for ever; afterwards patience ends.
 """
 
@@ -15,7 +15,7 @@ from anime_crawler.backend.outcomes import UNCOUNTED, DeliveryStoppedError, Misd
 from anime_crawler.config import Config
 from anime_crawler.run.report import RunReport
 
-FAILURES_TO_SHUT = 5
+FAILURES_TO_OPEN = 5
 """A recycling worker drops at most the posts in flight; five in a row are more than that at CONCURRENCY 4."""
 
 POLL_S = 0.1
@@ -32,7 +32,7 @@ LONGEST_PAUSE_S = 600
 """A longer Retry-After is better waited for by the next run; the budgets keep it for that one, for a day at most."""
 
 
-class Gate:
+class CircuitBreaker:
     """State of the backend as this process sees it."""
 
     def __init__(
@@ -44,8 +44,8 @@ class Gate:
         self._stopping = stopping
         self._failures = 0
         self._since = 0.0  # when the trouble began, or the crawl ended if that was later
-        self._tries_at = 0.0
-        self._is_trying = False
+        self._probe_at = 0.0
+        self._is_probing = False
         self._culprits: set[str] = set()
         self._paused_until = 0.0
         self._pauses = 0
@@ -54,23 +54,23 @@ class Gate:
         self.stopped: DeliveryStoppedError | None = None
 
     @property
-    def is_shut(self) -> bool:
+    def is_open(self) -> bool:
         """Whether the backend is thought to be away."""
-        return self._failures >= FAILURES_TO_SHUT
+        return self._failures >= FAILURES_TO_OPEN
 
     @property
-    def is_open(self) -> bool:
+    def may_send_now(self) -> bool:
         """Whether a POST could leave now without waiting."""
-        return not self.is_shut and time.monotonic() >= self._paused_until
+        return not self.is_open and time.monotonic() >= self._paused_until
 
     @property
     def blames_many(self) -> bool:
         """Whether the backend is thought to be away, and not just unable to take one record."""
-        return self.is_shut and (len(self._culprits) > 1 or self.last in UNCOUNTED)
+        return self.is_open and (len(self._culprits) > 1 or self.last in UNCOUNTED)
 
-    def is_trying_patience(self, share: float) -> bool:
+    def has_been_open_for(self, share: float) -> bool:
         """Whether the backend has been away for this share of the time it is given."""
-        return self.is_shut and time.monotonic() - self._since > share * self._patience_s()
+        return self.is_open and time.monotonic() - self._since > share * self._patience_s()
 
     def check(self) -> None:
         """Raises DeliveryStoppedError when nothing may be sent any more."""
@@ -94,11 +94,11 @@ class Gate:
         self.stopped = MisdirectedError(reason, "BACKEND_BASE_URL")
         raise self.stopped
 
-    async def enter(self, *, may_try: bool = True) -> bool:
+    async def enter(self, *, may_probe: bool = True) -> bool:
         """Return when one POST may leave; `succeeded`, `failed` or `pause` must follow.
 
         Args:
-            may_try: whether this POST may be the one that tries whether a backend is back.
+            may_probe: whether this POST may be the one that tries whether a backend is back.
 
         Returns:
             False: it may not, and the backend is thought to be away.
@@ -108,9 +108,9 @@ class Gate:
         """
         self.check()
         while True:
-            if self.is_shut and not may_try:
+            if self.is_open and not may_probe:
                 return False
-            if self._lets_pass(time.monotonic()):
+            if self._begin_post(time.monotonic()):
                 break
             await asyncio.sleep(POLL_S)
             self.check()
@@ -122,7 +122,7 @@ class Gate:
         """The backend answered, whatever it said of the record."""
         self._failures = self._pauses = 0
         self._culprits.clear()
-        self._is_trying = False
+        self._is_probing = False
 
     def failed(self, outcome: Outcome, key: str) -> None:
         """No answer, or one that says that the backend is not well.
@@ -139,9 +139,9 @@ class Gate:
         else:
             self._failures += 1
         self.last = outcome
-        self._is_trying = False
-        if self.is_shut:
-            self._tries_at = now + self._doubled_s(self._failures - FAILURES_TO_SHUT)  # one tries: no jitter needed
+        self._is_probing = False
+        if self.is_open:
+            self._probe_at = now + self._doubled_s(self._failures - FAILURES_TO_OPEN)  # one tries: no jitter needed
             self._report.waiting["backend"] = f"{outcome}: trying again now and then"
             self._check_patience()
 
@@ -154,12 +154,12 @@ class Gate:
         Returns:
             Seconds that it takes.
         """
-        self._is_trying = False
+        self._is_probing = False
         now = time.monotonic()
         if now >= self._paused_until:  # else the others of a burst say the same
             self._pauses += 1
         wait_s = self.backoff_s(self._pauses - 1) if seconds is None else seconds
-        if self._pauses > FAILURES_TO_SHUT and not self._more_may_come():
+        if self._pauses > FAILURES_TO_OPEN and not self._more_may_come():
             self.stop("slow_down", f"the backend asks to wait for {wait_s:.0f} s", "BACKEND_LIMITS")
         self.hold(wait_s)
         return wait_s
@@ -179,18 +179,18 @@ class Gate:
         doubled: float = self._config.backoff_base_seconds * 2.0 ** min(failures, 30)
         return min(self._config.backoff_max_seconds, doubled)
 
-    def _lets_pass(self, now: float) -> bool:
+    def _begin_post(self, now: float) -> bool:
         if now < self._paused_until:
             return False
-        if not self.is_shut:
+        if not self.is_open:
             return True
-        if self._is_trying or now < self._tries_at:
+        if self._is_probing or now < self._probe_at:
             return False
-        self._is_trying = True
+        self._is_probing = True
         return True
 
     def _check_patience(self) -> None:
-        if not self.is_shut:
+        if not self.is_open:
             return
         now = time.monotonic()
         if self._more_may_come():

@@ -131,7 +131,7 @@ class Doubts:
     def take(self) -> PlayerWork | None:
         """A player whose title begins anew; or one that may be sent again now, when nothing else is left to do."""
         now = time.monotonic()
-        may_send = self._queue.is_quiet and not self._sender.gate.is_shut
+        may_send = self._queue.is_quiet and not self._sender.breaker.is_open
         for i, doubt in enumerate(self._doubts):
             if doubt.player.title.forget or (may_send and doubt.due_at <= now):
                 del self._doubts[i]
@@ -153,9 +153,9 @@ class Doubts:
         Returns:
             False: it could not be shown in as many attempts as any record has.
         """
-        # At a shut gate even those that are ready wait for somebody who tries, and none of them may
-        is_shut = self._sender.gate.is_shut
-        waiting = [] if is_shut else [doubt for doubt in self._doubts if doubt.ready_at < math.inf]
+        # At an open breaker even those that are ready wait for somebody who tries, and none of them may
+        is_open = self._sender.breaker.is_open
+        waiting = [] if is_open else [doubt for doubt in self._doubts if doubt.ready_at < math.inf]
         self._say(min((doubt.due_at for doubt in waiting), default=None))
         if waiting or self._is_asking or time.monotonic() < self._ask_at:
             return True

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from anime_crawler.backend.anime_stage import TITLES_PER_LOAD, TITLES_PER_QUERY, Lane
-from anime_crawler.backend.circuit_breaker import POLL_S, Gate
+from anime_crawler.backend.circuit_breaker import POLL_S, CircuitBreaker
 from anime_crawler.backend.doubt import Doubts
 from anime_crawler.backend.episode_stage import EpisodeDelivery
 from anime_crawler.backend.lease_keeper import Claims, ClaimsLostError
@@ -147,14 +147,14 @@ class Importer:
     ) -> DeliveryStoppedError | None:
         """Why it was stopped; ``None``: it was not."""
         config = self._config
-        gate = Gate(config, self._report, more_may_come, stopping)
+        breaker = CircuitBreaker(config, self._report, more_may_come, stopping)
         # Of an earlier process
         if penalty := self._limiter.resting(budget_of("backend", config.backend_base_url or "")):
-            gate.pause(penalty.seconds)
+            breaker.pause(penalty.seconds)
         async with self._client() as client:
             claims = Claims(self._catalogue, max(client.timeouts_s.values()))
             await claims.begin()
-            sender = Sender(client, gate, config, self._report, self._limiter, claims, self._catalogue)
+            sender = Sender(client, breaker, config, self._report, self._limiter, claims, self._catalogue)
             try:
                 await sender.check_backend()
                 await self._use_backend()
@@ -164,7 +164,7 @@ class Importer:
                 return error
             finally:
                 await claims.end()
-        return gate.stopped
+        return breaker.stopped
 
     async def plan(self) -> PlannedPosts:
         """Count what `run` would send now if every POST succeeded.
@@ -219,7 +219,7 @@ class Importer:
         ledger = Ledger(self._catalogue, claims)
         books = Books(self._catalogue, self._run_id, self._report, claims)
         doubts = Doubts(sender, queue, self._catalogue, self._config, self._source_priority, self._report)
-        suspects = Suspects(sender.gate, queue, self._report, doubts.accepts_known)
+        suspects = Suspects(sender.breaker, queue, self._report, doubts.accepts_known)
         lane = Lane(sender, queue, books, self._config, self._source_priority, suspects)
         self._report.progress["backend"] = lane.progress
         episodes = EpisodeDelivery(sender, queue, books, suspects)
@@ -230,9 +230,9 @@ class Importer:
         if claims.are_shared:
             tasks.add(asyncio.ensure_future(claims.keep()))
         try:
-            await _until_one_ends(tasks, sender.gate)
+            await _until_one_ends(tasks, sender.breaker)
         finally:
-            await _end(tasks, STOP_GRACE_S if sender.gate.stopped else 0)
+            await _end(tasks, STOP_GRACE_S if sender.breaker.stopped else 0)
             await ledger.close()
         for task in tasks:
             if not task.cancelled() and (error := task.exception()):
@@ -280,14 +280,14 @@ async def _wait_for_work(lane: Lane) -> None:
         pass
 
 
-async def _until_one_ends(tasks: set[asyncio.Task[None]], gate: Gate) -> None:
+async def _until_one_ends(tasks: set[asyncio.Task[None]], breaker: CircuitBreaker) -> None:
     """The lane ends when all is done, any task when the delivery is stopped or it has met an error."""
     while True:
         ended, _ = await asyncio.wait(tasks, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
         if ended:
             return
         try:
-            gate.check()
+            breaker.check()
         except DeliveryStoppedError:
             return
 

@@ -1,4 +1,4 @@
-"""One POST after another through the same narrow place: a free slot, an open gate, the limit; then its outcome."""
+"""One POST after another through the same narrow place: a free slot, an open breaker, the limit; then its outcome."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from anime_crawler.backend.answer import Answer, Kind
-from anime_crawler.backend.circuit_breaker import LONGEST_PAUSE_S, POLL_S, Gate
+from anime_crawler.backend.circuit_breaker import LONGEST_PAUSE_S, POLL_S, CircuitBreaker
 from anime_crawler.backend.lease_keeper import Claims
 from anime_crawler.backend.outcomes import (
     STOP_SETTINGS,
@@ -76,7 +76,7 @@ class Sender:
     def __init__(
         self,
         client: BackendClient,
-        gate: Gate,
+        breaker: CircuitBreaker,
         config: Config,
         report: RunReport,
         limiter: Limiter,
@@ -85,7 +85,7 @@ class Sender:
     ) -> None:
         self._client = client
         self.claims = claims
-        self.gate = gate
+        self.breaker = breaker
         self._config = config
         self._report = report
         self._limiter = limiter
@@ -106,24 +106,24 @@ class Sender:
         await self.enter()
         return self
 
-    async def enter(self, *, may_try: bool = True) -> bool:
+    async def enter(self, *, may_probe: bool = True) -> bool:
         """Begin what belongs to one POST; `leave` ends it.
 
         Args:
-            may_try: whether this POST may be the one that tries whether a backend is back.
+            may_probe: whether this POST may be the one that tries whether a backend is back.
 
         Returns:
             False: it may not, and the backend is thought to be away. Nothing was begun.
         """
         await self._free.acquire()
         try:
-            may_leave = await self.gate.enter(may_try=may_try)
+            may_leave = await self.breaker.enter(may_probe=may_probe)
             if may_leave and not self._is_right_backend:
                 async with self._probing:
                     await self._check_backend()
             if may_leave:
                 await self._wait_for_budget()
-                may_leave = may_try or not self.gate.is_shut
+                may_leave = may_probe or not self.breaker.is_open
         except BaseException:
             self._free.release()
             raise
@@ -152,9 +152,9 @@ class Sender:
             DeliveryStoppedError: it does not answer.
         """
         if await self._catalogue.read(origin_of) == "sandbox":
-            await self.gate.enter()
+            await self.breaker.enter()
             await self._check_backend()
-            self.gate.succeeded()
+            self.breaker.succeeded()
 
     async def _check_backend(self) -> None:
         """Once, and before the first POST at the latest: the catalogue may have been empty when the delivery began."""
@@ -162,12 +162,12 @@ class Sender:
         while not self._is_right_backend:
             try:
                 if await self._catalogue.read(origin_of) == "sandbox" and not await self._client.is_sandbox():
-                    self.gate.misdirect(MISDIRECTED)
+                    self.breaker.misdirect(MISDIRECTED)
                 self._is_right_backend = True
             except NoAnswerError as error:
-                self.gate.failed(error.outcome, "the backend's health")
-                await self.rest(self.gate.backoff_s(failures))
-                await self.gate.enter()
+                self.breaker.failed(error.outcome, "the backend's health")
+                await self.rest(self.breaker.backoff_s(failures))
+                await self.breaker.enter()
                 failures += 1
 
     async def _wait_for_budget(self) -> None:
@@ -175,8 +175,8 @@ class Sender:
         while wait := self._limiter.acquire(self._budget, self._limits, place):
             place = wait.place
             if wait.cause == "penalty" and wait.seconds > LONGEST_PAUSE_S:
-                self.gate.hold(wait.seconds)
-                self.gate.check()
+                self.breaker.hold(wait.seconds)
+                self.breaker.check()
             self._report.waiting["backend"] = wait.reason
             await self.rest(wait.pause_s)
         self._report.waiting.pop("backend", None)
@@ -194,12 +194,12 @@ class Sender:
         ends = asyncio.get_running_loop().time() + seconds
         while (left := ends - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(min(left, POLL_S))
-            self.gate.check()
+            self.breaker.check()
 
     async def send(
         self, kind: Kind, key: str, body: bytes, attempt: int, trace_id: str, digest: str = "", title_id: str = ""
     ) -> Reply:
-        """Send one POST and say how it ended; the gate and the report know of it.
+        """Send one POST and say how it ended; the breaker and the report know of it.
 
         Args:
             key: for the log.
@@ -222,7 +222,7 @@ class Sender:
             reason = "" if outcome is Outcome.DELIVERED else explain(answer.status, answer.text)
         except NoAnswerError as error:
             answer, outcome, reason = None, error.outcome, str(error)
-        self._tell_gate(outcome, title_id or key, reason, answer)
+        self._tell_breaker(outcome, title_id or key, reason, answer)
         self.claims.check()
         reply = Reply(outcome, trace_id, reason, self._delay_s(kind, outcome, attempt), left_at)
         if outcome is not Outcome.DELIVERED:
@@ -231,7 +231,7 @@ class Sender:
 
     def may_repeat(self, outcome: Outcome, attempts: int) -> bool:
         """Whether a POST that failed so for the `attempts`-th time is sent again in this pass."""
-        return attempts <= self._config.max_retries or (outcome in UNCOUNTED and self.gate.is_shut)
+        return attempts <= self._config.max_retries or (outcome in UNCOUNTED and self.breaker.is_open)
 
     async def _classified(self, answer: Answer) -> Outcome:
         outcome = classify(answer.status, answer.text)
@@ -249,26 +249,26 @@ class Sender:
             self._token_arrives = True
             return Outcome.REFUSED_PAYLOAD
 
-    def _tell_gate(self, outcome: Outcome, key: str, reason: str, answer: Answer | None) -> None:
+    def _tell_breaker(self, outcome: Outcome, key: str, reason: str, answer: Answer | None) -> None:
         if outcome in TROUBLE:
-            self.gate.failed(outcome, key)
+            self.breaker.failed(outcome, key)
             if answer and answer.asked_s:
-                self.gate.hold(answer.asked_s)
+                self.breaker.hold(answer.asked_s)
                 self._limiter.penalize(self._budget, min(answer.asked_s, LONGEST_ASKED_S), "Retry-After")
         elif outcome is Outcome.SLOW_DOWN and answer:
             self._slow_down(answer)
         else:
-            self.gate.succeeded()
+            self.breaker.succeeded()
             self._speed_up()
         if outcome in STOPS:
             setting, why = STOP_SETTINGS[outcome]
-            self.gate.stop(outcome, f"{why} ({reason})", setting)
+            self.breaker.stop(outcome, f"{why} ({reason})", setting)
 
     def _slow_down(self, answer: Answer) -> None:
         """Pause everything, and go on with one POST fewer at a time for a while."""
         self._report.count("backend", "429")
-        is_first = self.gate.is_open  # else the others of a burst say the same
-        pause_s = self.gate.pause(answer.asked_s)
+        is_first = self.breaker.may_send_now  # else the others of a burst say the same
+        pause_s = self.breaker.pause(answer.asked_s)
         self._limiter.penalize(self._budget, min(pause_s, LONGEST_ASKED_S), "429")
         self._slot_back_at = time.monotonic() + pause_s + SLOT_BACK_S
         if is_first and self._slots > 1:
@@ -295,7 +295,7 @@ class Sender:
             return 0.0
         if outcome is Outcome.DELIVERED or outcome is Outcome.SLOW_DOWN:
             return 0.0
-        return self.gate.backoff_s(attempt)
+        return self.breaker.backoff_s(attempt)
 
     def _log(self, kind: Kind, key: str, attempt: int, trace_id: str, reply: Reply, answer: Answer | None) -> None:
         failure = Failure(

@@ -10,7 +10,7 @@ The one exception: no title is left to draw, the answer was a 4xx or 3xx, and th
 that it has already. It then still takes what is written as ours are, so that the refused ones are at fault. A 500 may
 be that of a backend that can change rows and add none (a full disk, a new column).
 
-At a shut gate the POST that tries is a player that the backend has already, where there is one (`Suspects.concern`).
+At an open breaker the probe is a player that the backend has already, where there is one (`Suspects.concern`).
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from anime_crawler.backend.answer import Kind
-from anime_crawler.backend.circuit_breaker import Gate
+from anime_crawler.backend.circuit_breaker import CircuitBreaker
 from anime_crawler.backend.outcomes import REFUSED_BY_BACKEND, STOP_SETTINGS, SUSPECT, SUSPECT_AT_ONCE, Outcome
 from anime_crawler.backend.queue import TitleWork, WorkQueue
 from anime_crawler.backend.sender import Reply
 from anime_crawler.run.report import RunReport
 
 TITLES_TO_COMPARE = 5
-"""After so many titles in a row with a refused record, others are tried; as many failures in a row shut the gate."""
+"""After so many titles in a row with a refused record, others are tried; as many failures in a row open the breaker."""
 
 TITLES_TO_STOP = 20
 """Titles to draw: where the backend accepts a quarter of all, it accepts one of these in 299 of 300 deliveries."""
 
 ANSWERED = frozenset({Outcome.UNKNOWN_ERROR, Outcome.UNAVAILABLE, Outcome.NOT_OUR_BACKEND})
-"""Outcomes that may shut the gate though somebody has answered: other records may get another answer."""
+"""Outcomes that may open the breaker though somebody has answered: other records may get another answer."""
 
 JUDGED_BY_ACCEPTED = frozenset({Outcome.WRONG_SERVICE, Outcome.REDIRECT, Outcome.UNKNOWN_ERROR})
 """Outcomes of one record that are its own fault where the backend has accepted something in the same run."""
@@ -62,9 +62,13 @@ class Suspects:
     """
 
     def __init__(
-        self, gate: Gate, queue: WorkQueue, report: RunReport, accepts_known: Callable[[Kind], Awaitable[bool]]
+        self,
+        breaker: CircuitBreaker,
+        queue: WorkQueue,
+        report: RunReport,
+        accepts_known: Callable[[Kind], Awaitable[bool]],
     ) -> None:
-        self._gate = gate
+        self._breaker = breaker
         self._queue = queue
         self._report = report
         self._accepts_known = accepts_known
@@ -78,7 +82,7 @@ class Suspects:
     @property
     def seek_others(self) -> bool:
         """Whether other titles than the next ones are to be tried, to compare with those that were refused."""
-        if self._gate.is_shut and self._gate.last in ANSWERED:
+        if self._breaker.is_open and self._breaker.last in ANSWERED:
             return True
         return any(len(self._titles(kind)) >= TITLES_TO_COMPARE for kind in Kind)
 
@@ -88,15 +92,15 @@ class Suspects:
         A record is not judged while the backend is away. Where the backend is back by now, the record is sent again
         first: its failures meanwhile say nothing of it.
         """
-        if outcome in SUSPECT and outcome not in SUSPECT_AT_ONCE and self._gate.is_shut:
+        if outcome in SUSPECT and outcome not in SUSPECT_AT_ONCE and self._breaker.is_open:
             await self.is_backend_there()
             return False
         return outcome in SUSPECT
 
     async def is_backend_there(self) -> bool:
-        """Whether the gate is open, or opens because the backend accepts what it has already."""
+        """Whether the breaker is closed, or closes because the backend accepts what it has already."""
         async with self._asking:
-            return not self._gate.is_shut or await self._accepts_known(Kind.PLAYER)
+            return not self._breaker.is_open or await self._accepts_known(Kind.PLAYER)
 
     def add(self, kind: Kind, title: TitleWork, reply: Reply, settle: Callable[[bool], Awaitable[None]]) -> None:
         """A record of the title was refused; it is not sent again, and nobody waits for it."""
@@ -169,4 +173,4 @@ class Suspects:
 
     def _stop(self, kind: Kind, reply: Reply) -> None:
         setting, why = STOP_SETTINGS.get(reply.outcome, (None, "it refuses what it is sent, whatever the record"))
-        self._gate.stop(reply.outcome, f"{why} (import/{kind}: {reply.reason}); nothing was set aside", setting)
+        self._breaker.stop(reply.outcome, f"{why} (import/{kind}: {reply.reason}); nothing was set aside", setting)

@@ -108,16 +108,16 @@ class Worker:
             if (doubts or self._shop.suspects) and queue.is_quiet:
                 await self._shop.deal_with_parked()
             await queue.wait()
-            self._shop.sender.gate.check()
+            self._shop.sender.breaker.check()
 
     async def _deliver(self, player: PlayerWork) -> None:
         if player.title.forget:  # the title begins anew
             await self._shop.settle(player.title)
             return
-        if not self._shop.sender.gate.is_open:
+        if not self._shop.sender.breaker.may_send_now:
             await self._commit()  # it may take long
         sender = self._shop.sender
-        if not await sender.enter(may_try=not player.in_doubt):
+        if not await sender.enter(may_probe=not player.in_doubt):
             self._shop.doubts.put_back(player)
             return
         try:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from anime_crawler.backend import circuit_breaker as gate_module
-from anime_crawler.backend.circuit_breaker import Gate
+from anime_crawler.backend.circuit_breaker import CircuitBreaker
 from anime_crawler.backend.outcomes import DeliveryStoppedError, Outcome
 from anime_crawler.config import Config
 from anime_crawler.run.report import RunReport
@@ -29,27 +29,29 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
-    """The gate's clock, and nobody else's: servers of other tests sleep in threads of this process."""
+    """The breaker's clock, and nobody else's: servers of other tests sleep in threads of this process."""
     clock = Clock()
     monkeypatch.setattr(gate_module, "time", clock)
     monkeypatch.setattr(gate_module, "asyncio", clock)
     return clock
 
 
-def new_gate(more_may_come: Callable[[], bool] = lambda: False, stopping: Callable[[], bool] = lambda: False) -> Gate:
-    """A gate with the default settings: back-off of 1 to 60 s."""
-    return Gate(Config.load(), RunReport(), more_may_come, stopping)
+def new_breaker(
+    more_may_come: Callable[[], bool] = lambda: False, stopping: Callable[[], bool] = lambda: False
+) -> CircuitBreaker:
+    """A breaker with the default settings: back-off of 1 to 60 s."""
+    return CircuitBreaker(Config.load(), RunReport(), more_may_come, stopping)
 
 
-async def post_until_stopped(gate: Gate, clock: Clock, outcome: Outcome, most_s: float = 1e9) -> int:
-    """How many POSTs leave, all of them failing, until the gate gives up or the time is over."""
+async def post_until_stopped(breaker: CircuitBreaker, clock: Clock, outcome: Outcome, most_s: float = 1e9) -> int:
+    """How many POSTs leave, all of them failing, until the breaker gives up or the time is over."""
     posts, ends = 0, clock.now + most_s
     try:
         while clock.now < ends:
-            await gate.enter()
+            await breaker.enter()
             posts += 1
-            gate.failed(outcome, str(posts))
-            clock.now += gate.backoff_s(0)
+            breaker.failed(outcome, str(posts))
+            clock.now += breaker.backoff_s(0)
     except DeliveryStoppedError:
         pass
     return posts
@@ -58,25 +60,25 @@ async def post_until_stopped(gate: Gate, clock: Clock, outcome: Outcome, most_s:
 @pytest.mark.parametrize(("outcome", "patience_s"), [(Outcome.UNAVAILABLE, 90), (Outcome.UNREACHABLE, 15)])
 def test_an_outage_is_given_up_after_its_deadline(clock, outcome, patience_s):
     """90 s without an answer, 15 s when nobody listens; within 2 s, with few POSTs, naming the setting."""
-    gate, began = new_gate(), clock.now
-    posts = asyncio.run(post_until_stopped(gate, clock, outcome))
+    breaker, began = new_breaker(), clock.now
+    posts = asyncio.run(post_until_stopped(breaker, clock, outcome))
     assert abs(clock.now - began - patience_s) <= 2
     assert posts <= 14
-    assert gate.stopped.setting == "BACKEND_BASE_URL"
+    assert breaker.stopped.setting == "BACKEND_BASE_URL"
 
 
 def test_while_the_crawl_runs_an_outage_is_probed_rarely_and_never_given_up(clock):
     """At most 20 POSTs in ten minutes."""
-    gate = new_gate(more_may_come=lambda: True)
-    assert asyncio.run(post_until_stopped(gate, clock, Outcome.UNAVAILABLE, most_s=600)) <= 20
-    assert gate.stopped is None
+    breaker = new_breaker(more_may_come=lambda: True)
+    assert asyncio.run(post_until_stopped(breaker, clock, Outcome.UNAVAILABLE, most_s=600)) <= 20
+    assert breaker.stopped is None
 
 
 def test_patience_begins_when_the_crawl_ends(clock):
     """An outage during the crawl does not count against the time after it."""
     ends = clock.now + 600
-    gate = new_gate(more_may_come=lambda: clock.now < ends)
-    asyncio.run(post_until_stopped(gate, clock, Outcome.UNAVAILABLE))
+    breaker = new_breaker(more_may_come=lambda: clock.now < ends)
+    asyncio.run(post_until_stopped(breaker, clock, Outcome.UNAVAILABLE))
     assert 85 <= clock.now - ends <= 95
 
 
@@ -84,37 +86,37 @@ def test_one_answer_opens_the_gate(clock):
     """The probe that succeeds lets everybody through."""
 
     async def story() -> None:
-        gate = new_gate()
+        breaker = new_breaker()
         for number in range(5):
-            await gate.enter()
-            gate.failed(Outcome.UNAVAILABLE, str(number))
-        assert gate.is_shut
-        await gate.enter()
-        gate.succeeded()
-        assert gate.is_open
+            await breaker.enter()
+            breaker.failed(Outcome.UNAVAILABLE, str(number))
+        assert breaker.is_open
+        await breaker.enter()
+        breaker.succeeded()
+        assert breaker.may_send_now
 
     asyncio.run(story())
 
 
-def test_a_shut_gate_lets_one_through_at_a_time(clock):
+def test_an_open_breaker_lets_one_through_at_a_time(clock):
     """While one tries, the others wait."""
-    gate = new_gate()
+    breaker = new_breaker()
     for number in range(5):
-        gate.failed(Outcome.UNAVAILABLE, str(number))
+        breaker.failed(Outcome.UNAVAILABLE, str(number))
     clock.now += 60
-    assert gate._lets_pass(clock.now)
-    assert not gate._lets_pass(clock.now)
+    assert breaker._begin_post(clock.now)
+    assert not breaker._begin_post(clock.now)
 
 
 def test_a_pause_without_a_hint_grows_and_ends(clock):
     """A proxy that only ever says 429 is given up."""
 
     async def story() -> int:
-        gate, pauses = new_gate(), 0
+        breaker, pauses = new_breaker(), 0
         try:
             while True:
-                await gate.enter()
-                gate.pause(None)
+                await breaker.enter()
+                breaker.pause(None)
                 pauses += 1
         except DeliveryStoppedError as stopped:
             assert stopped.setting == "BACKEND_LIMITS"
@@ -125,36 +127,36 @@ def test_a_pause_without_a_hint_grows_and_ends(clock):
 
 def test_a_stop_is_seen_by_who_waits(clock):
     """No waiting outlives the run."""
-    gate = new_gate(stopping=lambda: clock.now > 1003)
-    gate.pause(300)
+    breaker = new_breaker(stopping=lambda: clock.now > 1003)
+    breaker.pause(300)
     with pytest.raises(DeliveryStoppedError, match="interrupted"):
-        asyncio.run(gate.enter())
+        asyncio.run(breaker.enter())
     assert clock.now < 1004
 
 
 def test_back_off_doubles_has_jitter_and_a_limit(clock):
     """Between half and all of 1, 2, 4, … 60 s; never 0."""
-    gate = new_gate()
+    breaker = new_breaker()
     for failures in range(12):
         full = min(60, 2**failures)
-        assert all(full / 2 <= gate.backoff_s(failures) <= full for _ in range(100))
+        assert all(full / 2 <= breaker.backoff_s(failures) <= full for _ in range(100))
 
 
 def test_a_burst_of_pauses_counts_as_one(clock):
     """Ten POSTs were on their way when the backend first said 429: that is one refusal, not ten."""
-    gate = new_gate()
+    breaker = new_breaker()
     for _ in range(10):
-        gate.pause(None)
+        breaker.pause(None)
     clock.now += 120
-    asyncio.run(gate.enter())
+    asyncio.run(breaker.enter())
 
 
-def test_who_may_not_try_is_turned_away_at_a_shut_gate(clock):
+def test_who_may_not_try_is_turned_away_at_an_open_breaker(clock):
     """A player in doubt does not wait in line: others are to show first that the backend is back."""
-    gate = new_gate()
-    assert asyncio.run(gate.enter(may_try=False))
+    breaker = new_breaker()
+    assert asyncio.run(breaker.enter(may_probe=False))
     for number in range(5):
-        gate.failed(Outcome.UNAVAILABLE, str(number))
+        breaker.failed(Outcome.UNAVAILABLE, str(number))
     before = clock.now
-    assert not asyncio.run(gate.enter(may_try=False))
+    assert not asyncio.run(breaker.enter(may_probe=False))
     assert clock.now == before
