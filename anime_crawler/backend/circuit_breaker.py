@@ -95,7 +95,7 @@ class CircuitBreaker:
         raise self.stopped
 
     async def enter(self, *, may_probe: bool = True) -> bool:
-        """Return when one POST may leave; `succeeded`, `failed` or `pause` must follow.
+        """Return when one POST may leave; `record_success`, `record_failure` or `pause` must follow.
 
         Args:
             may_probe: whether this POST may be the one that tries whether a backend is back.
@@ -118,13 +118,13 @@ class CircuitBreaker:
         self._report.waiting.pop("backend", None)
         return True
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """The backend answered, whatever it said of the record."""
         self._failures = self._pauses = 0
         self._culprits.clear()
         self._is_probing = False
 
-    def failed(self, outcome: Outcome, key: str) -> None:
+    def record_failure(self, outcome: Outcome, key: str) -> None:
         """No answer, or one that says that the backend is not well.
 
         Args:

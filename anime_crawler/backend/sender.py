@@ -154,7 +154,7 @@ class Sender:
         if await self._catalogue.read(origin_of) == "sandbox":
             await self.breaker.enter()
             await self._check_backend()
-            self.breaker.succeeded()
+            self.breaker.record_success()
 
     async def _check_backend(self) -> None:
         """Once, and before the first POST at the latest: the catalogue may have been empty when the delivery began."""
@@ -165,7 +165,7 @@ class Sender:
                     self.breaker.misdirect(MISDIRECTED)
                 self._is_right_backend = True
             except NoAnswerError as error:
-                self.breaker.failed(error.outcome, "the backend's health")
+                self.breaker.record_failure(error.outcome, "the backend's health")
                 await self.rest(self.breaker.backoff_s(failures))
                 await self.breaker.enter()
                 failures += 1
@@ -251,14 +251,14 @@ class Sender:
 
     def _tell_breaker(self, outcome: Outcome, key: str, reason: str, answer: Answer | None) -> None:
         if outcome in TROUBLE:
-            self.breaker.failed(outcome, key)
+            self.breaker.record_failure(outcome, key)
             if answer and answer.asked_s:
                 self.breaker.hold(answer.asked_s)
                 self._limiter.penalize(self._budget, min(answer.asked_s, LONGEST_ASKED_S), "Retry-After")
         elif outcome is Outcome.SLOW_DOWN and answer:
             self._slow_down(answer)
         else:
-            self.breaker.succeeded()
+            self.breaker.record_success()
             self._speed_up()
         if outcome in STOPS:
             setting, why = STOP_SETTINGS[outcome]

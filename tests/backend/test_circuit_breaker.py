@@ -50,7 +50,7 @@ async def post_until_stopped(breaker: CircuitBreaker, clock: Clock, outcome: Out
         while clock.now < ends:
             await breaker.enter()
             posts += 1
-            breaker.failed(outcome, str(posts))
+            breaker.record_failure(outcome, str(posts))
             clock.now += breaker.backoff_s(0)
     except DeliveryStoppedError:
         pass
@@ -89,10 +89,10 @@ def test_one_answer_opens_the_gate(clock):
         breaker = new_breaker()
         for number in range(5):
             await breaker.enter()
-            breaker.failed(Outcome.UNAVAILABLE, str(number))
+            breaker.record_failure(Outcome.UNAVAILABLE, str(number))
         assert breaker.is_open
         await breaker.enter()
-        breaker.succeeded()
+        breaker.record_success()
         assert breaker.may_send_now
 
     asyncio.run(story())
@@ -102,7 +102,7 @@ def test_an_open_breaker_lets_one_through_at_a_time(clock):
     """While one tries, the others wait."""
     breaker = new_breaker()
     for number in range(5):
-        breaker.failed(Outcome.UNAVAILABLE, str(number))
+        breaker.record_failure(Outcome.UNAVAILABLE, str(number))
     clock.now += 60
     assert breaker._begin_post(clock.now)
     assert not breaker._begin_post(clock.now)
@@ -156,7 +156,7 @@ def test_who_may_not_try_is_turned_away_at_an_open_breaker(clock):
     breaker = new_breaker()
     assert asyncio.run(breaker.enter(may_probe=False))
     for number in range(5):
-        breaker.failed(Outcome.UNAVAILABLE, str(number))
+        breaker.record_failure(Outcome.UNAVAILABLE, str(number))
     before = clock.now
     assert not asyncio.run(breaker.enter(may_probe=False))
     assert clock.now == before
