@@ -22,7 +22,7 @@ from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.suspects import ANSWERED, Suspects
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.outbox import TitleState
-from anime_crawler.catalogue.title_leases import LANE
+from anime_crawler.catalogue.title_leases import ANIME_LEASE
 from anime_crawler.config import Config
 from anime_crawler.run.report import Progress
 
@@ -56,7 +56,7 @@ class Lane:
     ) -> None:
         self._sender = sender
         self._suspects = suspects
-        self._claims = sender.claims
+        self._leases = sender.leases
         self._queue = queue
         self._books = books
         self._config = config
@@ -79,7 +79,7 @@ class Lane:
 
     async def _run_pass(self, ready_only: bool) -> int:
         taken = after_seq = 0
-        self._waits_for_others = await self._claims.others() > 0
+        self._waits_for_others = await self._leases.count_others() > 0
         pending = await self._books.catalogue.read(outbox.pending_titles)
         # What failed here and was delivered by another importer since is nobody's business any more
         self._failures = {title_id: failure for title_id, failure in self._failures.items() if title_id in pending}
@@ -111,10 +111,10 @@ class Lane:
         title_id = work.title_id
         if work.forget:
             await self._books.forget(title_id, work.forget)
-            await self._claims.release(title_id)
+            await self._leases.release(title_id)
             self._again.append(title_id)
         elif work.has_failed:
-            await self._claims.release(title_id)
+            await self._leases.release(title_id)
             self._failures[title_id] = self._failed_once_more(work)
         else:
             await self._books.finished(title_id, work.state.version, work.posts.obsolete)
@@ -157,7 +157,7 @@ class Lane:
                 await self._sender.rest(POLL_S / 10)
             source = self._again or free
             some = [source[i] for i in range(min(len(source), TITLES_PER_LOAD))]
-            ours = await self._claims.take([title_id for title_id in some if title_id not in self._queue.titles])
+            ours = await self._leases.acquire([title_id for title_id in some if title_id not in self._queue.titles])
             if ours is None:
                 # Another one sends anime. Who is next is seen anew afterwards: it may die and leave earlier ones.
                 self._waits_for_others = True
@@ -172,7 +172,7 @@ class Lane:
                     break
             left = [state.title_id for state in states]
             source.extendleft(reversed(left))
-            await self._claims.release(LANE, *left)
+            await self._leases.release(ANIME_LEASE, *left)
             if self._suspects.seek_others is not are_drawn:
                 return taken
         return taken

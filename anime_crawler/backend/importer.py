@@ -18,7 +18,7 @@ from anime_crawler.backend.anime_stage import TITLES_PER_LOAD, TITLES_PER_QUERY,
 from anime_crawler.backend.circuit_breaker import POLL_S, CircuitBreaker
 from anime_crawler.backend.doubt import Doubts
 from anime_crawler.backend.episode_stage import EpisodeDelivery
-from anime_crawler.backend.lease_keeper import Claims, ClaimsLostError
+from anime_crawler.backend.lease_keeper import LeaseKeeper, LeasesLostError
 from anime_crawler.backend.ledger import Ledger
 from anime_crawler.backend.outcomes import DeliveryStoppedError, MisdirectedError, NoAnswerError
 from anime_crawler.backend.payloads import posts_for
@@ -131,7 +131,7 @@ class Importer:
             stopped = await self._run_once(more_may_come, ready_only, stopping)
             if isinstance(stopped, MisdirectedError):
                 raise stopped
-            if not isinstance(stopped, ClaimsLostError):
+            if not isinstance(stopped, LeasesLostError):
                 return await self._result(stopped)
             logger.warning("the delivery begins anew: this process was %s", stopped.reason)
 
@@ -152,18 +152,18 @@ class Importer:
         if penalty := self._limiter.resting(budget_of("backend", config.backend_base_url or "")):
             breaker.pause(penalty.seconds)
         async with self._client() as client:
-            claims = Claims(self._catalogue, max(client.timeouts_s.values()))
-            await claims.begin()
-            sender = Sender(client, breaker, config, self._report, self._limiter, claims, self._catalogue)
+            leases = LeaseKeeper(self._catalogue, max(client.timeouts_s.values()))
+            await leases.begin()
+            sender = Sender(client, breaker, config, self._report, self._limiter, leases, self._catalogue)
             try:
                 await sender.check_backend()
                 await self._use_backend()
                 await self._deliver(sender, more_may_come, ready_only)
-                claims.check()
+                leases.check()
             except DeliveryStoppedError as error:
                 return error
             finally:
-                await claims.end()
+                await leases.end()
         return breaker.stopped
 
     async def plan(self) -> PlannedPosts:
@@ -215,9 +215,9 @@ class Importer:
 
     async def _deliver(self, sender: Sender, more_may_come: Callable[[], bool], ready_only: Callable[[], bool]) -> None:
         queue = WorkQueue(most_titles=2 * self._config.concurrency + TITLES_PER_LOAD)
-        claims = sender.claims
-        ledger = Ledger(self._catalogue, claims)
-        books = Books(self._catalogue, self._run_id, self._report, claims)
+        leases = sender.leases
+        ledger = Ledger(self._catalogue, leases)
+        books = Books(self._catalogue, self._run_id, self._report, leases)
         doubts = Doubts(sender, queue, self._catalogue, self._config, self._source_priority, self._report)
         suspects = Suspects(sender.breaker, queue, self._report, doubts.accepts_known)
         lane = Lane(sender, queue, books, self._config, self._source_priority, suspects)
@@ -227,8 +227,8 @@ class Importer:
         shop = Workshop(sender, queue, books, ledger, episodes, failures, doubts, suspects, lane.finish)
         tasks = {asyncio.ensure_future(Worker(shop).work()) for _ in range(self._config.concurrency)}
         tasks.add(asyncio.ensure_future(self._find_work(lane, queue, more_may_come, ready_only)))
-        if claims.are_shared:
-            tasks.add(asyncio.ensure_future(claims.keep()))
+        if leases.are_shared:
+            tasks.add(asyncio.ensure_future(leases.keep()))
         try:
             await _until_one_ends(tasks, sender.breaker)
         finally:

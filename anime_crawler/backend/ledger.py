@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 
-from anime_crawler.backend.lease_keeper import Claims
+from anime_crawler.backend.lease_keeper import LeaseKeeper
 from anime_crawler.catalogue.outbox import SentPlayer, record_players
 from anime_crawler.catalogue.writer import Catalogue
 
@@ -14,7 +14,7 @@ from anime_crawler.catalogue.writer import Catalogue
 class Ledger:
     """Gathers rows while a commit is under way and writes them with the next: one statement for all workers."""
 
-    def __init__(self, catalogue: Catalogue, ours: Claims) -> None:
+    def __init__(self, catalogue: Catalogue, ours: LeaseKeeper) -> None:
         self._catalogue = catalogue
         self._ours = ours
         self._rows: list[SentPlayer] = []

@@ -9,10 +9,9 @@ from functools import partial
 import orjson
 from sqlalchemy import Connection
 
-from anime_crawler.backend.lease_keeper import Claims
+from anime_crawler.backend.lease_keeper import LeaseKeeper
 from anime_crawler.backend.payloads import AnimePost, EpisodeEntry, Refused
-from anime_crawler.catalogue import dead_letters, outbox
-from anime_crawler.catalogue import title_leases as claims
+from anime_crawler.catalogue import dead_letters, outbox, title_leases
 from anime_crawler.catalogue.sql import iso
 from anime_crawler.catalogue.writer import Catalogue
 from anime_crawler.run.report import RunReport
@@ -27,10 +26,10 @@ class Books:
     """Writes to the catalogue on behalf of the importer; each call is committed when it returns.
 
     Raises:
-        ClaimsLostError: from every method; nothing was written.
+        LeasesLostError: from every method; nothing was written.
     """
 
-    def __init__(self, catalogue: Catalogue, run_id: int, report: RunReport, ours: Claims) -> None:
+    def __init__(self, catalogue: Catalogue, run_id: int, report: RunReport, ours: LeaseKeeper) -> None:
         self.catalogue = catalogue
         self._ours = ours
         self.report = report
@@ -91,6 +90,6 @@ class Books:
 
 def _finish(conn: Connection, title_id: str, version: int, obsolete: Sequence[tuple[str, str, str]]) -> None:
     outbox.mark_delivered(conn, [(title_id, version)])
-    claims.release(conn, [title_id])
+    title_leases.release(conn, [title_id])
     for kind, key, checksum in obsolete:
         outbox.clear_dead_letter(conn, kind, key, checksum)

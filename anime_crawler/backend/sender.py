@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from anime_crawler.backend.answer import Answer, Kind
 from anime_crawler.backend.circuit_breaker import LONGEST_PAUSE_S, POLL_S, CircuitBreaker
-from anime_crawler.backend.lease_keeper import Claims
+from anime_crawler.backend.lease_keeper import LeaseKeeper
 from anime_crawler.backend.outcomes import (
     STOP_SETTINGS,
     STOPS,
@@ -80,11 +80,11 @@ class Sender:
         config: Config,
         report: RunReport,
         limiter: Limiter,
-        claims: Claims,
+        leases: LeaseKeeper,
         catalogue: Catalogue,
     ) -> None:
         self._client = client
-        self.claims = claims
+        self.leases = leases
         self.breaker = breaker
         self._config = config
         self._report = report
@@ -208,9 +208,9 @@ class Sender:
             digest: of its content, as idempotency key.
 
         Raises:
-            ClaimsLostError: it was not sent; or it was, and others deal with it now as with one in doubt.
+            LeasesLostError: it was not sent; or it was, and others deal with it now as with one in doubt.
         """
-        self.claims.check()
+        self.leases.check()
         self._report.count("backend", "posts")
         self._report.count("backend", "requests")
         if attempt:
@@ -223,7 +223,7 @@ class Sender:
         except NoAnswerError as error:
             answer, outcome, reason = None, error.outcome, str(error)
         self._tell_breaker(outcome, title_id or key, reason, answer)
-        self.claims.check()
+        self.leases.check()
         reply = Reply(outcome, trace_id, reason, self._delay_s(kind, outcome, attempt), left_at)
         if outcome is not Outcome.DELIVERED:
             self._log(kind, key, attempt, trace_id, reply, answer)

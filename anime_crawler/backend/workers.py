@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.doubt import Doubts
 from anime_crawler.backend.episode_stage import EpisodeDelivery
-from anime_crawler.backend.lease_keeper import ClaimsLostError
+from anime_crawler.backend.lease_keeper import LeasesLostError
 from anime_crawler.backend.ledger import Ledger
 from anime_crawler.backend.outcomes import DeliveryStoppedError, Outcome
 from anime_crawler.backend.player_stage import PlayerFailures
@@ -84,7 +84,7 @@ class Worker:
         try:
             while True:
                 await self._step()
-        except ClaimsLostError:
+        except LeasesLostError:
             self._receipt = None  # the title is another one's now, and what it knows of the player is newer
         except DeliveryStoppedError:
             return

@@ -14,6 +14,6 @@ class CatalogueError(Exception):
 
 
 class CatalogueAwayError(CatalogueError):
-    """The database server does not answer, or it has ended our session and with it every lock and claim of ours."""
+    """The database server does not answer, or it has ended our session and with it every lock and lease of ours."""
 
     exit_code = 3

@@ -38,7 +38,7 @@ class Lock(NamedTuple):
 
 
 def delivery_lock(url: str, backend_address: str) -> Lock:
-    """The lock of importers: on PostgreSQL those of one backend share it, because they claim titles; on SQLite one has
+    """The lock of importers: on PostgreSQL those of one backend share it, because they lease titles; on SQLite one has
     it."""
     is_file = database(url).get_backend_name() == "sqlite"
     digest = blake2b(backend_address.encode(), digest_size=4).hexdigest()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Connection, Select, Table, bindparam, case, delete, func, or_, select, text, update
 
-from anime_crawler.catalogue import title_leases as claims
+from anime_crawler.catalogue import title_leases
 from anime_crawler.catalogue.numbering import KnownEpisode, SeasonCount, base_season, number_of, numbered_episodes
 from anime_crawler.catalogue.sql import Upsert, as_json, fetch, packed, packed_ids, rows_of, upsert_rows
 from anime_crawler.catalogue.tables import (
@@ -92,8 +92,8 @@ def titles_to_deliver(conn: Connection, limit: int, after_seq: int = 0, *, ready
             addresses in the order of arrival, so no title may overtake another, whenever the process was killed.
     """
     query = select(title).where(_PENDING, title.c.seq > after_seq).order_by(title.c.seq).limit(limit)
-    if claims.are_shared(conn):
-        query = query.where(text(f"title_id NOT IN ({claims.OTHERS})"))
+    if title_leases.are_shared(conn):
+        query = query.where(text(f"title_id NOT IN ({title_leases.OTHERS})"))
     found = []
     for row in conn.execute(query):
         if ready_only and (row.metadata_in is None or row.changed_in > row.metadata_in):

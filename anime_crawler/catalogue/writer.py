@@ -43,7 +43,7 @@ SILENT_S = 120.0
 seconds; who waits for another writer does so for 20 s at most."""
 
 LOST = (
-    "Our session at the database is lost, and with it the locks and claims of this run, which therefore ends here. "
+    "Our session at the database is lost, and with it the locks and leases of this run, which therefore ends here. "
     "What is stored stays; the same command continues"
 )
 
@@ -66,7 +66,7 @@ class Catalogue:
     With ``dry_run`` everything happens in one transaction that is rolled back at close: reads see what was written,
     and the database stays as it was.
 
-    On PostgreSQL one session does everything and holds the run's locks and claims. When it is lost, nothing more can be
+    On PostgreSQL one session does everything and holds the run's locks and leases. When it is lost, nothing more can be
     written or read: a new session would go on without them, and nobody would know.
     """
 

@@ -15,13 +15,11 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, select, text
 
-from anime_crawler.backend import doubt
-from anime_crawler.backend import lease_keeper as own_claims
-from anime_crawler.catalogue import outbox
-from anime_crawler.catalogue import title_leases as claims
+from anime_crawler.backend import doubt, lease_keeper
+from anime_crawler.catalogue import outbox, title_leases
 from anime_crawler.catalogue.engine import open_engine
 from anime_crawler.catalogue.tables import run
-from anime_crawler.catalogue.title_leases import LANE
+from anime_crawler.catalogue.title_leases import ANIME_LEASE
 from anime_crawler.catalogue.writer import Catalogue, CatalogueAwayError
 from tests import processes
 from tests.backend.support import TOKEN, World, anime, release, world
@@ -59,46 +57,46 @@ def test_a_title_has_one_importer_and_anime_are_sent_by_one(sessions):
     """The other one gets what is free, once the first has sent its anime; nobody gets what is delivered."""
     one, two = sessions(), sessions()
     put_titles(one, "1", "2", "3")
-    assert claims.take(one, ["2", "1"], 60) == ["2", "1"]
+    assert title_leases.acquire(one, ["2", "1"], 60) == ["2", "1"]
     assert pending(two) == ["3"]
-    assert claims.take(two, ["1", "3"], 60) is None
-    claims.release(one, [LANE])
-    assert claims.take(two, ["1", "3"], 60) == ["3"]
+    assert title_leases.acquire(two, ["1", "3"], 60) is None
+    title_leases.release(one, [ANIME_LEASE])
+    assert title_leases.acquire(two, ["1", "3"], 60) == ["3"]
     outbox.mark_delivered(one, [("1", 1)])
-    claims.release_all(one)
-    claims.release(two, [LANE])
-    assert claims.take(two, ["1", "2"], 60) == ["2"]
-    assert (claims.count_others(one), claims.count_others(two)) == (3, 0)
+    title_leases.release_all(one)
+    title_leases.release(two, [ANIME_LEASE])
+    assert title_leases.acquire(two, ["1", "2"], 60) == ["2"]
+    assert (title_leases.count_others(one), title_leases.count_others(two)) == (3, 0)
 
 
-def test_a_claim_that_is_not_renewed_is_free_after_its_deadline(sessions):
-    """The lane a second later than the titles, so that who gets it knows of them."""
+def test_a_lease_that_is_not_renewed_is_free_after_its_deadline(sessions):
+    """ANIME_LEASE is free a second later than the titles, so that the importer that gets it sees them free."""
     one, two = sessions(), sessions()
     put_titles(one, "1")
-    claims.take(one, ["1"], -0.5)
+    title_leases.acquire(one, ["1"], -0.5)
     assert pending(two) == ["1"]
-    assert claims.take(two, ["1"], 60) is None
+    assert title_leases.acquire(two, ["1"], 60) is None
     one.execute(text("UPDATE claim SET until = until - 1"))
-    claims.renew(one, 60)  # too late
-    assert claims.take(two, ["1"], 60) == ["1"]
-    claims.release_all(one)
-    assert claims.count_others(one) == 2
+    title_leases.renew(one, 60)  # too late
+    assert title_leases.acquire(two, ["1"], 60) == ["1"]
+    title_leases.release_all(one)
+    assert title_leases.count_others(one) == 2
 
 
-def test_the_claims_of_a_session_that_has_ended_are_free_after_three_seconds(sessions):
+def test_the_leases_of_a_session_that_has_ended_are_free_after_three_seconds(sessions):
     """The POST of a killed process is over by then; those of the living stay."""
     one, two, three = sessions(), sessions(), sessions()
     put_titles(one, "1", "2")
-    claims.take(one, ["1"], 60)
-    claims.release(one, [LANE])
-    claims.take(two, ["2"], 60)
+    title_leases.acquire(one, ["1"], 60)
+    title_leases.release(one, [ANIME_LEASE])
+    title_leases.acquire(two, ["2"], 60)
     one.invalidate()
     one.close()
     while three.scalar(text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")) > 2:
         pass
-    now = text(f"SELECT {claims.NOW}")
+    now = text(f"SELECT {title_leases.NOW}")
     before = three.scalar(now)
-    claims.expire_dead(three)
+    title_leases.expire_dead(three)
     after = three.scalar(now)
     ends = dict(tuple(row) for row in three.execute(text("SELECT title_id, until FROM claim")))
     assert before + 3 <= ends["1"] <= after + 3
@@ -107,15 +105,15 @@ def test_the_claims_of_a_session_that_has_ended_are_free_after_three_seconds(ses
 
 
 def test_on_a_file_the_one_importer_has_every_title(tmp_path):
-    """Its lock keeps others out, so that nothing is claimed, and nothing has to be given back after a kill."""
+    """Its lock keeps others out, so that nothing is leased, and nothing has to be given back after a kill."""
     engine = open_engine(f"sqlite:///{tmp_path}/a.db")
     with engine.connect() as conn:
         put_titles(conn, "1", "2")
-        assert claims.take(conn, ["2", "1"], 60) == ["2", "1"]
-        claims.expire_dead(conn)
-        claims.release(conn, ["1"])
-        assert claims.are_held(conn, ["1", "2"], 60)
-        assert (claims.count_others(conn), pending(conn)) == (0, ["1", "2"])
+        assert title_leases.acquire(conn, ["2", "1"], 60) == ["2", "1"]
+        title_leases.expire_dead(conn)
+        title_leases.release(conn, ["1"])
+        assert title_leases.are_held(conn, ["1", "2"], 60)
+        assert (title_leases.count_others(conn), pending(conn)) == (0, ["1", "2"])
         assert conn.scalar(text("SELECT count(*) FROM claim")) == 0
     engine.dispose()
 
@@ -200,12 +198,12 @@ def test_what_a_killed_importer_had_is_delivered_by_another(tmp_path, postgres_u
     asyncio.run(story())
 
 
-def test_an_importer_that_was_paused_too_long_sends_nothing_on_its_old_claims(tmp_path, postgres_url, monkeypatch):
+def test_an_importer_that_was_paused_too_long_sends_nothing_on_its_old_leases(tmp_path, postgres_url, monkeypatch):
     """It begins anew, and others have gone on meanwhile; no player is sent twice."""
-    monkeypatch.setattr(own_claims, "HELD_S", 0.3)  # as if it had slept for longer than its claims last
-    monkeypatch.setattr(own_claims, "RENEW_S", 0.6)
+    monkeypatch.setattr(lease_keeper, "HELD_S", 0.3)  # as if it had slept for longer than its leases last
+    monkeypatch.setattr(lease_keeper, "RENEW_S", 0.6)
     for grace in ("GRACE_S", "LEAST_AGE_S", "REPEAT_GRACE_S"):
-        monkeypatch.setattr(doubt, grace, 0)  # it never has its claims for longer
+        monkeypatch.setattr(doubt, grace, 0)  # it never has its leases for longer
 
     async def story() -> None:
         async with world(tmp_path, postgres_url) as w:
@@ -219,25 +217,25 @@ def test_an_importer_that_was_paused_too_long_sends_nothing_on_its_old_claims(tm
     asyncio.run(story())
 
 
-def end_sessions_with_claims(url: str) -> None:
+def end_sessions_with_leases(url: str) -> None:
     """What a restart of the server, or an administrator, does to importers."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as admin:
         admin.execute(
-            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE classid = {claims.OWNERS}"
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE classid = {title_leases.OWNERS}"
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         )
 
 
-def test_an_importer_whose_session_was_ended_has_no_claims_and_writes_nothing_more(tmp_path, postgres_url):
+def test_an_importer_whose_session_was_ended_has_no_leases_and_writes_nothing_more(tmp_path, postgres_url):
     """Another one takes them over; the first hears of it before it sends anything, however many of its tasks wait."""
 
     async def story() -> None:
         async with world(tmp_path, postgres_url) as w:
             await w.store(anime("1"), release("1", [1]))
-            ours = own_claims.Claims(w.catalogue, 30)
+            ours = lease_keeper.LeaseKeeper(w.catalogue, 30)
             await ours.begin()
-            assert await ours.take(["1"]) == ["1"]
-            end_sessions_with_claims(postgres_url)
+            assert await ours.acquire(["1"]) == ["1"]
+            end_sessions_with_leases(postgres_url)
             ran: list[int] = []
             tasks = [w.catalogue.write(ours.guarded(lambda conn: ran.append(1), ["1"])) for _ in range(3)]
             got = await asyncio.gather(*tasks, return_exceptions=True)
@@ -259,27 +257,27 @@ def test_each_transaction_of_an_importer_looks_whether_its_titles_are_still_its_
     async def story() -> None:
         async with world(tmp_path, postgres_url) as w:
             await w.store(anime("1"), release("1", [1]), anime("2"), release("2", [1]))
-            ours = own_claims.Claims(w.catalogue, 30)
+            ours = lease_keeper.LeaseKeeper(w.catalogue, 30)
             await ours.begin()
-            await ours.take(["1", "2"])
+            await ours.acquire(["1", "2"])
             await w.catalogue.write(ours.guarded(lambda conn: None, ["1", "2"]))
             await w.catalogue.write(lambda conn: conn.execute(text(f"{change} WHERE title_id = '2'")))
             await w.catalogue.write(ours.guarded(lambda conn: None, ["1"]))
-            with pytest.raises(own_claims.ClaimsLostError):
+            with pytest.raises(lease_keeper.LeasesLostError):
                 await w.catalogue.write(ours.guarded(lambda conn: None, ["1", "2"]))
 
     asyncio.run(story())
 
 
 def test_a_new_session_with_the_number_of_an_old_process_owns_nothing(sessions):
-    """After a restart of the server process ids come again soon: a claim's owner is no process id."""
+    """After a restart of the server process ids come again soon: a lease's owner is no process id."""
     one, two = sessions(), sessions()
     put_titles(one, "1")
-    assert claims.take(one, ["1"], 60) == ["1"]
+    assert title_leases.acquire(one, ["1"], 60) == ["1"]
     one.execute(text("UPDATE claim SET owner = (SELECT pid FROM pg_stat_activity WHERE pid = pg_backend_pid())"))
     assert pending(one) == []
-    claims.release_all(one)
-    assert claims.count_others(two) == 2
+    title_leases.release_all(one)
+    assert title_leases.count_others(two) == 2
 
 
 def test_a_delivery_whose_session_is_ended_stops_and_another_one_completes_it(tmp_path, postgres_url):
@@ -292,7 +290,7 @@ def test_a_delivery_whose_session_is_ended_stops_and_another_one_completes_it(tm
             delivery = asyncio.ensure_future(w.deliver())
             while w.backend.posts.get("video", 0) < PLAYERS // 4:
                 await asyncio.sleep(0.01)
-            await asyncio.to_thread(end_sessions_with_claims, postgres_url)
+            await asyncio.to_thread(end_sessions_with_leases, postgres_url)
             with pytest.raises(CatalogueAwayError):
                 await delivery
             sent = w.backend.posts["video"]

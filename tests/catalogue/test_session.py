@@ -1,4 +1,4 @@
-"""PostgreSQL ends our session: its locks and claims are gone, and nothing goes on in a new one as if it had them."""
+"""PostgreSQL ends our session: its locks and leases are gone, and nothing goes on in a new one as if it had them."""
 
 from __future__ import annotations
 
