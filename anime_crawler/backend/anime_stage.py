@@ -42,7 +42,7 @@ HOLD_PATIENCE = 1 / 3
 """Share of the breaker's patience after which the next one is tried at any rate: it may be this one's fault alone."""
 
 
-class Lane:
+class AnimeStage:
     """Finds the titles to deliver, sends their anime, and hands them to the workers."""
 
     def __init__(

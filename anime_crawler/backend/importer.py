@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from anime_crawler.backend.anime_stage import TITLES_PER_LOAD, TITLES_PER_QUERY, Lane
+from anime_crawler.backend.anime_stage import TITLES_PER_LOAD, TITLES_PER_QUERY, AnimeStage
 from anime_crawler.backend.circuit_breaker import POLL_S, CircuitBreaker
 from anime_crawler.backend.doubt import Doubts
 from anime_crawler.backend.episode_stage import EpisodeDelivery
@@ -220,13 +220,13 @@ class Importer:
         books = Books(self._catalogue, self._run_id, self._report, leases)
         doubts = Doubts(sender, queue, self._catalogue, self._config, self._source_priority, self._report)
         suspects = Suspects(sender.breaker, queue, self._report, doubts.accepts_known)
-        lane = Lane(sender, queue, books, self._config, self._source_priority, suspects)
-        self._report.progress["backend"] = lane.progress
+        anime_stage = AnimeStage(sender, queue, books, self._config, self._source_priority, suspects)
+        self._report.progress["backend"] = anime_stage.progress
         episodes = EpisodeDelivery(sender, queue, books, suspects)
-        failures = PlayerFailures(sender, queue, books, doubts, suspects, partial(settle, finish=lane.finish))
-        shop = Workshop(sender, queue, books, ledger, episodes, failures, doubts, suspects, lane.finish)
+        failures = PlayerFailures(sender, queue, books, doubts, suspects, partial(settle, finish=anime_stage.finish))
+        shop = Workshop(sender, queue, books, ledger, episodes, failures, doubts, suspects, anime_stage.finish)
         tasks = {asyncio.ensure_future(Worker(shop).work()) for _ in range(self._config.concurrency)}
-        tasks.add(asyncio.ensure_future(self._find_work(lane, queue, more_may_come, ready_only)))
+        tasks.add(asyncio.ensure_future(self._find_work(anime_stage, queue, more_may_come, ready_only)))
         if leases.are_shared:
             tasks.add(asyncio.ensure_future(leases.keep()))
         try:
@@ -239,17 +239,21 @@ class Importer:
                 raise error
 
     async def _find_work(
-        self, lane: Lane, queue: WorkQueue, more_may_come: Callable[[], bool], ready_only: Callable[[], bool]
+        self,
+        anime_stage: AnimeStage,
+        queue: WorkQueue,
+        more_may_come: Callable[[], bool],
+        ready_only: Callable[[], bool],
     ) -> None:
         """Pass after pass over the titles, until nothing is left and nothing may come."""
         try:
             while True:
                 more = queue.more_may_come = more_may_come()
-                taken = await lane.run_pass(ready_only() and more)
-                if not taken and not more and lane.is_idle:
+                taken = await anime_stage.run_pass(ready_only() and more)
+                if not taken and not more and anime_stage.is_idle:
                     return
                 if not taken:
-                    await _wait_for_work(lane)
+                    await _wait_for_work(anime_stage)
         except DeliveryStoppedError:
             return
 
@@ -270,18 +274,18 @@ class Importer:
         )
 
 
-async def _wait_for_work(lane: Lane) -> None:
+async def _wait_for_work(anime_stage: AnimeStage) -> None:
     """Wait until all titles are finished, or for 0.2 s: the crawl may have stored something new."""
-    lane.wake.clear()
+    anime_stage.wake.clear()
     try:
         async with asyncio.timeout(2 * POLL_S):
-            await lane.wake.wait()
+            await anime_stage.wake.wait()
     except TimeoutError:
         pass
 
 
 async def _until_one_ends(tasks: set[asyncio.Task[None]], breaker: CircuitBreaker) -> None:
-    """The lane ends when all is done, any task when the delivery is stopped or it has met an error."""
+    """The anime stage ends when all is done, any task when the delivery is stopped or it has met an error."""
     while True:
         ended, _ = await asyncio.wait(tasks, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
         if ended:

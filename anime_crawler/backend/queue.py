@@ -89,7 +89,7 @@ class WorkQueue:
         self.more_may_come = True
         """Whether the catalogue may still grow in this run."""
         self.is_fed = False
-        """Whether the lane is looking for titles, and may bring more."""
+        """Whether the anime stage is looking for titles, and may bring more."""
 
     @property
     def is_full(self) -> bool:

@@ -1,7 +1,7 @@
 """`Suspects` decides whether a record or the backend is at fault when a refusal does not tell which of them is.
 
 A record whose kind the backend accepts otherwise is itself at fault: it becomes a dead letter, and all others are
-delivered. So where records of `TITLES_TO_COMPARE` titles in a row were refused, the lane goes on with titles from all
+delivered. So where records of `TITLES_TO_COMPARE` titles in a row were refused, the anime stage goes on with titles from all
 over the queue (`Suspects.seek_others`): its head may be at fault, and all others well. Where records of
 `TITLES_TO_STOP` of those are refused too, or none is left, and none of their kind was accepted, the backend is at
 fault: the delivery ends, and nothing was set aside. So do all later ones, until a record of that kind is accepted.
@@ -55,7 +55,7 @@ class _Suspect:
 
 
 class Suspects:
-    """`Suspects` holds the suspects of one delivery. All workers and the lane share it.
+    """`Suspects` holds the suspects of one delivery. All workers and the anime stage share it.
 
     Args:
         accepts_known: asks whether the backend accepts a record of the kind that it has already.

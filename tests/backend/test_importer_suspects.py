@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from anime_crawler.backend import anime_stage as lane
-from anime_crawler.backend import sender
+from anime_crawler.backend import anime_stage, sender
 from anime_crawler.catalogue.tables import dead_letter
 from anime_crawler.catalogue.titles import raise_versions
 from anime_crawler.items import Titles
@@ -22,7 +21,7 @@ TITLES = ("1", "2", "3")
 @pytest.fixture(autouse=True)
 def day(monkeypatch: pytest.MonkeyPatch) -> None:
     """The order in which titles are drawn is another one each day; here it is always that of one day."""
-    monkeypatch.setattr(lane, "now", lambda: "2026-01-01")
+    monkeypatch.setattr(anime_stage, "now", lambda: "2026-01-01")
 
 
 def is_of_title(title_id: str) -> Any:
@@ -253,7 +252,7 @@ def test_a_backend_that_refuses_all_of_many_titles_is_not_asked_for_each(tmp_pat
 def test_a_first_delivery_gets_past_anime_that_a_gateway_answers_with_503(tmp_path, monkeypatch, bad):
     """Nothing is there to compare them with until others are accepted. (Where the backend takes few of all, patience
     may end before one of those is drawn.)"""
-    monkeypatch.setattr(lane, "now", lambda: "2026-01-03")  # the first five that are drawn are accepted
+    monkeypatch.setattr(anime_stage, "now", lambda: "2026-01-03")  # the first five that are drawn are accepted
     refused = set(map(str, range(1, bad + 1)))
     refuse(monkeypatch, "import_anime", lambda p: any(is_of_title(t)(p) for t in refused), 503, "no")
 
@@ -270,7 +269,7 @@ def test_a_first_delivery_gets_past_anime_that_a_gateway_answers_with_503(tmp_pa
 @pytest.mark.parametrize("killed_at", [None, *range(1, 30, 4)])
 def test_the_addresses_of_anime_do_not_depend_on_kills_though_many_are_refused(tmp_path, monkeypatch, killed_at):
     """All have one title, so that each address says when its anime came. Titles are read in batches of eight."""
-    monkeypatch.setattr(lane, "TITLES_PER_QUERY", 8)
+    monkeypatch.setattr(anime_stage, "TITLES_PER_QUERY", 8)
     bad = {*range(1, 8), *range(12, 20)}
     refuse(monkeypatch, "import_anime", lambda p: int(p.source_id) in bad, 422, "no")
 
