@@ -17,7 +17,7 @@ from anime_crawler.catalogue import outbox
 LISTS_TO_HALVE = SPLITS | {Outcome.MULTIPLE_ROWS}
 
 
-class EpisodeDelivery:
+class EpisodeStage:
     """Shared by all workers of one delivery."""
 
     def __init__(self, sender: Sender, queue: WorkQueue, books: Books, suspects: Suspects) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from anime_crawler.backend.anime_stage import TITLES_PER_LOAD, TITLES_PER_QUERY, AnimeStage
 from anime_crawler.backend.circuit_breaker import POLL_S, CircuitBreaker
 from anime_crawler.backend.doubt import Doubts
-from anime_crawler.backend.episode_stage import EpisodeDelivery
+from anime_crawler.backend.episode_stage import EpisodeStage
 from anime_crawler.backend.lease_keeper import LeaseKeeper, LeasesLostError
 from anime_crawler.backend.ledger import Ledger
 from anime_crawler.backend.outcomes import DeliveryStoppedError, MisdirectedError, NoAnswerError
@@ -222,7 +222,7 @@ class Importer:
         suspects = Suspects(sender.breaker, queue, self._report, doubts.accepts_known)
         anime_stage = AnimeStage(sender, queue, books, self._config, self._source_priority, suspects)
         self._report.progress["backend"] = anime_stage.progress
-        episodes = EpisodeDelivery(sender, queue, books, suspects)
+        episodes = EpisodeStage(sender, queue, books, suspects)
         failures = PlayerFailures(sender, queue, books, doubts, suspects, partial(settle, finish=anime_stage.finish))
         shop = Workshop(sender, queue, books, ledger, episodes, failures, doubts, suspects, anime_stage.finish)
         tasks = {asyncio.ensure_future(Worker(shop).work()) for _ in range(self._config.concurrency)}

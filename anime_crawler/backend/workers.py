@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.doubt import Doubts
-from anime_crawler.backend.episode_stage import EpisodeDelivery
+from anime_crawler.backend.episode_stage import EpisodeStage
 from anime_crawler.backend.lease_keeper import LeasesLostError
 from anime_crawler.backend.ledger import Ledger
 from anime_crawler.backend.outcomes import DeliveryStoppedError, Outcome
@@ -34,7 +34,7 @@ class Workshop:
     queue: WorkQueue
     books: Books
     ledger: Ledger
-    episodes: EpisodeDelivery
+    episodes: EpisodeStage
     failures: PlayerFailures
     doubts: Doubts
     suspects: Suspects
