@@ -17,7 +17,7 @@ from anime_crawler.backend.circuit_breaker import POLL_S
 from anime_crawler.backend.outcomes import FINAL, NEEDS_PARENT, STOPS, SUSPECT, SUSPECT_AT_ONCE, UNCOUNTED, Outcome
 from anime_crawler.backend.payloads import AnimePost, Refused, digest, posts_for
 from anime_crawler.backend.queue import TitleWork, WorkQueue
-from anime_crawler.backend.receipts import Books, now
+from anime_crawler.backend.receipts import Receipts, now
 from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.suspects import ANSWERED, Suspects
 from anime_crawler.catalogue import outbox
@@ -49,7 +49,7 @@ class AnimeStage:
         self,
         sender: Sender,
         queue: WorkQueue,
-        books: Books,
+        receipts: Receipts,
         config: Config,
         source_priority: Sequence[str],
         suspects: Suspects,
@@ -58,7 +58,7 @@ class AnimeStage:
         self._suspects = suspects
         self._leases = sender.leases
         self._queue = queue
-        self._books = books
+        self._receipts = receipts
         self._config = config
         self._source_priority = source_priority
         self._again: deque[str] = deque()
@@ -80,7 +80,7 @@ class AnimeStage:
     async def _run_pass(self, ready_only: bool) -> int:
         taken = after_seq = 0
         self._waits_for_others = await self._leases.count_others() > 0
-        pending = await self._books.catalogue.read(outbox.pending_titles)
+        pending = await self._receipts.catalogue.read(outbox.pending_titles)
         # What failed here and was delivered by another importer since is nobody's business any more
         self._failures = {title_id: failure for title_id, failure in self._failures.items() if title_id in pending}
         self.progress.total = len(self._delivered | pending)
@@ -110,14 +110,14 @@ class AnimeStage:
         """The title has no POST under way any more: it is delivered, begins anew, or is tried again later."""
         title_id = work.title_id
         if work.forget:
-            await self._books.forget(title_id, work.forget)
+            await self._receipts.forget(title_id, work.forget)
             await self._leases.release(title_id)
             self._again.append(title_id)
         elif work.has_failed:
             await self._leases.release(title_id)
             self._failures[title_id] = self._failed_once_more(work)
         else:
-            await self._books.finished(title_id, work.state.version, work.posts.obsolete)
+            await self._receipts.finished(title_id, work.state.version, work.posts.obsolete)
             self._failures.pop(title_id, None)
             self._delivered.add(title_id)
             self.progress.done = len(self._delivered)
@@ -137,7 +137,7 @@ class AnimeStage:
         return rounds, time.monotonic() + pause_s
 
     async def _titles(self, after_seq: int, ready_only: bool, limit: int) -> list[tuple[str, int]]:
-        return await self._books.catalogue.read(
+        return await self._receipts.catalogue.read(
             lambda conn: outbox.titles_to_deliver(conn, limit, after_seq, ready_only=ready_only)
         )
 
@@ -178,7 +178,7 @@ class AnimeStage:
         return taken
 
     async def _load(self, title_ids: list[str]) -> list[TitleState]:
-        return await self._books.catalogue.read(lambda conn: outbox.load_titles(conn, title_ids))
+        return await self._receipts.catalogue.read(lambda conn: outbox.load_titles(conn, title_ids))
 
     def _is_free(self, title_id: str) -> bool:
         if title_id in self._queue.titles:
@@ -190,8 +190,8 @@ class AnimeStage:
         work = TitleWork(state, posts_for(state, self._config, self._source_priority), is_drawn=is_drawn)
         self._queue.titles[state.title_id] = work
         for genre in work.posts.unknown_genres:
-            self._books.report.count("unknown genres", genre)
-        await self._books.set_aside(state.title_id, work.posts.refused)
+            self._receipts.report.count("unknown genres", genre)
+        await self._receipts.set_aside(state.title_id, work.posts.refused)
         if work.posts.anime and not await self._deliver_anime(work, work.posts.anime):
             if not work.parked:
                 await self.finish(work)
@@ -208,7 +208,7 @@ class AnimeStage:
                 work.has_progressed = True
                 # Suspects first: after a kill in between, others would be drawn than without it
                 await self._suspects.accepted(Kind.ANIME, reply.left_at)
-                await self._books.anime_delivered(work.title_id, post, reply.trace_id)
+                await self._receipts.anime_delivered(work.title_id, post, reply.trace_id)
                 return True
             work.attempts += 1
             if not await self._is_repeated(work, reply):
@@ -259,4 +259,4 @@ class AnimeStage:
     async def _set_aside(self, work: TitleWork, post: AnimePost, reply: Reply) -> None:
         reason = f"{reply.outcome}: {reply.reason}"
         refused = Refused("anime", work.title_id, reason, post.body.decode(), post.checksum)
-        await self._books.set_aside(work.title_id, [refused])
+        await self._receipts.set_aside(work.title_id, [refused])

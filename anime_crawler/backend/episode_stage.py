@@ -8,7 +8,7 @@ from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.outcomes import FINAL, NEEDS_PARENT, SPLITS, STOPS, SUSPECT_AT_ONCE, Outcome
 from anime_crawler.backend.payloads import EpisodeEntry, Refused, digest, episode_key
 from anime_crawler.backend.queue import TitleWork, WorkQueue
-from anime_crawler.backend.receipts import Books
+from anime_crawler.backend.receipts import Receipts
 from anime_crawler.backend.schemas import episodes_body
 from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.suspects import Suspects
@@ -20,11 +20,11 @@ LISTS_TO_HALVE = SPLITS | {Outcome.MULTIPLE_ROWS}
 class EpisodeStage:
     """Shared by all workers of one delivery."""
 
-    def __init__(self, sender: Sender, queue: WorkQueue, books: Books, suspects: Suspects) -> None:
+    def __init__(self, sender: Sender, queue: WorkQueue, receipts: Receipts, suspects: Suspects) -> None:
         self._suspects = suspects
         self._sender = sender
         self._queue = queue
-        self._books = books
+        self._receipts = receipts
         self._parent_tried: set[str] = set()
 
     async def deliver(self, work: TitleWork) -> bool:
@@ -43,7 +43,7 @@ class EpisodeStage:
             return True
         if reply.outcome is Outcome.DELIVERED:
             work.has_progressed = True
-            await self._books.episodes_delivered(work.title_id, chunk, reply.trace_id)
+            await self._receipts.episodes_delivered(work.title_id, chunk, reply.trace_id)
             await self._suspects.accepted(Kind.EPISODES, reply.left_at)
         elif not await self._settled_otherwise(work, reply):
             return False
@@ -66,7 +66,7 @@ class EpisodeStage:
             self._parent_tried.add(work.title_id)
             lost = reply.outcome is Outcome.PARENT_MISSING
             if lost and work.state.delivered_anime is not None:
-                self._books.lost(f"anime {work.title_id}")
+                self._receipts.lost(f"anime {work.title_id}")
             work.forget.append(partial(outbox.forget_anime, title_id=work.title_id, with_children=lost))
         elif reply.outcome in FINAL | NEEDS_PARENT:
             await self._give_up(work, reply)
@@ -99,7 +99,7 @@ class EpisodeStage:
     async def _give_up(self, work: TitleWork, reply: Reply) -> None:
         entries = work.chunks[0]
         work.lost.update(entry.number for entry in entries)
-        await self._books.set_aside(work.title_id, [_refused(work.title_id, entry, reply) for entry in entries])
+        await self._receipts.set_aside(work.title_id, [_refused(work.title_id, entry, reply) for entry in entries])
 
 
 def _halve(work: TitleWork) -> None:

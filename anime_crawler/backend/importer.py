@@ -24,7 +24,7 @@ from anime_crawler.backend.outcomes import DeliveryStoppedError, MisdirectedErro
 from anime_crawler.backend.payloads import posts_for
 from anime_crawler.backend.player_stage import PlayerFailures
 from anime_crawler.backend.queue import EPISODES_PER_POST, WorkQueue
-from anime_crawler.backend.receipts import Books
+from anime_crawler.backend.receipts import Receipts
 from anime_crawler.backend.sender import MISDIRECTED, Sender
 from anime_crawler.backend.suspects import Suspects
 from anime_crawler.backend.workers import Worker, Workshop, settle
@@ -217,14 +217,14 @@ class Importer:
         queue = WorkQueue(most_titles=2 * self._config.concurrency + TITLES_PER_LOAD)
         leases = sender.leases
         ledger = Ledger(self._catalogue, leases)
-        books = Books(self._catalogue, self._run_id, self._report, leases)
+        receipts = Receipts(self._catalogue, self._run_id, self._report, leases)
         doubts = Doubts(sender, queue, self._catalogue, self._config, self._source_priority, self._report)
         suspects = Suspects(sender.breaker, queue, self._report, doubts.accepts_known)
-        anime_stage = AnimeStage(sender, queue, books, self._config, self._source_priority, suspects)
+        anime_stage = AnimeStage(sender, queue, receipts, self._config, self._source_priority, suspects)
         self._report.progress["backend"] = anime_stage.progress
-        episodes = EpisodeStage(sender, queue, books, suspects)
-        failures = PlayerFailures(sender, queue, books, doubts, suspects, partial(settle, finish=anime_stage.finish))
-        shop = Workshop(sender, queue, books, ledger, episodes, failures, doubts, suspects, anime_stage.finish)
+        episodes = EpisodeStage(sender, queue, receipts, suspects)
+        failures = PlayerFailures(sender, queue, receipts, doubts, suspects, partial(settle, finish=anime_stage.finish))
+        shop = Workshop(sender, queue, receipts, ledger, episodes, failures, doubts, suspects, anime_stage.finish)
         tasks = {asyncio.ensure_future(Worker(shop).work()) for _ in range(self._config.concurrency)}
         tasks.add(asyncio.ensure_future(self._find_work(anime_stage, queue, more_may_come, ready_only)))
         if leases.are_shared:

@@ -21,7 +21,7 @@ from anime_crawler.backend.outcomes import (
 )
 from anime_crawler.backend.payloads import PlayerPost, Refused, digest, player_key
 from anime_crawler.backend.queue import PlayerWork, TitleWork, WorkQueue
-from anime_crawler.backend.receipts import Books
+from anime_crawler.backend.receipts import Receipts
 from anime_crawler.backend.schemas import PLAYER_SOURCE_NAME
 from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.suspects import Suspects
@@ -39,14 +39,14 @@ class PlayerFailures:
         self,
         sender: Sender,
         queue: WorkQueue,
-        books: Books,
+        receipts: Receipts,
         doubts: Doubts,
         suspects: Suspects,
         settle: Callable[[TitleWork], Awaitable[None]],
     ) -> None:
         self._sender = sender
         self._queue = queue
-        self._books = books
+        self._receipts = receipts
         self._doubts = doubts
         self._suspects = suspects
         self._settle = settle
@@ -57,9 +57,9 @@ class PlayerFailures:
         player.attempts += 1
         is_in_doubt = reply.outcome in IN_DOUBT
         if is_in_doubt:
-            player.before = intent  # it stays in the books until an answer to another POST settles it
+            player.before = intent  # it stays in the catalogue until an answer to another POST settles it
         else:
-            await self._books.withdraw(intent, player.before)
+            await self._receipts.withdraw(intent, player.before)
         if reply.outcome in STOPS:
             return False
         is_repeated = reply.outcome not in SETTLES | SUSPECT_AT_ONCE
@@ -77,7 +77,7 @@ class PlayerFailures:
 
     async def _judged(self, player: PlayerWork, reply: Reply, is_at_fault: bool) -> None:
         if is_at_fault:
-            await self._books.set_aside(player.title.title_id, [_refused(player.title.title_id, player.post, reply)])
+            await self._receipts.set_aside(player.title.title_id, [_refused(player.title.title_id, player.post, reply)])
         else:
             player.title.has_failed = True
         await self._settle(player.title)
@@ -88,12 +88,12 @@ class PlayerFailures:
             self._parent_tried.add(key)
             lost = reply.outcome is Outcome.PARENT_MISSING
             if lost and post.number in work.state.delivered_episodes:
-                self._books.lost(f"episode {post.number} of anime {work.title_id}")
+                self._receipts.lost(f"episode {post.number} of anime {work.title_id}")
             work.forget.append(
                 partial(outbox.forget_episode, title_id=work.title_id, number=post.number, with_children=lost)
             )
         elif reply.outcome in SETTLES or reply.outcome is Outcome.NOT_STORED:
-            await self._books.set_aside(work.title_id, [_refused(work.title_id, post, reply)])
+            await self._receipts.set_aside(work.title_id, [_refused(work.title_id, post, reply)])
         else:
             work.has_failed = True
 

@@ -1,4 +1,4 @@
-"""The `Books` of one delivery write its receipts, dead letters and counts."""
+"""The `Receipts` of one delivery write its receipts, dead letters and counts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def now() -> str:
     return iso(datetime.now(UTC))
 
 
-class Books:
+class Receipts:
     """Writes to the catalogue on behalf of the importer; each call is committed when it returns.
 
     Raises:

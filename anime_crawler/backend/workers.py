@@ -13,7 +13,7 @@ from anime_crawler.backend.ledger import Ledger
 from anime_crawler.backend.outcomes import DeliveryStoppedError, Outcome
 from anime_crawler.backend.player_stage import PlayerFailures
 from anime_crawler.backend.queue import PlayerWork, TitleWork, WorkQueue
-from anime_crawler.backend.receipts import Books, now
+from anime_crawler.backend.receipts import Receipts, now
 from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.suspects import Suspects
 from anime_crawler.catalogue.outbox import SentPlayer
@@ -32,7 +32,7 @@ class Workshop:
 
     sender: Sender
     queue: WorkQueue
-    books: Books
+    receipts: Receipts
     ledger: Ledger
     episodes: EpisodeStage
     failures: PlayerFailures
@@ -138,7 +138,7 @@ class Worker:
 
     def _accepted(self, player: PlayerWork, intent: SentPlayer, reply: Reply) -> None:
         doubts = self._shop.doubts
-        self._shop.books.report.count("backend", "players")
+        self._shop.receipts.report.count("backend", "players")
         player.title.has_progressed = True
         self._receipt, self._delivered = intent._replace(state="done"), player.title
         doubts.last_delivered = intent

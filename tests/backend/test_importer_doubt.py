@@ -32,7 +32,7 @@ def intent(number: int, age_s: float, title_id: str = "1") -> SentPlayer:
 
 
 async def states(w: World) -> set[str]:
-    """States of all players in the books."""
+    """States of all players in the receipts."""
     return {state for (state,) in await w.rows(select(delivered_player.c.state))}
 
 
@@ -230,7 +230,7 @@ def test_a_doubtful_link_that_is_not_wanted_any_more_is_demoted(tmp_path):
 
 
 def test_no_post_leaves_before_its_intent_is_written(tmp_path):
-    """At each instant a kill leaves at most CONCURRENCY players in doubt, and each stored one is in the books."""
+    """At each instant a kill leaves at most CONCURRENCY players in doubt, and each stored one is in the receipts."""
 
     async def story(w: World) -> None:
         await w.store(anime("1"), release("1", range(1, 61)))
@@ -267,7 +267,7 @@ def test_after_a_timeout_the_next_post_waits_as_long_again(tmp_path, monkeypatch
 
 
 def test_a_timeout_is_remembered_over_a_restart(tmp_path, monkeypatch):
-    """The books say that the player is in doubt, so that the next process does not repeat it too early."""
+    """The receipts say that the player is in doubt, so that the next process does not repeat it too early."""
     monkeypatch.setattr(client, "PLAYER_TIMEOUT_S", 0.6)
 
     async def story(w: World) -> None:
