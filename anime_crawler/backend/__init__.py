@@ -2,7 +2,7 @@
 
     outbox (catalogue) ─▶ payloads ─▶ importer ─▶ sender ─▶ client ─▶ backend
                                         │            └─ circuit_breaker, outcomes
-                                        └─ ledger: intents and receipts back into the catalogue
+                                        └─ receipts: intents and receipts back into the catalogue
 
 ``reference/`` is an own implementation of the same contract, for users who have no backend and for tests.
 """

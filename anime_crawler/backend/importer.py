@@ -19,12 +19,11 @@ from anime_crawler.backend.circuit_breaker import POLL_S, CircuitBreaker
 from anime_crawler.backend.doubt import Doubts
 from anime_crawler.backend.episode_stage import EpisodeStage
 from anime_crawler.backend.lease_keeper import LeaseKeeper, LeasesLostError
-from anime_crawler.backend.ledger import Ledger
 from anime_crawler.backend.outcomes import DeliveryStoppedError, MisdirectedError, NoAnswerError
 from anime_crawler.backend.payloads import posts_for
 from anime_crawler.backend.player_stage import PlayerFailures
 from anime_crawler.backend.queue import EPISODES_PER_POST, WorkQueue
-from anime_crawler.backend.receipts import Receipts
+from anime_crawler.backend.receipts import PlayerReceipts, Receipts
 from anime_crawler.backend.sender import MISDIRECTED, Sender
 from anime_crawler.backend.suspects import Suspects
 from anime_crawler.backend.workers import Worker, Workshop, settle
@@ -216,7 +215,7 @@ class Importer:
     async def _deliver(self, sender: Sender, more_may_come: Callable[[], bool], ready_only: Callable[[], bool]) -> None:
         queue = WorkQueue(most_titles=2 * self._config.concurrency + TITLES_PER_LOAD)
         leases = sender.leases
-        ledger = Ledger(self._catalogue, leases)
+        player_receipts = PlayerReceipts(self._catalogue, leases)
         receipts = Receipts(self._catalogue, self._run_id, self._report, leases)
         doubts = Doubts(sender, queue, self._catalogue, self._config, self._source_priority, self._report)
         suspects = Suspects(sender.breaker, queue, self._report, doubts.accepts_known)
@@ -224,7 +223,9 @@ class Importer:
         self._report.progress["backend"] = anime_stage.progress
         episodes = EpisodeStage(sender, queue, receipts, suspects)
         failures = PlayerFailures(sender, queue, receipts, doubts, suspects, partial(settle, finish=anime_stage.finish))
-        shop = Workshop(sender, queue, receipts, ledger, episodes, failures, doubts, suspects, anime_stage.finish)
+        shop = Workshop(
+            sender, queue, receipts, player_receipts, episodes, failures, doubts, suspects, anime_stage.finish
+        )
         tasks = {asyncio.ensure_future(Worker(shop).work()) for _ in range(self._config.concurrency)}
         tasks.add(asyncio.ensure_future(self._find_work(anime_stage, queue, more_may_come, ready_only)))
         if leases.are_shared:
@@ -233,7 +234,7 @@ class Importer:
             await _until_one_ends(tasks, sender.breaker)
         finally:
             await _end(tasks, STOP_GRACE_S if sender.breaker.stopped else 0)
-            await ledger.close()
+            await player_receipts.close()
         for task in tasks:
             if not task.cancelled() and (error := task.exception()):
                 raise error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -93,3 +94,54 @@ def _finish(conn: Connection, title_id: str, version: int, obsolete: Sequence[tu
     title_leases.release(conn, [title_id])
     for kind, key, checksum in obsolete:
         outbox.clear_dead_letter(conn, kind, key, checksum)
+
+
+class PlayerReceipts:
+    """Writes intents and receipts of players for all workers.
+
+    A worker sends a POST only after its intent is committed. `PlayerReceipts` gathers the rows that come while a commit
+    is under way and writes them with the next one, in one statement for all workers.
+    """
+
+    def __init__(self, catalogue: Catalogue, ours: LeaseKeeper) -> None:
+        self._catalogue = catalogue
+        self._ours = ours
+        self._rows: list[outbox.SentPlayer] = []
+        self._waiting: list[asyncio.Future[None]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    def write(self, rows: Iterable[outbox.SentPlayer]) -> asyncio.Future[None]:
+        """Done once the rows are committed; raises CatalogueError when they could not be."""
+        self._rows.extend(rows)
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        if self._writer is None:
+            self._writer = asyncio.ensure_future(self._write())
+        return done
+
+    async def close(self) -> None:
+        """Wait until everything is written."""
+        if self._writer is not None:
+            await self._writer
+
+    async def _write(self) -> None:
+        while self._waiting:
+            rows, waiting = self._rows, self._waiting
+            self._rows, self._waiting = [], []
+            error = await self._commit(rows)
+            for done in waiting:
+                if done.cancelled():  # its worker was stopped; the rows are written all the same
+                    continue
+                if error is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(error)
+        self._writer = None
+
+    async def _commit(self, rows: list[outbox.SentPlayer]) -> Exception | None:
+        try:
+            record = self._ours.guarded(partial(outbox.record_players, players=rows), (row.title_id for row in rows))
+            await self._catalogue.write(record, durable=False)
+        except Exception as error:  # whatever it is, it belongs to those who wait
+            return error
+        return None

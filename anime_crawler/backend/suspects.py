@@ -1,16 +1,19 @@
 """`Suspects` decides whether a record or the backend is at fault when a refusal does not tell which of them is.
 
-A record whose kind the backend accepts otherwise is itself at fault: it becomes a dead letter, and all others are
-delivered. So where records of `TITLES_TO_COMPARE` titles in a row were refused, the anime stage goes on with titles from all
-over the queue (`Suspects.seek_others`): its head may be at fault, and all others well. Where records of
-`TITLES_TO_STOP` of those are refused too, or none is left, and none of their kind was accepted, the backend is at
-fault: the delivery ends, and nothing was set aside. So do all later ones, until a record of that kind is accepted.
+When the backend accepts other records of the same kind, the refused record is at fault: it becomes a dead letter, and
+all others are delivered. So when records of `TITLES_TO_COMPARE` titles in a row were refused, the anime stage draws
+titles from all over the queue (`Suspects.seek_others`), because only the first ones of the queue may be at fault. When
+records of `TITLES_TO_STOP` drawn titles are refused too, or no title is left to draw, and no record of their kind was
+accepted, then the backend is at fault: the delivery ends, and no record is set aside. Every later delivery ends in the
+same way, until the backend accepts a record of that kind.
 
-The one exception: no title is left to draw, the answer was a 4xx or 3xx, and the backend accepts a record of that kind
-that it has already. It then still takes what is written as ours are, so that the refused ones are at fault. A 500 may
-be that of a backend that can change rows and add none (a full disk, a new column).
+There is one exception. When no title is left to draw, the answers were 4xx or 3xx, and the backend accepts a record of
+that kind that it has already, the refused records are at fault. The backend then still takes what is written as our
+records are. A 500 does not count as such an answer: a backend with a full disk, or with a new column, can change rows
+that it has but add none.
 
-At an open breaker the probe is a player that the backend has already, where there is one (`Suspects.concern`).
+While the circuit breaker is open, the probe is a player that the backend has already, if there is one
+(`Suspects.concern`).
 """
 
 from __future__ import annotations

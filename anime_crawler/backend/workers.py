@@ -9,11 +9,10 @@ from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.doubt import Doubts
 from anime_crawler.backend.episode_stage import EpisodeStage
 from anime_crawler.backend.lease_keeper import LeasesLostError
-from anime_crawler.backend.ledger import Ledger
 from anime_crawler.backend.outcomes import DeliveryStoppedError, Outcome
 from anime_crawler.backend.player_stage import PlayerFailures
 from anime_crawler.backend.queue import PlayerWork, TitleWork, WorkQueue
-from anime_crawler.backend.receipts import Receipts, now
+from anime_crawler.backend.receipts import PlayerReceipts, Receipts, now
 from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.suspects import Suspects
 from anime_crawler.catalogue.outbox import SentPlayer
@@ -33,7 +32,7 @@ class Workshop:
     sender: Sender
     queue: WorkQueue
     receipts: Receipts
-    ledger: Ledger
+    player_receipts: PlayerReceipts
     episodes: EpisodeStage
     failures: PlayerFailures
     doubts: Doubts
@@ -90,7 +89,7 @@ class Worker:
             return
         finally:
             if self._receipt:
-                self._shop.ledger.write([self._receipt])
+                self._shop.player_receipts.write([self._receipt])
 
     async def _step(self) -> None:
         """Do the next thing there is to do, or wait for it a little."""
@@ -150,7 +149,7 @@ class Worker:
         receipt, self._receipt = self._receipt, None
         rows = (receipt, *intents) if receipt else intents
         if rows:
-            await self._shop.ledger.write(rows)
+            await self._shop.player_receipts.write(rows)
         delivered, self._delivered = self._delivered, None
         if delivered:
             await self._shop.settle(delivered)

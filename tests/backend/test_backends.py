@@ -197,7 +197,7 @@ def test_what_was_refused_is_tried_again_on_a_recheck_only(tmp_path, monkeypatch
 
 
 def test_the_command_refills_an_emptied_backend(tmp_path):
-    """A plain delivery sends nothing, for the receipts say that the backend has everything; ``--refill`` sends it all."""
+    """A plain delivery sends nothing, for by the receipts the backend has everything; ``--refill`` sends it all."""
 
     async def deliver(w: World, *arguments: str) -> int:
         environment = {
