@@ -16,7 +16,7 @@ from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.circuit_breaker import POLL_S
 from anime_crawler.backend.outcomes import FINAL, NEEDS_PARENT, STOPS, SUSPECT, SUSPECT_AT_ONCE, UNCOUNTED, Outcome
 from anime_crawler.backend.payloads import AnimePost, Refused, digest, posts_for
-from anime_crawler.backend.queue import TitleWork, WorkQueue
+from anime_crawler.backend.queue import DeliveryQueue, QueuedTitle
 from anime_crawler.backend.receipts import Receipts, now
 from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.suspects import ANSWERED, Suspects
@@ -48,7 +48,7 @@ class AnimeStage:
     def __init__(
         self,
         sender: Sender,
-        queue: WorkQueue,
+        queue: DeliveryQueue,
         receipts: Receipts,
         config: Config,
         source_priority: Sequence[str],
@@ -106,18 +106,18 @@ class AnimeStage:
         may_return = any(rounds < ROUNDS for rounds, _ in self._failures.values())
         return not (self._queue.titles or self._again or may_return or self._waits_for_others)
 
-    async def finish(self, work: TitleWork) -> None:
+    async def finish(self, title: QueuedTitle) -> None:
         """The title has no POST under way any more: it is delivered, begins anew, or is tried again later."""
-        title_id = work.title_id
-        if work.forget:
-            await self._receipts.forget(title_id, work.forget)
+        title_id = title.title_id
+        if title.forget:
+            await self._receipts.forget(title_id, title.forget)
             await self._leases.release(title_id)
             self._again.append(title_id)
-        elif work.has_failed:
+        elif title.has_failed:
             await self._leases.release(title_id)
-            self._failures[title_id] = self._failed_once_more(work)
+            self._failures[title_id] = self._failed_once_more(title)
         else:
-            await self._receipts.finished(title_id, work.state.version, work.posts.obsolete)
+            await self._receipts.finished(title_id, title.state.version, title.posts.obsolete)
             self._failures.pop(title_id, None)
             self._delivered.add(title_id)
             self.progress.done = len(self._delivered)
@@ -125,14 +125,14 @@ class AnimeStage:
         if not self._queue.titles:
             self.wake.set()
 
-    def _failed_once_more(self, work: TitleWork) -> tuple[int, float]:
+    def _failed_once_more(self, title: QueuedTitle) -> tuple[int, float]:
         """Rounds that count against the title, and when it may be tried again."""
         breaker = self._sender.breaker
-        rounds = self._failures.get(work.title_id, (0, 0.0))[0]
+        rounds = self._failures.get(title.title_id, (0, 0.0))[0]
         pause_s = breaker.backoff_s(rounds)
-        if work.is_tried_out:
+        if title.is_tried_out:
             rounds = ROUNDS
-        elif not (breaker.blames_many or work.has_progressed):  # else it was not the title's fault
+        elif not (breaker.blames_many or title.has_progressed):  # else it was not the title's fault
             rounds += 1
         return rounds, time.monotonic() + pause_s
 
@@ -187,76 +187,76 @@ class AnimeStage:
         return rounds < ROUNDS and time.monotonic() >= not_before
 
     async def _start(self, state: TitleState, *, is_drawn: bool) -> None:
-        work = TitleWork(state, posts_for(state, self._config, self._source_priority), is_drawn=is_drawn)
-        self._queue.titles[state.title_id] = work
-        for genre in work.posts.unknown_genres:
+        title = QueuedTitle(state, posts_for(state, self._config, self._source_priority), is_drawn=is_drawn)
+        self._queue.titles[state.title_id] = title
+        for genre in title.posts.unknown_genres:
             self._receipts.report.count("unknown genres", genre)
-        await self._receipts.set_aside(state.title_id, work.posts.refused)
-        if work.posts.anime and not await self._deliver_anime(work, work.posts.anime):
-            if not work.parked:
-                await self.finish(work)
-        elif work.posts.episodes or work.posts.players:
-            self._queue.add(work)
+        await self._receipts.set_aside(state.title_id, title.posts.refused)
+        if title.posts.anime and not await self._deliver_anime(title, title.posts.anime):
+            if not title.parked:
+                await self.finish(title)
+        elif title.posts.episodes or title.posts.players:
+            self._queue.add(title)
         else:
-            await self.finish(work)
+            await self.finish(title)
 
-    async def _deliver_anime(self, work: TitleWork, post: AnimePost) -> bool:
+    async def _deliver_anime(self, title: QueuedTitle, post: AnimePost) -> bool:
         """Whether its children may follow."""
         while True:
-            reply = await self._send(work, post)
+            reply = await self._send(title, post)
             if reply.outcome is Outcome.DELIVERED:
-                work.has_progressed = True
+                title.has_progressed = True
                 # Suspects first: after a kill in between, others would be drawn than without it
                 await self._suspects.accepted(Kind.ANIME, reply.left_at)
-                await self._receipts.anime_delivered(work.title_id, post, reply.trace_id)
+                await self._receipts.anime_delivered(title.title_id, post, reply.trace_id)
                 return True
-            work.attempts += 1
-            if not await self._is_repeated(work, reply):
-                return await self._give_up(work, post, reply)
+            title.attempts += 1
+            if not await self._is_repeated(title, reply):
+                return await self._give_up(title, post, reply)
             await self._sender.rest(reply.delay_s)
 
-    async def _send(self, work: TitleWork, post: AnimePost) -> Reply:
+    async def _send(self, title: QueuedTitle, post: AnimePost) -> Reply:
         async with self._sender as sender:
             trace_id = sender.new_trace_id()
-            return await sender.send(Kind.ANIME, work.title_id, post.body, work.attempts, trace_id, post.checksum)
+            return await sender.send(Kind.ANIME, title.title_id, post.body, title.attempts, trace_id, post.checksum)
 
-    async def _is_repeated(self, work: TitleWork, reply: Reply) -> bool:
+    async def _is_repeated(self, title: QueuedTitle, reply: Reply) -> bool:
         """Whether the anime is sent again before any other one."""
         if reply.outcome in STOPS:
             self._sender.breaker.check()
         if reply.outcome in NEEDS_PARENT:  # it has no parent: one more time, then never
-            return work.attempts == 1
+            return title.attempts == 1
         if reply.outcome in FINAL | SUSPECT_AT_ONCE:
             return False
         if reply.outcome is Outcome.UNKNOWN_ERROR:
-            return self._sender.may_repeat(reply.outcome, work.attempts)
+            return self._sender.may_repeat(reply.outcome, title.attempts)
         breaker = self._sender.breaker
-        is_due = breaker.is_open and reply.outcome in SUSPECT and work.attempts > self._config.max_retries
+        is_due = breaker.is_open and reply.outcome in SUSPECT and title.attempts > self._config.max_retries
         if is_due and await self._suspects.is_backend_there():  # what failed until now says nothing of this one
             return True
-        if breaker.is_open and reply.outcome in ANSWERED and work.is_drawn:  # to see what the backend says of others
+        if breaker.is_open and reply.outcome in ANSWERED and title.is_drawn:  # to see what the backend says of others
             return False
         if reply.outcome not in UNCOUNTED - ANSWERED and breaker.has_been_open_for(HOLD_PATIENCE):
             return False
-        return self._sender.may_repeat(reply.outcome, work.attempts // HOLD)
+        return self._sender.may_repeat(reply.outcome, title.attempts // HOLD)
 
-    async def _give_up(self, work: TitleWork, post: AnimePost, reply: Reply) -> bool:
+    async def _give_up(self, title: QueuedTitle, post: AnimePost, reply: Reply) -> bool:
         if await self._suspects.concern(reply.outcome):
-            self._suspects.add(Kind.ANIME, work, reply, partial(self._judged, work, post, reply))
+            self._suspects.add(Kind.ANIME, title, reply, partial(self._judged, title, post, reply))
         elif reply.outcome in FINAL | NEEDS_PARENT | {Outcome.NOT_STORED}:
-            await self._set_aside(work, post, reply)
+            await self._set_aside(title, post, reply)
         else:
-            work.has_failed = True
+            title.has_failed = True
         return False
 
-    async def _judged(self, work: TitleWork, post: AnimePost, reply: Reply, is_at_fault: bool) -> None:
+    async def _judged(self, title: QueuedTitle, post: AnimePost, reply: Reply, is_at_fault: bool) -> None:
         if is_at_fault:
-            await self._set_aside(work, post, reply)
+            await self._set_aside(title, post, reply)
         else:
-            work.has_failed = True
-        await self.finish(work)
+            title.has_failed = True
+        await self.finish(title)
 
-    async def _set_aside(self, work: TitleWork, post: AnimePost, reply: Reply) -> None:
+    async def _set_aside(self, title: QueuedTitle, post: AnimePost, reply: Reply) -> None:
         reason = f"{reply.outcome}: {reply.reason}"
-        refused = Refused("anime", work.title_id, reason, post.body.decode(), post.checksum)
-        await self._receipts.set_aside(work.title_id, [refused])
+        refused = Refused("anime", title.title_id, reason, post.body.decode(), post.checksum)
+        await self._receipts.set_aside(title.title_id, [refused])

@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.outcomes import NEEDS_PARENT, Outcome
 from anime_crawler.backend.payloads import digest, player_body, posts_for
-from anime_crawler.backend.queue import PlayerWork, WorkQueue
+from anime_crawler.backend.queue import DeliveryQueue, QueuedPlayer
 from anime_crawler.backend.schemas import episodes_body
 from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.catalogue import outbox
@@ -58,7 +58,7 @@ nothing of the table of players. Longer than the longest lock that was seen (75 
 
 @dataclass(eq=False, slots=True)
 class _Doubt:
-    player: PlayerWork
+    player: QueuedPlayer
     known_at: float
     """Monotonic time. A POST that left later can show that the backend is well."""
     not_before: float
@@ -77,7 +77,7 @@ class Doubts:
     def __init__(
         self,
         sender: Sender,
-        queue: WorkQueue,
+        queue: DeliveryQueue,
         catalogue: Catalogue,
         config: Config,
         source_priority: Sequence[str],
@@ -100,23 +100,23 @@ class Doubts:
     def __bool__(self) -> bool:
         return bool(self._doubts)
 
-    def add(self, player: PlayerWork, reply: Reply) -> None:
+    def add(self, player: QueuedPlayer, reply: Reply) -> None:
         """The player's POST has ended in doubt."""
         now = time.monotonic()
         waited_s = now - reply.left_at
         self._add(player, now, now + max(LEAST_AGE_S - waited_s, waited_s))
 
-    def add_intent(self, player: PlayerWork, intent: SentPlayer) -> None:
+    def add_intent(self, player: QueuedPlayer, intent: SentPlayer) -> None:
         """The player was in doubt when its title was loaded: an earlier process, or another one, has sent it."""
         age_s = (datetime.now(UTC) - datetime.fromisoformat(intent.sent_at)).total_seconds()
         now = time.monotonic()
         self._add(player, now, now + min(max(LEAST_AGE_S - age_s, 0), LEAST_AGE_S))  # clocks may have been set
 
-    def put_back(self, player: PlayerWork) -> None:
+    def put_back(self, player: QueuedPlayer) -> None:
         """It was taken, and the backend was found to be away: it waits for another sign that it is well."""
         self._add(player, time.monotonic(), 0)
 
-    def _add(self, player: PlayerWork, now: float, not_before: float) -> None:
+    def _add(self, player: QueuedPlayer, now: float, not_before: float) -> None:
         player.in_doubt = True
         player.title.parked += 1
         self._doubts.append(_Doubt(player, now, not_before))
@@ -128,7 +128,7 @@ class Doubts:
             if doubt.known_at <= left_at:
                 doubt.ready_at = min(doubt.ready_at, ready_at)
 
-    def take(self) -> PlayerWork | None:
+    def take(self) -> QueuedPlayer | None:
         """A player whose title begins anew; or one that may be sent again now, when nothing else is left to do."""
         now = time.monotonic()
         may_send = self._queue.is_quiet and not self._sender.breaker.is_open
@@ -139,7 +139,7 @@ class Doubts:
                 return doubt.player
         return None
 
-    def take_all(self) -> list[PlayerWork]:
+    def take_all(self) -> list[QueuedPlayer]:
         """All of them: nothing could be shown in this pass."""
         players = [doubt.player for doubt in self._doubts]
         self._doubts.clear()

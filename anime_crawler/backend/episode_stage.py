@@ -7,7 +7,7 @@ from functools import partial
 from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.outcomes import FINAL, NEEDS_PARENT, SPLITS, STOPS, SUSPECT_AT_ONCE, Outcome
 from anime_crawler.backend.payloads import EpisodeEntry, Refused, digest, episode_key
-from anime_crawler.backend.queue import TitleWork, WorkQueue
+from anime_crawler.backend.queue import DeliveryQueue, QueuedTitle
 from anime_crawler.backend.receipts import Receipts
 from anime_crawler.backend.schemas import episodes_body
 from anime_crawler.backend.sender import Reply, Sender
@@ -20,93 +20,93 @@ LISTS_TO_HALVE = SPLITS | {Outcome.MULTIPLE_ROWS}
 class EpisodeStage:
     """Shared by all workers of one delivery."""
 
-    def __init__(self, sender: Sender, queue: WorkQueue, receipts: Receipts, suspects: Suspects) -> None:
+    def __init__(self, sender: Sender, queue: DeliveryQueue, receipts: Receipts, suspects: Suspects) -> None:
         self._suspects = suspects
         self._sender = sender
         self._queue = queue
         self._receipts = receipts
         self._parent_tried: set[str] = set()
 
-    async def deliver(self, work: TitleWork) -> bool:
+    async def deliver(self, title: QueuedTitle) -> bool:
         """Whether all lists are settled; False: the title is put off, or the delivery is being stopped."""
-        while work.chunks and not work.forget:
-            if not await self._deliver_chunk(work):
+        while title.chunks and not title.forget:
+            if not await self._deliver_chunk(title):
                 return False
         return True
 
-    async def _deliver_chunk(self, work: TitleWork) -> bool:
+    async def _deliver_chunk(self, title: QueuedTitle) -> bool:
         """Whether it is settled, or has become two."""
-        chunk = work.chunks[0]
-        reply = await self._send(work)
+        chunk = title.chunks[0]
+        reply = await self._send(title)
         if reply.outcome in LISTS_TO_HALVE and len(chunk) > 1:
-            _halve(work)
+            _halve(title)
             return True
         if reply.outcome is Outcome.DELIVERED:
-            work.has_progressed = True
-            await self._receipts.episodes_delivered(work.title_id, chunk, reply.trace_id)
+            title.has_progressed = True
+            await self._receipts.episodes_delivered(title.title_id, chunk, reply.trace_id)
             await self._suspects.accepted(Kind.EPISODES, reply.left_at)
-        elif not await self._settled_otherwise(work, reply):
+        elif not await self._settled_otherwise(title, reply):
             return False
-        work.chunks.popleft()
-        work.attempts = 0
+        title.chunks.popleft()
+        title.attempts = 0
         return True
 
-    async def _send(self, work: TitleWork) -> Reply:
-        body = episodes_body(work.title_id, (entry.body for entry in work.chunks[0]))
+    async def _send(self, title: QueuedTitle) -> Reply:
+        body = episodes_body(title.title_id, (entry.body for entry in title.chunks[0]))
         async with self._sender as sender:
             trace_id = sender.new_trace_id()
-            return await sender.send(Kind.EPISODES, work.title_id, body, work.attempts, trace_id, digest(body))
+            return await sender.send(Kind.EPISODES, title.title_id, body, title.attempts, trace_id, digest(body))
 
-    async def _settled_otherwise(self, work: TitleWork, reply: Reply) -> bool:
+    async def _settled_otherwise(self, title: QueuedTitle, reply: Reply) -> bool:
         """Deal with a list that was not delivered; False: it will be sent again."""
-        work.attempts += 1
+        title.attempts += 1
         if reply.outcome in STOPS:
             return False
-        if reply.outcome in NEEDS_PARENT and work.title_id not in self._parent_tried:
-            self._parent_tried.add(work.title_id)
+        if reply.outcome in NEEDS_PARENT and title.title_id not in self._parent_tried:
+            self._parent_tried.add(title.title_id)
             lost = reply.outcome is Outcome.PARENT_MISSING
-            if lost and work.state.delivered_anime is not None:
-                self._receipts.lost(f"anime {work.title_id}")
-            work.forget.append(partial(outbox.forget_anime, title_id=work.title_id, with_children=lost))
+            if lost and title.state.delivered_anime is not None:
+                self._receipts.lost(f"anime {title.title_id}")
+            title.forget.append(partial(outbox.forget_anime, title_id=title.title_id, with_children=lost))
         elif reply.outcome in FINAL | NEEDS_PARENT:
-            await self._give_up(work, reply)
-        elif reply.outcome not in SUSPECT_AT_ONCE and self._sender.may_repeat(reply.outcome, work.attempts):
-            self._queue.put_off(work, reply.delay_s)
+            await self._give_up(title, reply)
+        elif reply.outcome not in SUSPECT_AT_ONCE and self._sender.may_repeat(reply.outcome, title.attempts):
+            self._queue.put_off(title, reply.delay_s)
             return False
         elif await self._suspects.concern(reply.outcome):
-            self._suspects.add(Kind.EPISODES, work, reply, partial(self._judged, work, reply))
+            self._suspects.add(Kind.EPISODES, title, reply, partial(self._judged, title, reply))
             return False
         elif reply.outcome is Outcome.NOT_STORED:
-            await self._give_up(work, reply)
+            await self._give_up(title, reply)
         else:
-            work.has_failed = True
-            work.lost.update(entry.number for entry in work.chunks[0])
+            title.has_failed = True
+            title.lost.update(entry.number for entry in title.chunks[0])
         return True
 
-    async def _judged(self, work: TitleWork, reply: Reply, is_at_fault: bool) -> None:
+    async def _judged(self, title: QueuedTitle, reply: Reply, is_at_fault: bool) -> None:
         """Go on with the title, of which a list was refused for an unknown reason."""
-        work.attempts = 0
-        if is_at_fault and len(work.chunks[0]) > 1:
-            _halve(work)
+        title.attempts = 0
+        if is_at_fault and len(title.chunks[0]) > 1:
+            _halve(title)
         elif is_at_fault:
-            await self._give_up(work, reply)
-            work.chunks.popleft()
+            await self._give_up(title, reply)
+            title.chunks.popleft()
         else:
-            work.has_failed = True
-            work.lost.update(entry.number for entry in work.chunks.popleft())
-        self._queue.add(work)
+            title.has_failed = True
+            title.lost.update(entry.number for entry in title.chunks.popleft())
+        self._queue.add(title)
 
-    async def _give_up(self, work: TitleWork, reply: Reply) -> None:
-        entries = work.chunks[0]
-        work.lost.update(entry.number for entry in entries)
-        await self._receipts.set_aside(work.title_id, [_refused(work.title_id, entry, reply) for entry in entries])
+    async def _give_up(self, title: QueuedTitle, reply: Reply) -> None:
+        entries = title.chunks[0]
+        title.lost.update(entry.number for entry in entries)
+        await self._receipts.set_aside(title.title_id, [_refused(title.title_id, entry, reply) for entry in entries])
 
 
-def _halve(work: TitleWork) -> None:
-    chunk = work.chunks[0]
+def _halve(title: QueuedTitle) -> None:
+    chunk = title.chunks[0]
     middle = len(chunk) // 2
-    work.chunks[0] = chunk[middle:]
-    work.chunks.appendleft(chunk[:middle])
+    title.chunks[0] = chunk[middle:]
+    title.chunks.appendleft(chunk[:middle])
 
 
 def _refused(title_id: str, entry: EpisodeEntry, reply: Reply) -> Refused:

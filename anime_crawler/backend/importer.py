@@ -1,6 +1,6 @@
 """Brings the backend to what the catalogue holds: anime → episodes → players, only what changed, whatever happens.
 
-Lane ── anime, one at a time ──▶ WorkQueue ──▶ CONCURRENCY Workers ── episodes, players ──▶ backend
+Lane ── anime, one at a time ──▶ DeliveryQueue ──▶ CONCURRENCY Workers ── episodes, players ──▶ backend
   ▲                                               │ intents, receipts
   └──────────────── catalogue ◀───────────────────┘
 """
@@ -22,7 +22,7 @@ from anime_crawler.backend.lease_keeper import LeaseKeeper, LeasesLostError
 from anime_crawler.backend.outcomes import DeliveryStoppedError, MisdirectedError, NoAnswerError
 from anime_crawler.backend.payloads import posts_for
 from anime_crawler.backend.player_stage import PlayerFailures
-from anime_crawler.backend.queue import EPISODES_PER_POST, WorkQueue
+from anime_crawler.backend.queue import EPISODES_PER_POST, DeliveryQueue
 from anime_crawler.backend.receipts import PlayerReceipts, Receipts
 from anime_crawler.backend.sender import MISDIRECTED, Sender
 from anime_crawler.backend.suspects import Suspects
@@ -213,7 +213,7 @@ class Importer:
         return BackendClient(config.backend_base_url, token, config.concurrency, config.http_timeout_seconds)
 
     async def _deliver(self, sender: Sender, more_may_come: Callable[[], bool], ready_only: Callable[[], bool]) -> None:
-        queue = WorkQueue(most_titles=2 * self._config.concurrency + TITLES_PER_LOAD)
+        queue = DeliveryQueue(most_titles=2 * self._config.concurrency + TITLES_PER_LOAD)
         leases = sender.leases
         player_receipts = PlayerReceipts(self._catalogue, leases)
         receipts = Receipts(self._catalogue, self._run_id, self._report, leases)
@@ -226,8 +226,8 @@ class Importer:
         shop = Workshop(
             sender, queue, receipts, player_receipts, episodes, failures, doubts, suspects, anime_stage.finish
         )
-        tasks = {asyncio.ensure_future(Worker(shop).work()) for _ in range(self._config.concurrency)}
-        tasks.add(asyncio.ensure_future(self._find_work(anime_stage, queue, more_may_come, ready_only)))
+        tasks = {asyncio.ensure_future(Worker(shop).run()) for _ in range(self._config.concurrency)}
+        tasks.add(asyncio.ensure_future(self._feed_queue(anime_stage, queue, more_may_come, ready_only)))
         if leases.are_shared:
             tasks.add(asyncio.ensure_future(leases.keep()))
         try:
@@ -239,10 +239,10 @@ class Importer:
             if not task.cancelled() and (error := task.exception()):
                 raise error
 
-    async def _find_work(
+    async def _feed_queue(
         self,
         anime_stage: AnimeStage,
-        queue: WorkQueue,
+        queue: DeliveryQueue,
         more_may_come: Callable[[], bool],
         ready_only: Callable[[], bool],
     ) -> None:
@@ -254,7 +254,7 @@ class Importer:
                 if not taken and not more and anime_stage.is_idle:
                     return
                 if not taken:
-                    await _wait_for_work(anime_stage)
+                    await _wait_for_titles(anime_stage)
         except DeliveryStoppedError:
             return
 
@@ -275,7 +275,7 @@ class Importer:
         )
 
 
-async def _wait_for_work(anime_stage: AnimeStage) -> None:
+async def _wait_for_titles(anime_stage: AnimeStage) -> None:
     """Wait until all titles are finished, or for 0.2 s: the crawl may have stored something new."""
     anime_stage.wake.clear()
     try:

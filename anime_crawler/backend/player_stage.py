@@ -20,7 +20,7 @@ from anime_crawler.backend.outcomes import (
     Outcome,
 )
 from anime_crawler.backend.payloads import PlayerPost, Refused, digest, player_key
-from anime_crawler.backend.queue import PlayerWork, TitleWork, WorkQueue
+from anime_crawler.backend.queue import DeliveryQueue, QueuedPlayer, QueuedTitle
 from anime_crawler.backend.receipts import Receipts
 from anime_crawler.backend.schemas import PLAYER_SOURCE_NAME
 from anime_crawler.backend.sender import Reply, Sender
@@ -38,11 +38,11 @@ class PlayerFailures:
     def __init__(
         self,
         sender: Sender,
-        queue: WorkQueue,
+        queue: DeliveryQueue,
         receipts: Receipts,
         doubts: Doubts,
         suspects: Suspects,
-        settle: Callable[[TitleWork], Awaitable[None]],
+        settle: Callable[[QueuedTitle], Awaitable[None]],
     ) -> None:
         self._sender = sender
         self._queue = queue
@@ -52,7 +52,7 @@ class PlayerFailures:
         self._settle = settle
         self._parent_tried: set[str] = set()
 
-    async def settled(self, player: PlayerWork, intent: SentPlayer, reply: Reply) -> bool:
+    async def settled(self, player: QueuedPlayer, intent: SentPlayer, reply: Reply) -> bool:
         """Deal with the failure; False: the player will be sent again or judged later, or the delivery is stopped."""
         player.attempts += 1
         is_in_doubt = reply.outcome in IN_DOUBT
@@ -75,27 +75,27 @@ class PlayerFailures:
         await self._give_up(player.title, player.post, reply)
         return True
 
-    async def _judged(self, player: PlayerWork, reply: Reply, is_at_fault: bool) -> None:
+    async def _judged(self, player: QueuedPlayer, reply: Reply, is_at_fault: bool) -> None:
         if is_at_fault:
             await self._receipts.set_aside(player.title.title_id, [_refused(player.title.title_id, player.post, reply)])
         else:
             player.title.has_failed = True
         await self._settle(player.title)
 
-    async def _give_up(self, work: TitleWork, post: PlayerPost, reply: Reply) -> None:
-        key = player_key(work.title_id, post.number, post.url)
+    async def _give_up(self, title: QueuedTitle, post: PlayerPost, reply: Reply) -> None:
+        key = player_key(title.title_id, post.number, post.url)
         if reply.outcome in NEEDS_PARENT and key not in self._parent_tried:
             self._parent_tried.add(key)
             lost = reply.outcome is Outcome.PARENT_MISSING
-            if lost and post.number in work.state.delivered_episodes:
-                self._receipts.lost(f"episode {post.number} of anime {work.title_id}")
-            work.forget.append(
-                partial(outbox.forget_episode, title_id=work.title_id, number=post.number, with_children=lost)
+            if lost and post.number in title.state.delivered_episodes:
+                self._receipts.lost(f"episode {post.number} of anime {title.title_id}")
+            title.forget.append(
+                partial(outbox.forget_episode, title_id=title.title_id, number=post.number, with_children=lost)
             )
         elif reply.outcome in SETTLES or reply.outcome is Outcome.NOT_STORED:
-            await self._receipts.set_aside(work.title_id, [_refused(work.title_id, post, reply)])
+            await self._receipts.set_aside(title.title_id, [_refused(title.title_id, post, reply)])
         else:
-            work.has_failed = True
+            title.has_failed = True
 
 
 def _refused(title_id: str, post: PlayerPost, reply: Reply) -> Refused:

@@ -1,4 +1,4 @@
-"""The work queue gives the workers titles whose episodes are next, and players of any title side by side."""
+"""`DeliveryQueue` gives the workers titles whose episodes are next, and players of any title side by side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EPISODES_PER_POST = 200
 
 
 @dataclass(slots=True, eq=False)
-class TitleWork:
+class QueuedTitle:
     """One title on its way. It is in one place only, so no two POSTs have the same key."""
 
     state: TitleState
@@ -56,10 +56,10 @@ class TitleWork:
 
 
 @dataclass(slots=True, eq=False)
-class PlayerWork:
+class QueuedPlayer:
     """One player on its way."""
 
-    title: TitleWork
+    title: QueuedTitle
     post: PlayerPost
     attempts: int = 0
     before: SentPlayer | None = None
@@ -71,18 +71,18 @@ class PlayerWork:
         self.before = self.post.before
 
 
-Unit = TitleWork | PlayerWork
+Unit = QueuedTitle | QueuedPlayer
 
 
-class WorkQueue:
+class DeliveryQueue:
     """Players come before titles, what was put off and is due before both."""
 
     def __init__(self, most_titles: int) -> None:
-        self.titles: dict[str, TitleWork] = {}
+        self.titles: dict[str, QueuedTitle] = {}
         """All titles under way, by id."""
         self._most_titles = most_titles
-        self._waiting_titles: deque[TitleWork] = deque()
-        self._players: deque[PlayerWork] = deque()
+        self._waiting_titles: deque[QueuedTitle] = deque()
+        self._players: deque[QueuedPlayer] = deque()
         self._later: list[tuple[float, int, Unit]] = []
         self._order = count()
         self._changed = asyncio.Event()
@@ -103,14 +103,14 @@ class WorkQueue:
         return is_empty and self._count_active() == 0
 
     def _count_active(self) -> int:
-        return sum(work.open > work.parked for work in self.titles.values())
+        return sum(title.open > title.parked for title in self.titles.values())
 
-    def add(self, work: TitleWork) -> None:
+    def add(self, title: QueuedTitle) -> None:
         """Take up a title whose anime is delivered."""
-        self._waiting_titles.append(work)
+        self._waiting_titles.append(title)
         self._changed.set()
 
-    def add_player(self, player: PlayerWork) -> None:
+    def add_player(self, player: QueuedPlayer) -> None:
         """Take up a player whose episode is delivered."""
         self._players.append(player)
         self._changed.set()

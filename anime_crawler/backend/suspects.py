@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.circuit_breaker import CircuitBreaker
 from anime_crawler.backend.outcomes import REFUSED_BY_BACKEND, STOP_SETTINGS, SUSPECT, SUSPECT_AT_ONCE, Outcome
-from anime_crawler.backend.queue import TitleWork, WorkQueue
+from anime_crawler.backend.queue import DeliveryQueue, QueuedTitle
 from anime_crawler.backend.sender import Reply
 from anime_crawler.run.report import RunReport
 
@@ -49,7 +49,7 @@ COUNTERS = {Kind.ANIME: "anime", Kind.EPISODES: "episodes", Kind.PLAYER: "player
 @dataclass(eq=False, slots=True)
 class _Suspect:
     kind: Kind
-    title: TitleWork
+    title: QueuedTitle
     reply: Reply
     known_at: float
     """Monotonic time; a POST that left later and was accepted proves that the record is at fault."""
@@ -67,7 +67,7 @@ class Suspects:
     def __init__(
         self,
         breaker: CircuitBreaker,
-        queue: WorkQueue,
+        queue: DeliveryQueue,
         report: RunReport,
         accepts_known: Callable[[Kind], Awaitable[bool]],
     ) -> None:
@@ -105,7 +105,7 @@ class Suspects:
         async with self._asking:
             return not self._breaker.is_open or await self._accepts_known(Kind.PLAYER)
 
-    def add(self, kind: Kind, title: TitleWork, reply: Reply, settle: Callable[[bool], Awaitable[None]]) -> None:
+    def add(self, kind: Kind, title: QueuedTitle, reply: Reply, settle: Callable[[bool], Awaitable[None]]) -> None:
         """A record of the title was refused; it is not sent again, and nobody waits for it."""
         title.parked += 1
         self._suspects.append(_Suspect(kind, title, reply, time.monotonic(), settle))

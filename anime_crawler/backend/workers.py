@@ -11,18 +11,18 @@ from anime_crawler.backend.episode_stage import EpisodeStage
 from anime_crawler.backend.lease_keeper import LeasesLostError
 from anime_crawler.backend.outcomes import DeliveryStoppedError, Outcome
 from anime_crawler.backend.player_stage import PlayerFailures
-from anime_crawler.backend.queue import PlayerWork, TitleWork, WorkQueue
+from anime_crawler.backend.queue import DeliveryQueue, QueuedPlayer, QueuedTitle
 from anime_crawler.backend.receipts import PlayerReceipts, Receipts, now
 from anime_crawler.backend.sender import Reply, Sender
 from anime_crawler.backend.suspects import Suspects
 from anime_crawler.catalogue.outbox import SentPlayer
 
 
-async def settle(work: TitleWork, finish: Callable[[TitleWork], Awaitable[None]]) -> None:
+async def settle(title: QueuedTitle, finish: Callable[[QueuedTitle], Awaitable[None]]) -> None:
     """`settle` notes that one part of the title is done in this pass, and finishes the title after its last part."""
-    work.open -= 1
-    if work.open == 0:
-        await finish(work)
+    title.open -= 1
+    if title.open == 0:
+        await finish(title)
 
 
 @dataclass(frozen=True)
@@ -30,31 +30,31 @@ class Workshop:
     """The `Workshop` holds everything that all workers of one delivery share."""
 
     sender: Sender
-    queue: WorkQueue
+    queue: DeliveryQueue
     receipts: Receipts
     player_receipts: PlayerReceipts
     episodes: EpisodeStage
     failures: PlayerFailures
     doubts: Doubts
     suspects: Suspects
-    finish: Callable[[TitleWork], Awaitable[None]]
+    finish: Callable[[QueuedTitle], Awaitable[None]]
     """The workers call it once for each title, when none of its POSTs is under way any more."""
 
-    async def settle(self, work: TitleWork) -> None:
+    async def settle(self, title: QueuedTitle) -> None:
         """Note that one part of the title is done in this pass."""
-        await settle(work, self.finish)
+        await settle(title, self.finish)
 
-    async def deliver_title(self, work: TitleWork) -> None:
+    async def deliver_title(self, title: QueuedTitle) -> None:
         """Send the title's episodes, then give out its players to all workers."""
-        if not await self.episodes.deliver(work):
+        if not await self.episodes.deliver(title):
             return
-        for post in () if work.forget else work.posts.players:
-            if post.number not in work.lost:
-                work.open += 1
-                self._give_out(PlayerWork(work, post))
-        await self.settle(work)
+        for post in () if title.forget else title.posts.players:
+            if post.number not in title.lost:
+                title.open += 1
+                self._give_out(QueuedPlayer(title, post))
+        await self.settle(title)
 
-    def _give_out(self, player: PlayerWork) -> None:
+    def _give_out(self, player: QueuedPlayer) -> None:
         if player.before and player.before.state == "sending":
             self.doubts.add_intent(player, player.before)
         else:
@@ -76,9 +76,9 @@ class Worker:
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
         self._receipt: SentPlayer | None = None
-        self._delivered: TitleWork | None = None
+        self._delivered: QueuedTitle | None = None
 
-    async def work(self) -> None:
+    async def run(self) -> None:
         """Work until the delivery is stopped or the task cancelled."""
         try:
             while True:
@@ -97,7 +97,7 @@ class Worker:
         unit = queue.take()
         if unit is None and doubts:
             unit = doubts.take()
-        if isinstance(unit, PlayerWork):
+        if isinstance(unit, QueuedPlayer):
             await self._deliver(unit)
             return
         await self._commit()
@@ -109,7 +109,7 @@ class Worker:
             await queue.wait()
             self._shop.sender.breaker.check()
 
-    async def _deliver(self, player: PlayerWork) -> None:
+    async def _deliver(self, player: QueuedPlayer) -> None:
         if player.title.forget:  # the title begins anew
             await self._shop.settle(player.title)
             return
@@ -135,7 +135,7 @@ class Worker:
         elif await self._shop.failures.settled(player, intent, reply):
             await self._shop.settle(player.title)
 
-    def _accepted(self, player: PlayerWork, intent: SentPlayer, reply: Reply) -> None:
+    def _accepted(self, player: QueuedPlayer, intent: SentPlayer, reply: Reply) -> None:
         doubts = self._shop.doubts
         self._shop.receipts.report.count("backend", "players")
         player.title.has_progressed = True
@@ -155,6 +155,6 @@ class Worker:
             await self._shop.settle(delivered)
 
 
-def _intent(player: PlayerWork, trace_id: str) -> SentPlayer:
+def _intent(player: QueuedPlayer, trace_id: str) -> SentPlayer:
     post = player.post
     return SentPlayer(player.title.title_id, post.number, post.url, post.priority, "sending", now(), trace_id)
