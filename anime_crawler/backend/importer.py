@@ -21,12 +21,11 @@ from anime_crawler.backend.episode_stage import EpisodeStage
 from anime_crawler.backend.lease_keeper import LeaseKeeper, LeasesLostError
 from anime_crawler.backend.outcomes import DeliveryStoppedError, MisdirectedError, NoAnswerError
 from anime_crawler.backend.payloads import posts_for
-from anime_crawler.backend.player_stage import PlayerFailures
+from anime_crawler.backend.player_stage import PlayerFailures, Worker, Workshop, settle
 from anime_crawler.backend.queue import EPISODES_PER_POST, DeliveryQueue
 from anime_crawler.backend.receipts import PlayerReceipts, Receipts
 from anime_crawler.backend.sender import MISDIRECTED, Sender
 from anime_crawler.backend.suspects import Suspects
-from anime_crawler.backend.workers import Worker, Workshop, settle
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.backends import address_of, use_backend
 from anime_crawler.catalogue.origin import origin_of
