@@ -21,7 +21,7 @@ from anime_crawler.backend.episode_stage import EpisodeStage
 from anime_crawler.backend.lease_keeper import LeaseKeeper, LeasesLostError
 from anime_crawler.backend.outcomes import DeliveryStoppedError, MisdirectedError, NoAnswerError
 from anime_crawler.backend.payloads import posts_for
-from anime_crawler.backend.player_stage import PlayerFailures, Worker, Workshop, settle
+from anime_crawler.backend.player_stage import DeliveryWorker, PlayerFailures, WorkerContext, settle
 from anime_crawler.backend.queue import EPISODES_PER_POST, DeliveryQueue
 from anime_crawler.backend.receipts import PlayerReceipts, Receipts
 from anime_crawler.backend.sender import MISDIRECTED, Sender
@@ -222,10 +222,10 @@ class Importer:
         self._report.progress["backend"] = anime_stage.progress
         episodes = EpisodeStage(sender, queue, receipts, suspects)
         failures = PlayerFailures(sender, queue, receipts, doubts, suspects, partial(settle, finish=anime_stage.finish))
-        shop = Workshop(
+        context = WorkerContext(
             sender, queue, receipts, player_receipts, episodes, failures, doubts, suspects, anime_stage.finish
         )
-        tasks = {asyncio.ensure_future(Worker(shop).run()) for _ in range(self._config.concurrency)}
+        tasks = {asyncio.ensure_future(DeliveryWorker(context).run()) for _ in range(self._config.concurrency)}
         tasks.add(asyncio.ensure_future(self._feed_queue(anime_stage, queue, more_may_come, ready_only)))
         if leases.are_shared:
             tasks.add(asyncio.ensure_future(leases.keep()))

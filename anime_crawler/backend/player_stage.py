@@ -121,8 +121,8 @@ async def settle(title: QueuedTitle, finish: Callable[[QueuedTitle], Awaitable[N
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """The `Workshop` holds everything that all workers of one delivery share."""
+class WorkerContext:
+    """The `WorkerContext` holds everything that all workers of one delivery share."""
 
     sender: Sender
     queue: DeliveryQueue
@@ -165,11 +165,11 @@ class Workshop:
                 await self.settle(player.title)
 
 
-class Worker:
+class DeliveryWorker:
     """A worker holds the receipt of its last player, and commits it together with the intent of its next one."""
 
-    def __init__(self, shop: Workshop) -> None:
-        self._shop = shop
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
         self._receipt: SentPlayer | None = None
         self._delivered: QueuedTitle | None = None
 
@@ -184,11 +184,11 @@ class Worker:
             return
         finally:
             if self._receipt:
-                self._shop.player_receipts.write([self._receipt])
+                self._context.player_receipts.write([self._receipt])
 
     async def _step(self) -> None:
         """Do the next thing there is to do, or wait for it a little."""
-        queue, doubts = self._shop.queue, self._shop.doubts
+        queue, doubts = self._context.queue, self._context.doubts
         unit = queue.take()
         if unit is None and doubts:
             unit = doubts.take()
@@ -197,22 +197,22 @@ class Worker:
             return
         await self._commit()
         if unit is not None:
-            await self._shop.deliver_title(unit)
+            await self._context.deliver_title(unit)
         else:
-            if (doubts or self._shop.suspects) and queue.is_quiet:
-                await self._shop.deal_with_parked()
+            if (doubts or self._context.suspects) and queue.is_quiet:
+                await self._context.deal_with_parked()
             await queue.wait()
-            self._shop.sender.breaker.check()
+            self._context.sender.breaker.check()
 
     async def _deliver(self, player: QueuedPlayer) -> None:
         if player.title.forget:  # the title begins anew
-            await self._shop.settle(player.title)
+            await self._context.settle(player.title)
             return
-        if not self._shop.sender.breaker.may_send_now:
+        if not self._context.sender.breaker.may_send_now:
             await self._commit()  # it may take long
-        sender = self._shop.sender
+        sender = self._context.sender
         if not await sender.enter(may_probe=not player.in_doubt):
-            self._shop.doubts.put_back(player)
+            self._context.doubts.put_back(player)
             return
         try:
             intent = _intent(player, sender.new_trace_id())
@@ -225,14 +225,14 @@ class Worker:
             sender.leave()
         if reply.outcome is Outcome.DELIVERED:
             self._accepted(player, intent, reply)
-            if self._shop.suspects:
-                await self._shop.suspects.accepted(Kind.PLAYER, reply.left_at)
-        elif await self._shop.failures.settled(player, intent, reply):
-            await self._shop.settle(player.title)
+            if self._context.suspects:
+                await self._context.suspects.accepted(Kind.PLAYER, reply.left_at)
+        elif await self._context.failures.settled(player, intent, reply):
+            await self._context.settle(player.title)
 
     def _accepted(self, player: QueuedPlayer, intent: SentPlayer, reply: Reply) -> None:
-        doubts = self._shop.doubts
-        self._shop.receipts.report.count("backend", "players")
+        doubts = self._context.doubts
+        self._context.receipts.report.count("backend", "players")
         player.title.has_progressed = True
         self._receipt, self._delivered = intent._replace(state="done"), player.title
         doubts.last_delivered = intent
@@ -244,10 +244,10 @@ class Worker:
         receipt, self._receipt = self._receipt, None
         rows = (receipt, *intents) if receipt else intents
         if rows:
-            await self._shop.player_receipts.write(rows)
+            await self._context.player_receipts.write(rows)
         delivered, self._delivered = self._delivered, None
         if delivered:
-            await self._shop.settle(delivered)
+            await self._context.settle(delivered)
 
 
 def _intent(player: QueuedPlayer, trace_id: str) -> SentPlayer:
