@@ -12,9 +12,17 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
-from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.circuit_breaker import POLL_S
-from anime_crawler.backend.outcomes import FINAL, NEEDS_PARENT, STOPS, SUSPECT, SUSPECT_AT_ONCE, UNCOUNTED, Outcome
+from anime_crawler.backend.outcomes import (
+    FINAL,
+    NEEDS_PARENT,
+    STOPS,
+    SUSPECT,
+    SUSPECT_AT_ONCE,
+    UNCOUNTED,
+    Kind,
+    Outcome,
+)
 from anime_crawler.backend.payloads import AnimePost, Refused, digest, posts_for
 from anime_crawler.backend.queue import DeliveryQueue, QueuedTitle
 from anime_crawler.backend.receipts import Receipts, now

@@ -11,8 +11,7 @@ from types import TracebackType
 import aiohttp
 from yarl import URL
 
-from anime_crawler.backend.answer import Answer, Kind
-from anime_crawler.backend.outcomes import NoAnswerError, Outcome
+from anime_crawler.backend.outcomes import Answer, Kind, NoAnswerError, Outcome
 from anime_crawler.download.proxy import proxy_of
 from anime_crawler.rate_limit.sandbox_header import SANDBOX_HEADER
 

@@ -26,8 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from anime_crawler.backend.answer import Kind
-from anime_crawler.backend.outcomes import NEEDS_PARENT, Outcome
+from anime_crawler.backend.outcomes import NEEDS_PARENT, Kind, Outcome
 from anime_crawler.backend.payloads import digest, player_body, posts_for
 from anime_crawler.backend.queue import DeliveryQueue, QueuedPlayer
 from anime_crawler.backend.schemas import episodes_body

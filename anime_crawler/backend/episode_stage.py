@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from anime_crawler.backend.answer import Kind
-from anime_crawler.backend.outcomes import FINAL, NEEDS_PARENT, SPLITS, STOPS, SUSPECT_AT_ONCE, Outcome
+from anime_crawler.backend.outcomes import FINAL, NEEDS_PARENT, SPLITS, STOPS, SUSPECT_AT_ONCE, Kind, Outcome
 from anime_crawler.backend.payloads import EpisodeEntry, Refused, digest, episode_key
 from anime_crawler.backend.queue import DeliveryQueue, QueuedTitle
 from anime_crawler.backend.receipts import Receipts

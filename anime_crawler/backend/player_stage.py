@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.doubt import Doubts
 from anime_crawler.backend.episode_stage import EpisodeStage
 from anime_crawler.backend.lease_keeper import LeasesLostError
@@ -21,6 +20,7 @@ from anime_crawler.backend.outcomes import (
     STOPS,
     SUSPECT_AT_ONCE,
     DeliveryStoppedError,
+    Kind,
     Outcome,
 )
 from anime_crawler.backend.payloads import PlayerPost, Refused, digest, player_key

@@ -12,7 +12,6 @@ from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from anime_crawler.backend.answer import Answer, Kind
 from anime_crawler.backend.circuit_breaker import LONGEST_PAUSE_S, POLL_S, CircuitBreaker
 from anime_crawler.backend.lease_keeper import LeaseKeeper
 from anime_crawler.backend.outcomes import (
@@ -20,6 +19,8 @@ from anime_crawler.backend.outcomes import (
     STOPS,
     TROUBLE,
     UNCOUNTED,
+    Answer,
+    Kind,
     NoAnswerError,
     Outcome,
     classify,

@@ -23,9 +23,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from anime_crawler.backend.answer import Kind
 from anime_crawler.backend.circuit_breaker import CircuitBreaker
-from anime_crawler.backend.outcomes import REFUSED_BY_BACKEND, STOP_SETTINGS, SUSPECT, SUSPECT_AT_ONCE, Outcome
+from anime_crawler.backend.outcomes import REFUSED_BY_BACKEND, STOP_SETTINGS, SUSPECT, SUSPECT_AT_ONCE, Kind, Outcome
 from anime_crawler.backend.queue import DeliveryQueue, QueuedTitle
 from anime_crawler.backend.sender import Reply
 from anime_crawler.run.report import RunReport

@@ -11,8 +11,7 @@ from typing import Any
 import requests
 from scrapy.http import Response, TextResponse
 
-from anime_crawler.backend.answer import Kind
-from anime_crawler.backend.outcomes import STOP_SETTINGS, Outcome, classify, explain
+from anime_crawler.backend.outcomes import STOP_SETTINGS, Kind, Outcome, classify, explain
 from anime_crawler.base_spiders import Action, SourceCard, SourceSpider, Verdict
 from anime_crawler.catalogue.writer import Catalogue, CatalogueAwayError, CatalogueError
 from anime_crawler.config import Config

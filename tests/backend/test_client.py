@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from anime_crawler.backend.answer import Answer, Kind
 from anime_crawler.backend.client import MAX_ANSWER_BYTES, BackendClient
-from anime_crawler.backend.outcomes import NoAnswerError, Outcome
+from anime_crawler.backend.outcomes import Answer, Kind, NoAnswerError, Outcome
 from tests.services import free_port
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]

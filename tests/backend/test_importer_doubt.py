@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select, update
 
 from anime_crawler.backend import client
-from anime_crawler.backend.answer import Kind
+from anime_crawler.backend.outcomes import Kind
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.outbox import SentPlayer
 from anime_crawler.catalogue.sql import iso
