@@ -42,7 +42,7 @@ from anime_crawler.rate_limit.limits import address_of
 from anime_crawler.run.heartbeat import Heartbeat
 from anime_crawler.run.job import Exit, Job, drift_counts
 from anime_crawler.run.progress import ProgressDisplay
-from anime_crawler.run.shared_run import crew_of, group_of, leave, turn_to_deliver, use_redis, working
+from anime_crawler.run.shared_run import group_of, leave, membership_of, turn_to_deliver, use_redis, working
 from anime_crawler.run.summary import print_summary, write_report
 
 logger = logging.getLogger(__name__)
@@ -129,11 +129,11 @@ class MainJob:
         catalogue = await Catalogue.open(self.config.database_url, dry_run=self.dry_run, locks=self.locks)
         try:
             await self._refuse_a_sandbox_catalogue(catalogue)
-            crew = crew_of(self.config, self.settings, self.spiders[0].name) if self.is_shared else None
-            job = await self._begin(catalogue, joins=bool(crew and crew.others()))
+            membership = membership_of(self.config, self.settings, self.spiders[0].name) if self.is_shared else None
+            job = await self._begin(catalogue, joins=bool(membership and membership.others()))
             catalogue.on_lost = job.fail_catalogue
             with watch_signals(job), Heartbeat(job.report), LoggedErrors() as self.errors:
-                async with working(crew, job, self.settings) if crew else nullcontext():
+                async with working(membership, job, self.settings) if membership else nullcontext():
                     return await self._crawl_and_deliver(job)
         finally:
             await catalogue.close()
@@ -250,7 +250,7 @@ class MainJob:
 
     async def _finish(self, job: Job, result: DeliveryResult | None, is_broken: bool) -> int:
         """Write the run's end and its report; print what a person wants to know."""
-        worker = {"worker": job.worker.crew.me} if job.worker else {}
+        worker = {"worker": job.worker.membership.me} if job.worker else {}
         is_last = leave(job) if job.worker else True
         is_over = is_last and job.is_complete
         if job.failed:

@@ -329,7 +329,7 @@ class SpiderRun:
     def _claims(self) -> PatientStore | None:
         """Where the companions of several workers tell each other which ids they ask for."""
         worker = self._job.worker
-        if worker is None or worker.crew.spider == self._spider.name:
+        if worker is None or worker.membership.spider == self._spider.name:
             return None
         store: PatientStore = self._spider.crawler.engine.scheduler.queue.store  # type: ignore[union-attr]
         return store

@@ -15,7 +15,7 @@ from scrapy.settings import BaseSettings
 from anime_crawler.catalogue.backends import address_of
 from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.config import Config
-from anime_crawler.frontier.redis.membership import Crew
+from anime_crawler.frontier.redis.membership import Membership
 from anime_crawler.frontier.redis.session import Worker
 from anime_crawler.frontier.store import FrontierError
 from anime_crawler.run.job import Job
@@ -30,9 +30,9 @@ def redis_of(config: Config, settings: BaseSettings) -> Any:
     return connection.get_redis(url=config.redis_url, **settings.getdict("REDIS_PARAMS"))
 
 
-def crew_of(config: Config, settings: BaseSettings, spider: str) -> Crew:
+def membership_of(config: Config, settings: BaseSettings, spider: str) -> Membership:
     """The workers of a spider's crawl at REDIS_URL."""
-    return Crew(redis_of(config, settings), spider, settings.getfloat("WORKER_LEASE_S"))
+    return Membership(redis_of(config, settings), spider, settings.getfloat("WORKER_LEASE_S"))
 
 
 def use_redis(settings: BaseSettings, config: Config) -> None:
@@ -44,7 +44,7 @@ def use_redis(settings: BaseSettings, config: Config) -> None:
 
 
 def group_of(config: Config, spider: str, arguments: Mapping[str, str]) -> str | None:
-    """The crew of one crawl: Redis, spider and arguments, which its workers share. ``None`` without REDIS_URL."""
+    """`group_of` names the crawl of all workers with this Redis, spider and arguments; ``None`` without REDIS_URL."""
     if not config.redis_url:
         return None
     common = orjson.dumps([config.redis_url, spider, dict(arguments)], option=orjson.OPT_SORT_KEYS)
@@ -52,14 +52,14 @@ def group_of(config: Config, spider: str, arguments: Mapping[str, str]) -> str |
 
 
 @asynccontextmanager
-async def working(crew: Crew, job: Job, settings: BaseSettings) -> AsyncIterator[None]:
+async def working(membership: Membership, job: Job, settings: BaseSettings) -> AsyncIterator[None]:
     """Be one of the run's workers.
 
     Raises:
         FrontierError: Redis cannot be used, or workers of another run are at it.
     """
     worker = Worker(
-        crew,
+        membership,
         job.run_key,
         about=lambda: about(job),
         end=job.fatal,
@@ -77,7 +77,7 @@ async def working(crew: Crew, job: Job, settings: BaseSettings) -> AsyncIterator
 
 
 def leave(job: Job) -> bool:
-    """Leave the crew. Whether this was the last worker: it speaks for all, and ends the run if nothing is missing."""
+    """Leave the crawl. Whether this was the last worker: it speaks for all, and ends the run if nothing is missing."""
     assert job.worker is not None
     worker, job.worker = job.worker, None
     try:

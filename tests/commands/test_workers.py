@@ -6,7 +6,7 @@ import json
 
 from redis import Redis
 
-from anime_crawler.frontier.redis.membership import Crew
+from anime_crawler.frontier.redis.membership import Membership
 from anime_crawler.frontier.redis.store import RedisStore
 from anime_crawler.rate_limit.limits import parse_limits
 from anime_crawler.rate_limit.redis_limiter import RedisLimiter
@@ -26,9 +26,9 @@ ABOUT = {
 def test_workers_what_they_hold_and_what_is_pending_are_shown(scrapy, redis_url):
     """As tables and as JSON; requests by method and address."""
     with Redis.from_url(redis_url) as client:
-        crew = Crew(client, "kodik", lease_s=600)
-        crew.join("run", ABOUT)
-        store = RedisStore(client, "anime_crawler:frontier:kodik", crew)
+        membership = Membership(client, "kodik", lease_s=600)
+        membership.join("run", ABOUT)
+        store = RedisStore(client, "anime_crawler:frontier:kodik", membership)
         store.open("run")
         for number in range(3):
             store.push(b"%d" % number, "a.test", 0, b'{"method": "POST", "url": "http://a.test/%d"}' % number)

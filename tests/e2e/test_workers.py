@@ -299,9 +299,9 @@ def test_workers_killed_again_and_again_end_as_one_does(
     first = new_project("worker", environment, titles=300)
     first.fault("kodik", "slow_start", delay_s=1)
     first.fault("shikimori", "slow_start", delay_s=1)
-    crew = [replace(first, directory=first.directory / str(number)) for number in range(3)]
+    projects = [replace(first, directory=first.directory / str(number)) for number in range(3)]
     chance = random.Random(11)
-    processes = [start(worker, *SHORT) for worker in crew]
+    processes = [start(worker, *SHORT) for worker in projects]
     met = 0
     for _ in range(12):
         time.sleep(chance.uniform(0.5, 4))
@@ -309,7 +309,7 @@ def test_workers_killed_again_and_again_end_as_one_does(
         met += processes[victim].poll() is None
         processes[victim].kill()
         processes[victim].wait()
-        processes[victim] = start(crew[victim], *SHORT)
+        processes[victim] = start(projects[victim], *SHORT)
     assert met >= 10  # else the kills met nothing
     assert {process.wait(300) for process in processes} <= {0, 3}
     ends_well(start(first, *SHORT), first)

@@ -18,7 +18,7 @@ from scrapy.settings import Settings
 from anime_crawler import settings as project_settings
 from anime_crawler.config import Config
 from anime_crawler.frontier.redis.buffered_store import PatientStore
-from anime_crawler.frontier.redis.membership import Crew
+from anime_crawler.frontier.redis.membership import Membership
 from anime_crawler.frontier.redis.session import Worker
 from anime_crawler.frontier.redis.store import RedisStore
 from anime_crawler.frontier.store import FrontierAway, FrontierError, JobDirHeld, LeaseLost
@@ -39,22 +39,22 @@ def client(redis_url: str) -> Iterator[Any]:
 
 
 @pytest.fixture
-def join(client: Any) -> Callable[..., tuple[Crew, RedisStore]]:
+def join(client: Any) -> Callable[..., tuple[Membership, RedisStore]]:
     """A further worker of a crawl, and its store."""
 
-    def join(run: str = "run", lease_s: float = 30) -> tuple[Crew, RedisStore]:
-        crew = Crew(client, "kodik", lease_s)
-        crew.join(run, {})
-        store = RedisStore(client, KEY, crew)
+    def join(run: str = "run", lease_s: float = 30) -> tuple[Membership, RedisStore]:
+        membership = Membership(client, "kodik", lease_s)
+        membership.join(run, {})
+        store = RedisStore(client, KEY, membership)
         store.open(run)
-        return crew, store
+        return membership, store
 
     return join
 
 
-def let_expire(client: Any, crew: Crew) -> None:
+def let_expire(client: Any, membership: Membership) -> None:
     """As if the worker's lease had run out this moment."""
-    client.zadd("anime_crawler:crawl:kodik:alive", {crew.me: 0})
+    client.zadd("anime_crawler:crawl:kodik:alive", {membership.me: 0})
 
 
 def test_no_client_makes_a_call_again_whose_answer_was_lost(redis_url: str) -> None:
@@ -105,11 +105,11 @@ def test_a_worker_whose_lease_ran_out_can_do_nothing_with_what_others_have_taken
 
 def test_a_worker_that_nobody_missed_goes_on(client, join):
     """Late is not lost while no other worker has looked."""
-    crew, store = join()
+    membership, store = join()
     store.push(None, "host", 0, b"1")
     lease = store.pop(IDLE)
-    let_expire(client, crew)
-    crew.renew({})
+    let_expire(client, membership)
+    membership.renew({})
     store.ack(lease)
     assert store.unfinished() == 0
 
@@ -137,24 +137,24 @@ def test_one_worker_makes_the_first_requests_and_another_when_it_dies(client, jo
 
 def test_a_run_that_finds_its_first_requests_made_continues(join):
     """And begins anew where nothing of them is left to do."""
-    crew, store = join()
+    membership, store = join()
     store.elect()
     store.push(b"fp", "host", 0, b"1")
     store.started()
-    crew.leave(False)
-    crew, store = join()
+    membership.leave(False)
+    membership, store = join()
     assert store.elect() == "done"
     store.ack(store.pop(IDLE))
-    crew.leave(False)
+    membership.leave(False)
     assert join()[1].elect() == "start"
 
 
 def test_workers_of_another_run_are_kept_out_while_one_is_alive(join):
     """Two catalogues must not share a Redis."""
-    crew, _ = join("run 1")
+    membership, _ = join("run 1")
     with pytest.raises(JobDirHeld, match="another run"):
         join("run 2")
-    crew.leave(False)
+    membership.leave(False)
     join("run 2")
 
 
@@ -179,11 +179,11 @@ def test_the_last_one_out_hears_of_what_a_dead_worker_left_in_any_frontier(clien
         store.keep(lease)
     let_expire(client, a)
     assert b.leave(False) == (True, True)
-    crew, _ = join()
-    again = RedisStore(client, key, crew)
+    membership, _ = join()
+    again = RedisStore(client, key, membership)
     assert again.open("run") == 1
     again.ack(again.pop(IDLE))
-    assert crew.leave(False) == (True, False)
+    assert membership.leave(False) == (True, False)
 
 
 def test_a_trouble_that_was_told_outlives_its_worker(client, join):
@@ -246,10 +246,10 @@ class Site:
     def __init__(self, own: OwnRedis, patience_s: float) -> None:
         self.ends: list[tuple[str, int]] = []
         self.client = own.client()
-        crew = Crew(self.client, "kodik", LEASE_S)
+        membership = Membership(self.client, "kodik", LEASE_S)
         end = lambda message, code: self.ends.append((message, code))  # noqa: E731
-        self.worker = Worker(crew, "run", dict, end, lambda: False, patience_s)
-        self.store = PatientStore(RedisStore(self.client, KEY, crew), self.worker)
+        self.worker = Worker(membership, "run", dict, end, lambda: False, patience_s)
+        self.store = PatientStore(RedisStore(self.client, KEY, membership), self.worker)
         self.worker.posts.append(self.store)
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -355,9 +355,9 @@ def test_who_learns_with_a_request_that_others_took_over_ends_at_once(own):
 
     async def use(site: Site) -> None:
         lease = site.store.pop(IDLE)
-        heir = Crew(site.client, "kodik", LEASE_S)
+        heir = Membership(site.client, "kodik", LEASE_S)
         heir.join("run", {})
-        let_expire(site.client, site.worker.crew)
+        let_expire(site.client, site.worker.membership)
         heir.renew({})
         assert site.store.push(b"3", "host", 0, b"3") is False
         assert site.store.push(b"4", "host", 0, b"4") is False
@@ -373,9 +373,9 @@ def test_who_learns_by_asking_for_a_request_that_others_took_over_gets_none(own)
     """A question ends the run as an addition does."""
 
     async def use(site: Site) -> None:
-        heir = Crew(site.client, "kodik", LEASE_S)
+        heir = Membership(site.client, "kodik", LEASE_S)
         heir.join("run", {})
-        let_expire(site.client, site.worker.crew)
+        let_expire(site.client, site.worker.membership)
         heir.renew({})
         assert site.store.pop(IDLE) is None
 
@@ -400,7 +400,7 @@ def test_a_trouble_is_told_at_once_or_not_at_all(own, is_there):
     """The last one out hears of it; a Redis that is away breaks nothing."""
 
     async def use(site: Site) -> None:
-        other = Crew(site.client, "kodik", 60)
+        other = Membership(site.client, "kodik", 60)
         other.join("run", {})
         if not is_there:
             own.kill()
@@ -461,15 +461,15 @@ def test_a_redis_that_throws_keys_away_is_refused(own):
     """Requests would be lost without a word."""
     with own.client() as admin, pytest.raises(FrontierError, match="noeviction"):
         admin.config_set("maxmemory-policy", "allkeys-lru")
-        Crew(admin, "kodik", 1).join("run", {})
+        Membership(admin, "kodik", 1).join("run", {})
 
 
 def test_a_redis_that_never_was_there_and_one_that_refuses_us_are_told_apart(own):
     """Exit codes 3 and 2."""
     with Redis.from_url(f"redis://127.0.0.1:{free_port()}") as nobody, pytest.raises(FrontierAway):
-        Crew(nobody, "kodik", 1).join("run", {})
+        Membership(nobody, "kodik", 1).join("run", {})
     with own.client() as admin:
         admin.config_set("requirepass", "x")
     with own.client() as stranger, pytest.raises(FrontierError) as caught:
-        Crew(stranger, "kodik", 1).join("run", {})
+        Membership(stranger, "kodik", 1).join("run", {})
     assert caught.value.exit_code == 2

@@ -17,7 +17,7 @@ from anime_crawler.rate_limit.limiter import LimiterError
 from anime_crawler.rate_limit.limits import parse_limits
 from anime_crawler.rate_limit.redis_limiter import RedisLimiter
 from anime_crawler.redis_words import NEEDED
-from anime_crawler.run.shared_run import crew_of, redis_of
+from anime_crawler.run.shared_run import membership_of, redis_of
 from tests.frontier.own_redis import OwnRedis
 from tests.services import free_port
 
@@ -49,21 +49,21 @@ def use(url: str) -> None:
     limiter = RedisLimiter(config.redis_url)
     assert limiter.acquire("kodik", parse_limits("5/s")) is None
     limiter.close()
-    crew = crew_of(config, settings, "kodik")
-    assert crew.others() == 0
-    crew.join("run", {"host": "here"})
-    store = RedisStore(redis_of(config, settings), "anime_crawler:frontier:kodik", crew)
+    membership = membership_of(config, settings, "kodik")
+    assert membership.others() == 0
+    membership.join("run", {"host": "here"})
+    store = RedisStore(redis_of(config, settings), "anime_crawler:frontier:kodik", membership)
     store.open("run")
     assert store.elect() == "start"
     store.started()
     assert store.push(b"1" * 20, "slot", 0, b"{}")
     store.claim(["1"])
-    crew.renew({"host": "here"})
+    membership.renew({"host": "here"})
     assert len(overview(redis_of(config, settings))["workers"]) == 1
     store.ack(store.pop({}))
     store.clear()
     store.close()
-    assert crew.leave(False) == (True, False)
+    assert membership.leave(False) == (True, False)
 
 
 def address(server: OwnRedis, user: str, password: str) -> str:
@@ -88,7 +88,7 @@ def test_who_may_too_little_is_told_what_is_missing(server, user, password, advi
     with pytest.raises(LimiterError, match="REDIS_URL") as of_budgets:
         RedisLimiter(url)
     with pytest.raises(FrontierError, match="REDIS_URL") as of_frontier:
-        crew_of(Config.load({"REDIS_URL": url}), settings, "kodik").others()
+        membership_of(Config.load({"REDIS_URL": url}), settings, "kodik").others()
     for error in (of_budgets.value, of_frontier.value):
         assert (error.exit_code, advice in str(error), "word" in str(error).replace("password", "")) == (2, True, False)
 

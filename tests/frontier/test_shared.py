@@ -14,7 +14,7 @@ from scrapy.settings import Settings
 from scrapy.signalmanager import SignalManager
 
 from anime_crawler import settings as project_settings
-from anime_crawler.frontier.redis.membership import Crew
+from anime_crawler.frontier.redis.membership import Membership
 from anime_crawler.frontier.redis.scheduler import SharedScheduler
 from anime_crawler.frontier.redis.session import Worker
 from tests.frontier.own_redis import OwnRedis
@@ -34,8 +34,8 @@ class Place:
         self.ends: list[tuple[str, int]] = []
         self.left: list[tuple[str, int]] = []
         self.is_stopping = False
-        crew = Crew(own.client(), "kodik", 2.0)
-        self.worker = Worker(crew, "run", dict, self._end, lambda: self.is_stopping, 60)
+        membership = Membership(own.client(), "kodik", 2.0)
+        self.worker = Worker(membership, "run", dict, self._end, lambda: self.is_stopping, 60)
         settings = Settings()
         settings.setmodule(project_settings)
         settings.set("REDIS_URL", own.url)

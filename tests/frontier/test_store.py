@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from anime_crawler.frontier.redis.membership import Crew
+from anime_crawler.frontier.redis.membership import Membership
 from anime_crawler.frontier.redis.store import RedisStore
 from anime_crawler.frontier.sqlite_store import FILE, SqliteStore
 from anime_crawler.frontier.store import FrontierError, JobDirHeld, Store
@@ -21,22 +21,22 @@ IDLE: dict[str, int] = {}
 
 
 class RedisOwner(RedisStore):
-    """A worker that has joined the crew of a place, until it is closed."""
+    """A worker that has joined the crawl of a place, until it is closed."""
 
     def __init__(self, url: str, place: Path) -> None:
         self.client = Redis.from_url(url)
-        self.crew = Crew(self.client, str(place), lease_s=30)
-        super().__init__(self.client, f"test:{place}", self.crew)
+        self.membership = Membership(self.client, str(place), lease_s=30)
+        super().__init__(self.client, f"test:{place}", self.membership)
 
     def open(self, generation: str) -> int:
-        self.crew.join(generation, {})
+        self.membership.join(generation, {})
         return super().open(generation)
 
     def close(self) -> None:
-        if self.crew.me:
+        if self.membership.me:
             super().close()
-            self.crew.leave(is_troubled=False)
-            self.crew.me = ""
+            self.membership.leave(is_troubled=False)
+            self.membership.me = ""
         self.client.close()
 
 

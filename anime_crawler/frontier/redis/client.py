@@ -45,11 +45,12 @@ def _away(error: Exception) -> str:
 
 
 class Scripts:
-    """Calls of our scripts on the keys of one crew and one frontier."""
+    """Calls of our scripts on the keys of one crawl's membership and of one frontier."""
 
-    def __init__(self, client: Any, crew: str, store: str = "") -> None:
+    def __init__(self, client: Any, membership: str, store: str = "") -> None:
         self._client = client
-        self._keys = [crew, store] if store else [crew]  # a user that is limited to our keys may not name an empty one
+        # No empty key: a Redis user that is limited to keys of ours may not name one.
+        self._keys = [membership, store] if store else [membership]
         self._known: dict[str, Any] = {}
 
     def call(self, script: str, *arguments: Any) -> Any:

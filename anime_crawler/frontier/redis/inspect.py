@@ -7,20 +7,20 @@ from typing import Any
 import orjson
 
 from anime_crawler.frontier.redis.client import explained
-from anime_crawler.frontier.redis.membership import PREFIX as CREW
+from anime_crawler.frontier.redis.membership import PREFIX as CRAWL
 from anime_crawler.frontier.redis.store import PREFIX as FRONTIER
 from anime_crawler.frontier.redis.store import unpacked
 
 
 def overview(client: Any) -> dict[str, Any]:
-    """All crews with their workers, and all frontiers with their requests, in order of their names; plain JSON.
+    """All crawls with their workers, and all frontiers with their requests, in order of their names; plain JSON.
 
     Raises:
         FrontierAway, FrontierError: Redis cannot be asked.
     """
     with explained():
         frontiers = {name: _frontier(client, FRONTIER + name) for name in _names(client, FRONTIER)}
-        workers = [worker for name in _names(client, CREW) for worker in _workers(client, name)]
+        workers = [worker for name in _names(client, CRAWL) for worker in _workers(client, name)]
     for worker in workers:
         leases = [lease for frontier in frontiers.values() for lease in frontier["leases"]]
         worker["holds"] = [lease["request"] for lease in leases if lease["worker"] == worker["worker"]]
@@ -32,14 +32,14 @@ def _names(client: Any, prefix: str) -> list[str]:
     return sorted(name.decode().removeprefix(prefix).removesuffix(":run") for name in found)
 
 
-def _workers(client: Any, crew: str) -> list[dict[str, Any]]:
-    told = client.hgetall(f"{CREW}{crew}:workers")
-    deadlines = dict(client.zrange(f"{CREW}{crew}:alive", 0, -1, withscores=True))
+def _workers(client: Any, crawl: str) -> list[dict[str, Any]]:
+    told = client.hgetall(f"{CRAWL}{crawl}:workers")
+    deadlines = dict(client.zrange(f"{CRAWL}{crawl}:alive", 0, -1, withscores=True))
     now_s, micros = client.time()
     return [
         {
             "worker": worker.decode(),
-            "crawl": crew,
+            "crawl": crawl,
             "lease_s": round(deadlines[worker] / 1000 - now_s - micros / 1e6, 1),
             **orjson.loads(told[worker]),
         }

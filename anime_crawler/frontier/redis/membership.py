@@ -14,7 +14,7 @@ from anime_crawler.frontier.store import FrontierError
 PREFIX = "anime_crawler:crawl:"
 
 
-class Crew:
+class Membership:
     """One worker's place among those of a crawl. All methods raise `FrontierError` and its kinds.
 
     The worker's name is new with each `join`, so that nobody can ack what was leased before.

@@ -38,7 +38,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
     def __init__(self, server: Any, spider: Spider, key: str, serializer: Any = None) -> None:
         super().__init__(server, spider, key, serializer=json)  # never its default, which is pickle
         worker: Worker = spider.crawler.job.worker  # type: ignore[attr-defined]
-        self.store = PatientStore(RedisStore(server, self.key, worker.crew), worker)
+        self.store = PatientStore(RedisStore(server, self.key, worker.membership), worker)
 
     def __len__(self) -> int:
         return self.store.pending()
@@ -122,10 +122,10 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
 
     @property
     def _is_main(self) -> bool:
-        return self._spider.name == self._worker.crew.spider
+        return self._spider.name == self._worker.membership.spider
 
     def _tell_unfinished(self) -> None:
-        """Tell the job of unfinished requests that this process alone has. `Crew.leave` tells of the others."""
+        """Tell the job of unfinished requests that this process alone has. `Membership.leave` tells of the others."""
         if left := self._derived.unfinished():
             self._job.unfinished(self._spider.name, left)
 

@@ -1,18 +1,18 @@
 """Each of these Lua scripts is one step in Redis: no other client ever sees half of it.
 
-Keys of a crawl, ``<crew>`` = ``anime_crawler:crawl:<main spider>``:
+Keys of a crawl, ``<crawl>`` = ``anime_crawler:crawl:<main spider>``:
 
-    <crew>:run       the run that its workers work at
-    <crew>:alive     sorted set: worker -> until when it is taken for alive, milliseconds of Redis' own clock
-    <crew>:workers   hash: worker -> JSON that it tells of itself
-    <crew>:session   number; grows when the first worker comes after all others are gone
-    <crew>:troubled  set when a worker of the session did not get all that it asked its upstream for
-    <crew>:frontiers set of the keys of the frontiers that workers of the session have opened
+    <crawl>:run       the run that its workers work at
+    <crawl>:alive     sorted set: worker -> until when it is taken for alive, milliseconds of Redis' own clock
+    <crawl>:workers   hash: worker -> JSON that it tells of itself
+    <crawl>:session   number; grows when the first worker comes after all others are gone
+    <crawl>:troubled  set when a worker of the session did not get all that it asked its upstream for
+    <crawl>:frontiers set of the keys of the frontiers that workers of the session have opened
 
 Keys of a frontier, ``<store>`` = ``anime_crawler:frontier:<spider>``:
 
     <store>:run               run and address that the requests are of
-    <store>:session           the crew's session for which the store was put in order
+    <store>:session           the session of the crawl for which the store was put in order
     <store>:start             who makes the first requests, or ``done``
     <store>:seen              set of fingerprints, 20 bytes each
     <store>:requests          hash: id -> request as JSON

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, Self
 
-from anime_crawler.frontier.redis.membership import Crew
+from anime_crawler.frontier.redis.membership import Membership
 from anime_crawler.frontier.store import FrontierAway, FrontierError, LeaseLost
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Worker:
 
     def __init__(
         self,
-        crew: Crew,
+        membership: Membership,
         run: str,
         about: Callable[[], dict[str, Any]],
         end: Callable[[str, int], None],
@@ -65,7 +65,7 @@ class Worker:
         patience_s: float,
         is_troubled: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.crew = crew
+        self.membership = membership
         self.posts: list[Post] = []
         self._run = run
         self._about = about
@@ -79,8 +79,8 @@ class Worker:
 
     async def __aenter__(self) -> Self:
         """Raises: FrontierError."""
-        self._valid_until = steady() + self.crew.lease_s
-        self.crew.join(self._run, self._told())
+        self._valid_until = steady() + self.membership.lease_s
+        self.membership.join(self._run, self._told())
         self._task = asyncio.ensure_future(self._live())
         return self
 
@@ -131,18 +131,18 @@ class Worker:
         self._end(LOST, LeaseLost.exit_code)
 
     def leave(self, is_troubled: bool) -> tuple[bool, bool]:
-        """See `Crew.leave`. Raises: FrontierError, where nobody knows whether this is the last."""
+        """See `Membership.leave`. Raises: FrontierError, where nobody knows whether this is the last."""
         self._task.cancel()
-        return self.crew.leave(is_troubled)
+        return self.membership.leave(is_troubled)
 
     def tell_trouble(self) -> None:
         """Let the others know at once that something is missing; where Redis does not answer, the next sign tells."""
         with suppress(FrontierError):
-            self.crew.renew(self._told(), is_troubled=True)
+            self.membership.renew(self._told(), is_troubled=True)
 
     async def _live(self) -> None:
         while True:
-            pause_s = self.crew.lease_s / SIGNS_PER_LEASE
+            pause_s = self.membership.lease_s / SIGNS_PER_LEASE
             await asyncio.sleep(pause_s if self.is_working else min(pause_s, RETRY_S))
             try:
                 await self._give_sign()
@@ -158,10 +158,10 @@ class Worker:
     async def _give_sign(self) -> None:
         asked = steady()
         if self._away_since is None:
-            self.crew.renew(self._told(), self._is_troubled())
+            self.membership.renew(self._told(), self._is_troubled())
         else:  # the call may last seconds; nobody else speaks with Redis then
-            await asyncio.to_thread(self.crew.renew, self._told(), self._is_troubled())
-        self._valid_until = asked + self.crew.lease_s
+            await asyncio.to_thread(self.membership.renew, self._told(), self._is_troubled())
+        self._valid_until = asked + self.membership.lease_s
         for post in self.posts:
             post.recover()
         if self._away_since is not None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from anime_crawler.frontier.redis import scripts as redis_scripts
 from anime_crawler.frontier.redis.client import Scripts
-from anime_crawler.frontier.redis.membership import Crew
+from anime_crawler.frontier.redis.membership import Membership
 from anime_crawler.frontier.store import Lease, LeaseLost
 
 PREFIX = "anime_crawler:frontier:"
@@ -25,12 +25,12 @@ MOST = 2**20
 class RedisStore:
     """A `Store` under the keys that begin with `key`; see `redis_scripts` for what they hold.
 
-    A worker that the crew no longer counts among the living gets `LeaseLost` from every method that changes something.
+    Every method that changes something raises `LeaseLost` once Redis no longer counts this worker among the living.
     """
 
-    def __init__(self, client: Any, key: str, crew: Crew) -> None:
-        self._crew = crew
-        self._scripts = Scripts(client, crew.key, key)
+    def __init__(self, client: Any, key: str, membership: Membership) -> None:
+        self._membership = membership
+        self._scripts = Scripts(client, membership.key, key)
 
     def open(self, generation: str) -> int:
         return int(self._call(redis_scripts.OPEN, generation))
@@ -105,7 +105,7 @@ class RedisStore:
         return pending, here, elsewhere, kept
 
     def _call(self, script: str, *arguments: Any) -> Any:
-        return self._scripts.call(script, self._crew.me, *arguments)
+        return self._scripts.call(script, self._membership.me, *arguments)
 
 
 def packed(data: bytes) -> bytes:

@@ -56,8 +56,8 @@ def two_workers(servers: Servers) -> Iterator[Row]:
 
 def titles_per_second(project: Project, workers: int) -> float:
     """From the first request to the last answer."""
-    crew = [replace(project, directory=project.directory / str(number)) for number in range(workers)]
-    codes = [process.wait(900) for process in [worker.start(*killing.WALK) for worker in crew]]
+    projects = [replace(project, directory=project.directory / str(number)) for number in range(workers)]
+    codes = [process.wait(900) for process in [worker.start(*killing.WALK) for worker in projects]]
     assert set(codes) == {0}, codes
     entries = project.sandbox.get(f"/_sandbox/log?service={killing.SOURCE}")
     seconds = max(entry["wall"] + entry["duration_s"] for entry in entries) - entries[0]["wall"]

@@ -84,33 +84,34 @@ def run_and_kill(
         is_over: whether nothing more comes of workers that do not end by themselves.
     """
     chance, kills, held = random.Random(SEED), 0, 0
-    crew = [start(number) for number in range(schedule.workers)]
+    workers = [start(number) for number in range(schedule.workers)]
     try:
         until(has_begun, 120)
         began = time.monotonic()
         for round_ in range(1, int(schedule.length_s / schedule.every_s) + 1):
-            victims = _alive_at(crew, began + round_ * schedule.every_s)
+            victims = _alive_at(workers, began + round_ * schedule.every_s)
             if not victims or is_over():
                 break
             number = chance.choice(victims)
-            crew[number].kill()
-            crew[number].wait()
-            kills, held = kills + 1, held + held_by(crew[number].pid)
+            workers[number].kill()
+            workers[number].wait()
+            kills, held = kills + 1, held + held_by(workers[number].pid)
             if schedule.is_restarting:
                 time.sleep(PAUSE_S)
-                crew[number] = start(number)
-        until(lambda: is_over() or not _alive_at(crew, 0), MOST_S)
-        return kills, held, tuple(code for process in crew if (code := process.poll()) not in (None, -signal.SIGKILL))
+                workers[number] = start(number)
+        until(lambda: is_over() or not _alive_at(workers, 0), MOST_S)
+        codes = (process.poll() for process in workers)
+        return kills, held, tuple(code for code in codes if code not in (None, -signal.SIGKILL))
     finally:
-        for process in crew:
+        for process in workers:
             process.kill()
             process.wait()
 
 
-def _alive_at(crew: list[Popen[str]], moment: float) -> list[int]:
+def _alive_at(workers: list[Popen[str]], moment: float) -> list[int]:
     """Numbers of the workers that live at that time; none as soon as all have ended."""
     while True:
-        alive = [number for number, process in enumerate(crew) if process.poll() is None]
+        alive = [number for number, process in enumerate(workers) if process.poll() is None]
         if not alive or time.monotonic() >= moment:
             return alive
         time.sleep(0.1)
@@ -142,10 +143,10 @@ def with_leases(project: Project, schedule: Schedule, *settings: str) -> Outcome
         settings: further words of the command line.
     """
     known, rate = begin(project, schedule)
-    crew = [replace(project, directory=project.directory / str(number)) for number in range(schedule.workers)]
+    workers = [replace(project, directory=project.directory / str(number)) for number in range(schedule.workers)]
 
     def start(number: int) -> Popen[str]:
-        return crew[number].start(*WALK, *settings, JIKAN_LIMITS=limits(rate))
+        return workers[number].start(*WALK, *settings, JIKAN_LIMITS=limits(rate))
 
     began = time.monotonic()
     with redis.Redis.from_url(project.environment["REDIS_URL"]) as server:

@@ -10,8 +10,8 @@ from pathlib import Path
 import orjson
 from redis import Redis
 
-from anime_crawler.frontier.redis.membership import PREFIX as CREW
-from anime_crawler.frontier.redis.membership import Crew
+from anime_crawler.frontier.redis.membership import PREFIX as CRAWL
+from anime_crawler.frontier.redis.membership import Membership
 from anime_crawler.frontier.redis.store import PREFIX, RedisStore, unpacked
 from tests.benchmarks.distributed.kills import SOURCE, WALK
 from tests.e2e.support import Project, until
@@ -43,7 +43,7 @@ def first_requests(project: Project) -> tuple[Start, Start]:
     with Redis.from_url(project.environment["REDIS_URL"]) as server:
         project.fault(SOURCE, "slow_start", delay_s=5, skip=1)
         empty = started(project, server, lambda: project.requests_to(SOURCE) == 2)
-        server.delete(f"{CREW}{SOURCE}:alive")  # as if its lease had run out
+        server.delete(f"{CRAWL}{SOURCE}:alive")  # as if its lease had run out
         fill(server)
         project.calm()
         done = time.monotonic() + WORK_S
@@ -54,7 +54,7 @@ def first_requests(project: Project) -> tuple[Start, Start]:
 def started(project: Project, server: Redis, is_over: Callable[[], bool]) -> Start:
     """Start a worker, let it work, and kill it."""
     began, process = time.time(), project.start(*WALK)
-    until(lambda: server.zcard(f"{CREW}{SOURCE}:alive") > 0, 120)
+    until(lambda: server.zcard(f"{CRAWL}{SOURCE}:alive") > 0, 120)
     joined = time.time()
     until(lambda: project.requests_to(SOURCE) > 0, 120)
     until(is_over, 120)
@@ -67,10 +67,10 @@ def started(project: Project, server: Redis, is_over: Callable[[], bool]) -> Sta
 
 def fill(server: Redis) -> None:
     """Make 100,000 requests pending, in the run that is there, each like those that are."""
-    crew = Crew(server, SOURCE, lease_s=600)
-    run = server.get(f"{CREW}{SOURCE}:run").decode()
-    crew.join(run, {})
-    store = RedisStore(server, f"{PREFIX}{SOURCE}", crew)
+    membership = Membership(server, SOURCE, lease_s=600)
+    run = server.get(f"{CRAWL}{SOURCE}:run").decode()
+    membership.join(run, {})
+    store = RedisStore(server, f"{PREFIX}{SOURCE}", membership)
     store.open(server.get(f"{PREFIX}{SOURCE}:run").decode())
     like, slot = model(server)
     for number in range(1, PENDING + 1 - store.pending()):
@@ -78,7 +78,7 @@ def fill(server: Redis) -> None:
         data = orjson.dumps(like | {"url": url, "cb_kwargs": {"mal_id": number}})
         store.push(number.to_bytes(20), slot, 1, data)
     store.started()
-    crew.leave(is_troubled=False)
+    membership.leave(is_troubled=False)
 
 
 def model(server: Redis) -> tuple[dict[str, object], str]:

@@ -22,7 +22,7 @@ from anime_crawler import settings as project
 from anime_crawler.commands.crawl import run_in_reactor
 from anime_crawler.config import Config
 from anime_crawler.frontier.redis.session import Worker
-from anime_crawler.run.shared_run import crew_of, use_redis
+from anime_crawler.run.shared_run import membership_of, use_redis
 from tests.benchmarks.distributed.stock_spider import STOCK
 
 FAN = 10  # pages that a page leads to
@@ -86,8 +86,8 @@ def main() -> None:
         if which == "stock":
             spider = await crawl(settings, arguments)
         else:
-            crew = crew_of(config, settings, TrivialSpider.name)
-            async with Worker(crew, "1", dict, end, is_stopping=bool, patience_s=60) as worker:
+            membership = membership_of(config, settings, TrivialSpider.name)
+            async with Worker(membership, "1", dict, end, is_stopping=bool, patience_s=60) as worker:
                 spider = await crawl(settings, arguments, worker)
         print(spider.count / spider.seconds)
         return 0

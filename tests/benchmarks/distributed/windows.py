@@ -37,12 +37,12 @@ class Used:
 def measured(servers: Servers) -> list[Used]:
     """Of all sources at once, by real processes."""
     limits = {name: card.limits for name, card in cards().items() if card.limits}
-    crews = [
+    groups = [
         start(servers.redis.url(database), text, WORKERS, SECONDS) for database, text in enumerate(limits.values())
     ]
-    with ThreadPoolExecutor(len(crews)) as threads:
-        shares = list(threads.map(times_of, crews))
-    turns = [sorted(time for share in crew for time in share) for crew in shares]
+    with ThreadPoolExecutor(len(groups)) as threads:
+        shares = list(threads.map(times_of, groups))
+    turns = [sorted(time for share in group for time in share) for group in shares]
     return [used(name, parse_limits(text), times) for (name, text), times in zip(limits.items(), turns, strict=True)]
 
 

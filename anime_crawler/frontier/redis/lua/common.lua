@@ -1,15 +1,15 @@
 -- What all scripts share: KEYS are the membership and the frontier, the first ARGV is the worker that calls.
-local crew, store, me = KEYS[1], KEYS[2], ARGV[1]
-local function is_alive(worker) return redis.call('ZSCORE', crew .. ':alive', worker) end
+local membership, store, me = KEYS[1], KEYS[2], ARGV[1]
+local function is_alive(worker) return redis.call('ZSCORE', membership .. ':alive', worker) end
 local function now_ms()
     local time = redis.call('TIME')
     return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 local function drop_expired()
-    for _, worker in ipairs(redis.call('ZRANGEBYSCORE', crew .. ':alive', '-inf', now_ms())) do
+    for _, worker in ipairs(redis.call('ZRANGEBYSCORE', membership .. ':alive', '-inf', now_ms())) do
         if worker ~= me then
-            redis.call('ZREM', crew .. ':alive', worker)
-            redis.call('HDEL', crew .. ':workers', worker)
+            redis.call('ZREM', membership .. ':alive', worker)
+            redis.call('HDEL', membership .. ':workers', worker)
         end
     end
 end

@@ -1,11 +1,11 @@
 -- ARGV: worker, lease in ms, run, what the worker tells of itself. Replies HELD while workers of another run live.
 drop_expired()
-local others = redis.call('ZCARD', crew .. ':alive')
-if others > 0 and redis.call('GET', crew .. ':run') ~= ARGV[3] then return redis.error_reply('HELD') end
+local others = redis.call('ZCARD', membership .. ':alive')
+if others > 0 and redis.call('GET', membership .. ':run') ~= ARGV[3] then return redis.error_reply('HELD') end
 if others == 0 then
-    redis.call('DEL', crew .. ':troubled', crew .. ':frontiers')
-    redis.call('INCR', crew .. ':session')
+    redis.call('DEL', membership .. ':troubled', membership .. ':frontiers')
+    redis.call('INCR', membership .. ':session')
 end
-redis.call('SET', crew .. ':run', ARGV[3])
-redis.call('ZADD', crew .. ':alive', now_ms() + ARGV[2], me)
-redis.call('HSET', crew .. ':workers', me, ARGV[4])
+redis.call('SET', membership .. ':run', ARGV[3])
+redis.call('ZADD', membership .. ':alive', now_ms() + ARGV[2], me)
+redis.call('HSET', membership .. ':workers', me, ARGV[4])

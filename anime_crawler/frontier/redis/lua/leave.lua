@@ -1,12 +1,12 @@
 -- ARGV: worker, whether it is troubled. Gives: how many others live, whether any worker was troubled, requests not done.
 -- What a worker kept or was at when it died is in the frontier still, and nobody else knows of it.
 drop_expired()
-redis.call('ZREM', crew .. ':alive', me)
-redis.call('HDEL', crew .. ':workers', me)
-if ARGV[2] == '1' then redis.call('SET', crew .. ':troubled', 1) end
+redis.call('ZREM', membership .. ':alive', me)
+redis.call('HDEL', membership .. ':workers', me)
+if ARGV[2] == '1' then redis.call('SET', membership .. ':troubled', 1) end
 local unfinished = 0
-for _, frontier in ipairs(redis.call('SMEMBERS', crew .. ':frontiers')) do
+for _, frontier in ipairs(redis.call('SMEMBERS', membership .. ':frontiers')) do
     store = frontier
     unfinished = unfinished + count_unfinished()
 end
-return {redis.call('ZCARD', crew .. ':alive'), redis.call('EXISTS', crew .. ':troubled'), unfinished}
+return {redis.call('ZCARD', membership .. ':alive'), redis.call('EXISTS', membership .. ':troubled'), unfinished}

@@ -1,6 +1,6 @@
 -- ARGV: worker, run and address. Gives: how many requests are pending. Replies HELD for requests of another run.
-local session = redis.call('GET', crew .. ':session')
-redis.call('SADD', crew .. ':frontiers', store)
+local session = redis.call('GET', membership .. ':session')
+redis.call('SADD', membership .. ':frontiers', store)
 local is_first = redis.call('GET', store .. ':session') ~= session
 if redis.call('GET', store .. ':run') ~= ARGV[2] then
     if not is_first then return redis.error_reply('HELD') end

@@ -1,2 +1,2 @@
 -- ARGV: worker. Gives: how many others live.
-drop_expired() return redis.call('ZCARD', crew .. ':alive')
+drop_expired() return redis.call('ZCARD', membership .. ':alive')
