@@ -81,7 +81,7 @@ class ResultCacheMiddleware:
         self._spider = cast("SourceSpider", crawler.spider)
         self._upstream = Upstream(crawler)
         # What an interrupted run has left to do gives but a part of the result, and so does one of several workers.
-        is_alone = getattr(crawler.job, "worker", None) is None  # type: ignore[attr-defined]
+        is_alone = getattr(crawler.job, "session", None) is None  # type: ignore[attr-defined]
         if not (are_kept(crawler) and self._spider.is_lookup and self._spider.run.is_new and is_alone):
             raise NotConfigured
         self._items: list[Item] = []

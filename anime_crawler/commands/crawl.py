@@ -230,7 +230,7 @@ class MainJob:
     async def _deliver(self, job: Job) -> DeliveryResult | None:
         if not self.config.backend_base_url or self.dry_run:
             return None
-        if not job.worker:
+        if not job.session:
             return await self._deliver_all(job)
         async with turn_to_deliver(self.config, job) as is_ours:
             return await self._deliver_all(job) if is_ours else None
@@ -250,8 +250,8 @@ class MainJob:
 
     async def _finish(self, job: Job, result: DeliveryResult | None, is_broken: bool) -> int:
         """Write the run's end and its report; print what a person wants to know."""
-        worker = {"worker": job.worker.membership.me} if job.worker else {}
-        is_last = leave(job) if job.worker else True
+        worker = {"worker": job.session.membership.me} if job.session else {}
+        is_last = leave(job) if job.session else True
         is_over = is_last and job.is_complete
         if job.failed:
             print_summary(job.report, None, None)

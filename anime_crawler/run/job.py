@@ -31,7 +31,7 @@ from anime_crawler.catalogue.writer import Catalogue, CatalogueError
 from anime_crawler.config import Config
 from anime_crawler.failure import Failure, log_failure
 from anime_crawler.frontier.redis.buffered_store import PatientStore
-from anime_crawler.frontier.redis.session import Worker
+from anime_crawler.frontier.redis.session import WorkerSession
 from anime_crawler.items import Absent, Checkpoint, Item, Rejected, storable, utc_now, without_tokens
 from anime_crawler.pipelines.validation import rejected
 from anime_crawler.rate_limit.limiter import Limiter
@@ -77,7 +77,7 @@ class Job:
         self.running: set[str] = set()
         self.is_misdirected = False
         """Whether BACKEND_BASE_URL is no backend for what the catalogue holds."""
-        self.worker: Worker | None = None
+        self.session: WorkerSession | None = None
         """This process among others that share the crawl (REDIS_URL); ``None``: it is alone."""
         self.has_vanished = False
         """Whether the upstreams seem to have stopped telling something that they told."""
@@ -87,15 +87,15 @@ class Job:
 
     def lease_valid(self) -> bool:
         """Whether what this process is at is still its own, as far as it knows without asking."""
-        return self.worker is None or self.worker.lease_valid()
+        return self.session is None or self.session.lease_valid()
 
     async def may_store(self) -> bool:
-        """Whether what is in flight is still this process's; see `Worker.may_store`."""
-        return self.worker is None or await self.worker.may_store()
+        """Whether what is in flight is still this process's; see `WorkerSession.may_store`."""
+        return self.session is None or await self.session.may_store()
 
     async def worker_is_ready(self) -> bool:
-        """See `Worker.ready`."""
-        return self.worker is None or await self.worker.ready()
+        """See `WorkerSession.ready`."""
+        return self.session is None or await self.session.ready()
 
     def refuse_request(self, spider: str, where: str) -> None:
         """Report something in the frontier that stands where a request should be and is none."""
@@ -328,8 +328,8 @@ class SpiderRun:
     @property
     def _claims(self) -> PatientStore | None:
         """Where the companions of several workers tell each other which ids they ask for."""
-        worker = self._job.worker
-        if worker is None or worker.membership.spider == self._spider.name:
+        session = self._job.session
+        if session is None or session.membership.spider == self._spider.name:
             return None
         store: PatientStore = self._spider.crawler.engine.scheduler.queue.store  # type: ignore[union-attr]
         return store
@@ -349,8 +349,8 @@ class SpiderRun:
         if is_overtaken:
             return
         self._job.upstream_failed = True
-        if self._job.worker:
-            self._job.worker.tell_trouble()
+        if self._job.session:
+            self._job.session.tell_trouble()
         logger.error("%s: %s", name, describe(verdict))
 
     def missing(self, kind: str, message: str) -> None:

@@ -16,7 +16,7 @@ from anime_crawler.catalogue.backends import address_of
 from anime_crawler.catalogue.lock import LockHeld, delivery_lock
 from anime_crawler.config import Config
 from anime_crawler.frontier.redis.membership import Membership
-from anime_crawler.frontier.redis.session import Worker
+from anime_crawler.frontier.redis.session import WorkerSession
 from anime_crawler.frontier.store import FrontierError
 from anime_crawler.run.job import Job
 
@@ -58,7 +58,7 @@ async def working(membership: Membership, job: Job, settings: BaseSettings) -> A
     Raises:
         FrontierError: Redis cannot be used, or workers of another run are at it.
     """
-    worker = Worker(
+    session = WorkerSession(
         membership,
         job.run_key,
         about=lambda: about(job),
@@ -67,21 +67,21 @@ async def working(membership: Membership, job: Job, settings: BaseSettings) -> A
         patience_s=settings.getfloat("WORKER_PATIENCE_S"),
         is_troubled=lambda: job.upstream_failed,
     )
-    async with worker:
-        job.worker = worker
+    async with session:
+        job.session = session
         try:
             yield
         finally:
-            if job.worker:  # else it has left as it should
+            if job.session:  # else it has left as it should
                 leave(job)
 
 
 def leave(job: Job) -> bool:
     """Leave the crawl. Whether this was the last worker: it speaks for all, and ends the run if nothing is missing."""
-    assert job.worker is not None
-    worker, job.worker = job.worker, None
+    assert job.session is not None
+    session, job.session = job.session, None
     try:
-        is_last, is_missing = worker.leave(job.upstream_failed)
+        is_last, is_missing = session.leave(job.upstream_failed)
     except FrontierError as error:
         job.incomplete("run", f"{error}. Whether all is done is not known; the same command continues")
         return False

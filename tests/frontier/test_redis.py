@@ -19,7 +19,7 @@ from anime_crawler import settings as project_settings
 from anime_crawler.config import Config
 from anime_crawler.frontier.redis.buffered_store import PatientStore
 from anime_crawler.frontier.redis.membership import Membership
-from anime_crawler.frontier.redis.session import Worker
+from anime_crawler.frontier.redis.session import WorkerSession
 from anime_crawler.frontier.redis.store import RedisStore
 from anime_crawler.frontier.store import FrontierAway, FrontierError, JobDirHeld, LeaseLost
 from anime_crawler.rate_limit.redis_client import async_redis_client, redis_client
@@ -248,9 +248,9 @@ class Site:
         self.client = own.client()
         membership = Membership(self.client, "kodik", LEASE_S)
         end = lambda message, code: self.ends.append((message, code))  # noqa: E731
-        self.worker = Worker(membership, "run", dict, end, lambda: False, patience_s)
-        self.store = PatientStore(RedisStore(self.client, KEY, membership), self.worker)
-        self.worker.posts.append(self.store)
+        self.session = WorkerSession(membership, "run", dict, end, lambda: False, patience_s)
+        self.store = PatientStore(RedisStore(self.client, KEY, membership), self.session)
+        self.session.posts.append(self.store)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(120):
@@ -263,7 +263,7 @@ def at_work(own: OwnRedis, use: Callable[[Site], Awaitable[None]], patience_s: f
     site = Site(own, patience_s)
 
     async def main() -> None:
-        async with site.worker:
+        async with site.session:
             site.store.open("run")
             assert site.store.opened()
             for data in (b"1", b"2"):
@@ -280,12 +280,12 @@ async def go_on_without(site: Site) -> None:
     assert site.store.push(b"3", "host", 0, b"3") is True
     assert site.store.pop(IDLE) is None
     assert site.store.leased_elsewhere() > 0
-    assert not site.worker.is_working
+    assert not site.session.is_working
 
 
 async def all_is_there(site: Site) -> None:
     """Once Redis is back, in order, each once."""
-    await site.until(lambda: site.worker.is_working)
+    await site.until(lambda: site.session.is_working)
     assert [site.store.pop(IDLE).data for _ in range(2)] == [b"2", b"3"]
     assert site.store.push(b"3", "host", 0, b"3") is False
     assert site.store.unfinished() == 2
@@ -314,7 +314,7 @@ def test_what_is_done_while_redis_is_away_is_there_when_it_is_back(own, trouble)
             else:
                 admin.execute_command("REPLICAOF", "NO", "ONE")
         await all_is_there(site)
-        assert await site.worker.may_store()
+        assert await site.session.may_store()
 
     assert at_work(own, use).ends == []
 
@@ -357,13 +357,13 @@ def test_who_learns_with_a_request_that_others_took_over_ends_at_once(own):
         lease = site.store.pop(IDLE)
         heir = Membership(site.client, "kodik", LEASE_S)
         heir.join("run", {})
-        let_expire(site.client, site.worker.membership)
+        let_expire(site.client, site.session.membership)
         heir.renew({})
         assert site.store.push(b"3", "host", 0, b"3") is False
         assert site.store.push(b"4", "host", 0, b"4") is False
         site.store.ack(lease)
-        assert (site.store.pop(IDLE), site.worker.lease_valid()) == (None, False)
-        assert await site.worker.may_store() is False
+        assert (site.store.pop(IDLE), site.session.lease_valid()) == (None, False)
+        assert await site.session.may_store() is False
 
     ((message, code),) = at_work(own, use).ends
     assert (code, "others may have taken over" in message) == (3, True)
@@ -375,7 +375,7 @@ def test_who_learns_by_asking_for_a_request_that_others_took_over_gets_none(own)
     async def use(site: Site) -> None:
         heir = Membership(site.client, "kodik", LEASE_S)
         heir.join("run", {})
-        let_expire(site.client, site.worker.membership)
+        let_expire(site.client, site.session.membership)
         heir.renew({})
         assert site.store.pop(IDLE) is None
 
@@ -404,11 +404,11 @@ def test_a_trouble_is_told_at_once_or_not_at_all(own, is_there):
         other.join("run", {})
         if not is_there:
             own.kill()
-        site.worker.tell_trouble()
+        site.session.tell_trouble()
         if not is_there:
             own.start()
         site.client.delete(f"{KEY}:requests")
-        site.worker.leave(is_troubled=False)
+        site.session.leave(is_troubled=False)
         assert other.leave(is_troubled=False) == (True, True)
 
     assert at_work(own, use).ends == []
@@ -424,8 +424,8 @@ def test_a_redis_that_comes_back_empty_ends_the_run_and_nothing_in_flight_is_sto
         own.start()
         await site.until(lambda: site.ends != [])
         site.store.ack(lease)
-        assert not await site.worker.may_store()
-        assert not site.worker.lease_valid()
+        assert not await site.session.may_store()
+        assert not site.session.lease_valid()
 
     ((message, code),) = at_work(own, use).ends
     assert (code, "The same command continues" in message) == (3, True)
@@ -448,7 +448,7 @@ def test_whether_a_silent_worker_may_store_is_asked_of_redis(own):
     async def use(site: Site) -> None:
         own.kill()
         await asyncio.sleep(1.5 * LEASE_S)
-        asked = asyncio.ensure_future(site.worker.may_store())
+        asked = asyncio.ensure_future(site.session.may_store())
         await asyncio.sleep(0.3)
         assert not asked.done()
         own.start()

@@ -16,7 +16,7 @@ from scrapy.signalmanager import SignalManager
 from anime_crawler import settings as project_settings
 from anime_crawler.frontier.redis.membership import Membership
 from anime_crawler.frontier.redis.scheduler import SharedScheduler
-from anime_crawler.frontier.redis.session import Worker
+from anime_crawler.frontier.redis.session import WorkerSession
 from tests.frontier.own_redis import OwnRedis
 
 
@@ -35,7 +35,7 @@ class Place:
         self.left: list[tuple[str, int]] = []
         self.is_stopping = False
         membership = Membership(own.client(), "kodik", 2.0)
-        self.worker = Worker(membership, "run", dict, self._end, lambda: self.is_stopping, 60)
+        self.session = WorkerSession(membership, "run", dict, self._end, lambda: self.is_stopping, 60)
         settings = Settings()
         settings.setmodule(project_settings)
         settings.set("REDIS_URL", own.url)
@@ -43,7 +43,7 @@ class Place:
         self.slot = SimpleNamespace(remove_request=lambda request: None, nextcall=nextcall)
         downloader = SimpleNamespace(get_slot_key=lambda request: "host", slots={})
         job = SimpleNamespace(
-            worker=self.worker,
+            session=self.session,
             run_key="run",
             failed=False,
             stopping=False,
@@ -63,13 +63,13 @@ class Place:
         self.scheduler = SharedScheduler.from_crawler(crawler)
 
     async def __aenter__(self) -> Place:
-        await self.worker.__aenter__()
+        await self.session.__aenter__()
         self.scheduler.open(self.spider)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         self.scheduler.close("shutdown")
-        await self.worker.__aexit__(*exc)
+        await self.session.__aexit__(*exc)
 
     def _end(self, message: str, exit_code: int) -> None:
         self.ends.append((message, exit_code))

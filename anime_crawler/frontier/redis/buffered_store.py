@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TypeVar
 
-from anime_crawler.frontier.redis.session import Worker
+from anime_crawler.frontier.redis.session import WorkerSession
 from anime_crawler.frontier.redis.store import RedisStore
 from anime_crawler.frontier.store import FrontierAway, Lease, LeaseLost
 
@@ -23,9 +23,9 @@ class PatientStore:
     A process that dies meanwhile loses only what it can have again: the leases of their parents run out.
     """
 
-    def __init__(self, store: RedisStore, worker: Worker) -> None:
+    def __init__(self, store: RedisStore, session: WorkerSession) -> None:
         self.inner = store
-        self._worker = worker
+        self._session = session
         self._put_off: deque[Callable[[], object]] = deque()
         self._held: dict[int | str, Lease] = {}
         self._acked: list[Lease] = []
@@ -49,7 +49,7 @@ class PatientStore:
         return self._soon(partial(self.inner.push, fingerprint, slot, priority, data))
 
     def pop(self, active: Mapping[str, int]) -> Lease | None:
-        if not self._worker.is_working or self._put_off:
+        if not self._session.is_working or self._put_off:
             return None
         lease = self._now(lambda: self._acked_and_popped(active), None)
         if lease:
@@ -92,7 +92,7 @@ class PatientStore:
     def leased_elsewhere(self) -> int:
         """One more while that cannot be known: the crawl does not end on a guess."""
         unknown = 1
-        if self._put_off or not self._worker.is_working:
+        if self._put_off or not self._session.is_working:
             return unknown
         return self._now(self.inner.leased_elsewhere, unknown)
 
@@ -153,26 +153,26 @@ class PatientStore:
 
     def _soon(self, call: Callable[[], object]) -> bool:
         """Do it now or, in its turn, later; False: it has been done already, or is not ours to do."""
-        if self._worker.is_lost:
+        if self._session.is_lost:
             return False
-        if not self._put_off and self._worker.is_working:
+        if not self._put_off and self._session.is_working:
             try:
                 return call() is not False
             except LeaseLost:
-                self._worker.lose()
+                self._session.lose()
                 return False
             except FrontierAway as error:
-                self._worker.stay_away(error)
+                self._session.stay_away(error)
         self._put_off.append(call)
         return True
 
     def _now(self, call: Callable[[], T], otherwise: T) -> T:
         """`_now` gives the call's result, or `otherwise` where Redis does not answer or others have taken over."""
-        if self._worker.is_working:
+        if self._session.is_working:
             try:
                 return call()
             except LeaseLost:
-                self._worker.lose()
+                self._session.lose()
             except FrontierAway as error:
-                self._worker.stay_away(error)
+                self._session.stay_away(error)
         return otherwise

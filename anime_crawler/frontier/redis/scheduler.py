@@ -21,7 +21,7 @@ from scrapy_redis.scheduler import Scheduler
 
 from anime_crawler.frontier.redis.buffered_store import PatientStore
 from anime_crawler.frontier.redis.client import explained
-from anime_crawler.frontier.redis.session import Worker
+from anime_crawler.frontier.redis.session import WorkerSession
 from anime_crawler.frontier.redis.store import RedisStore
 from anime_crawler.frontier.scheduler import FrontierScheduler
 from anime_crawler.frontier.store import FrontierError, Lease, Store
@@ -37,8 +37,8 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
 
     def __init__(self, server: Any, spider: Spider, key: str, serializer: Any = None) -> None:
         super().__init__(server, spider, key, serializer=json)  # never its default, which is pickle
-        worker: Worker = spider.crawler.job.worker  # type: ignore[attr-defined]
-        self.store = PatientStore(RedisStore(server, self.key, worker.membership), worker)
+        session: WorkerSession = spider.crawler.job.session  # type: ignore[attr-defined]
+        self.store = PatientStore(RedisStore(server, self.key, session.membership), session)
 
     def __len__(self) -> int:
         return self.store.pending()
@@ -59,7 +59,7 @@ class SeenFilter(BaseDupeFilter):
 
 
 class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
-    """``SCHEDULER`` of a crawl that several workers share; the crawler's job has the `Worker`."""
+    """``SCHEDULER`` of a crawl that several workers share; the crawler's job has the `WorkerSession`."""
 
     queue: LeaseQueue
 
@@ -74,11 +74,11 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
         return scheduler
 
     def open(self, spider: Spider) -> None:
-        self._worker: Worker = self._job.worker
+        self._session: WorkerSession = self._job.session
         self._has_begun = False
         Scheduler.open(self, spider)
         FrontierScheduler.open(self, spider)
-        self._worker.posts.append(self)
+        self._session.posts.append(self)
         slot: Any = self._crawler.engine._slot
         self._poll = create_looping_call(slot.nextcall.schedule)
         self._poll.start(POLL_S, now=False)
@@ -88,7 +88,7 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
 
     def close(self, reason: str) -> None:
         self._poll.stop()
-        self._worker.posts.remove(self)
+        self._session.posts.remove(self)
         FrontierScheduler.close(self, reason)
 
     async def may_start(self) -> None:
@@ -105,7 +105,7 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
 
     async def _is_open(self) -> bool:
         """False: the run ends first."""
-        while await self._worker.ready():
+        while await self._session.ready():
             if self.queue.store.opened():
                 return True
             await asyncio.sleep(POLL_S)
@@ -115,14 +115,14 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
         if not self._is_main:
             return True
         answer = "wait"
-        while answer == "wait" and await self._worker.ready():
+        while answer == "wait" and await self._session.ready():
             answer = self.queue.store.elect()
             await asyncio.sleep(POLL_S if answer == "wait" else 0)
         return answer == "start"
 
     @property
     def _is_main(self) -> bool:
-        return self._spider.name == self._worker.membership.spider
+        return self._spider.name == self._session.membership.spider
 
     def _tell_unfinished(self) -> None:
         """Tell the job of unfinished requests that this process alone has. `Membership.leave` tells of the others."""
@@ -148,7 +148,7 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
         return isinstance(request.meta.get("derived"), list)
 
     def next_request(self) -> Request | None:
-        if not self._has_begun or not self._worker.is_working:
+        if not self._has_begun or not self._session.is_working:
             return None
         return FrontierScheduler.next_request(self)
 

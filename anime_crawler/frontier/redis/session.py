@@ -43,7 +43,7 @@ class Post(Protocol):
         """Redis answers: do what was put off, and give back what nobody holds any more."""
 
 
-class Worker:
+class WorkerSession:
     """Give signs of life from entering to leaving the context.
 
     Args:

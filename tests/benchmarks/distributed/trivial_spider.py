@@ -21,7 +21,7 @@ from scrapy.settings import Settings
 from anime_crawler import settings as project
 from anime_crawler.commands.crawl import run_in_reactor
 from anime_crawler.config import Config
-from anime_crawler.frontier.redis.session import Worker
+from anime_crawler.frontier.redis.session import WorkerSession
 from anime_crawler.run.shared_run import membership_of, use_redis
 from tests.benchmarks.distributed.stock_spider import STOCK
 
@@ -66,10 +66,10 @@ def leases(config: Config) -> Settings:
     return settings
 
 
-async def crawl(settings: Settings, arguments: dict[str, Any], worker: Worker | None = None) -> TrivialSpider:
+async def crawl(settings: Settings, arguments: dict[str, Any], session: WorkerSession | None = None) -> TrivialSpider:
     """The spider when it has ended."""
     crawler = Crawler(TrivialSpider, settings)
-    crawler.job = SimpleNamespace(worker=worker, run_key="1", failed=False, stopping=False)  # type: ignore[attr-defined]
+    crawler.job = SimpleNamespace(session=session, run_key="1", failed=False, stopping=False)  # type: ignore[attr-defined]
     await crawler.crawl_async(**arguments)
     assert isinstance(crawler.spider, TrivialSpider)
     return crawler.spider
@@ -87,8 +87,8 @@ def main() -> None:
             spider = await crawl(settings, arguments)
         else:
             membership = membership_of(config, settings, TrivialSpider.name)
-            async with Worker(membership, "1", dict, end, is_stopping=bool, patience_s=60) as worker:
-                spider = await crawl(settings, arguments, worker)
+            async with WorkerSession(membership, "1", dict, end, is_stopping=bool, patience_s=60) as session:
+                spider = await crawl(settings, arguments, session)
         print(spider.count / spider.seconds)
         return 0
 
