@@ -30,7 +30,7 @@ from anime_crawler.catalogue.wanted import wanted
 from anime_crawler.catalogue.writer import Catalogue, CatalogueError
 from anime_crawler.config import Config
 from anime_crawler.failure import Failure, log_failure
-from anime_crawler.frontier.redis.buffered_store import PatientStore
+from anime_crawler.frontier.redis.buffered_store import BufferedStore
 from anime_crawler.frontier.redis.session import WorkerSession
 from anime_crawler.items import Absent, Checkpoint, Item, Rejected, storable, utc_now, without_tokens
 from anime_crawler.pipelines.validation import rejected
@@ -326,12 +326,12 @@ class SpiderRun:
         return self._claims is not None and self._claims.claimed_elsewhere() != []
 
     @property
-    def _claims(self) -> PatientStore | None:
+    def _claims(self) -> BufferedStore | None:
         """Where the companions of several workers tell each other which ids they ask for."""
         session = self._job.session
         if session is None or session.membership.spider == self._spider.name:
             return None
-        store: PatientStore = self._spider.crawler.engine.scheduler.queue.store  # type: ignore[union-attr]
+        store: BufferedStore = self._spider.crawler.engine.scheduler.queue.store  # type: ignore[union-attr]
         return store
 
     def progress(self, done: int, total: int | None) -> None:

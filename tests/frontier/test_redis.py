@@ -17,7 +17,7 @@ from scrapy.settings import Settings
 
 from anime_crawler import settings as project_settings
 from anime_crawler.config import Config
-from anime_crawler.frontier.redis.buffered_store import PatientStore
+from anime_crawler.frontier.redis.buffered_store import BufferedStore
 from anime_crawler.frontier.redis.membership import Membership
 from anime_crawler.frontier.redis.session import WorkerSession
 from anime_crawler.frontier.redis.store import RedisStore
@@ -249,7 +249,7 @@ class Site:
         membership = Membership(self.client, "kodik", LEASE_S)
         end = lambda message, code: self.ends.append((message, code))  # noqa: E731
         self.session = WorkerSession(membership, "run", dict, end, lambda: False, patience_s)
-        self.store = PatientStore(RedisStore(self.client, KEY, membership), self.session)
+        self.store = BufferedStore(RedisStore(self.client, KEY, membership), self.session)
         self.session.posts.append(self.store)
 
     async def until(self, condition: Callable[[], bool]) -> None:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 ACK_S = 0.02  # an ack waits so long for the next `pop`, to be told with it: a third of all calls is saved
 
 
-class PatientStore:
+class BufferedStore:
     """A `Store` whose additions and acks are put off, in order, while Redis does not answer.
 
     A process that dies meanwhile loses only what it can have again: the leases of their parents run out.
@@ -26,7 +26,7 @@ class PatientStore:
     def __init__(self, store: RedisStore, session: WorkerSession) -> None:
         self.inner = store
         self._session = session
-        self._put_off: deque[Callable[[], object]] = deque()
+        self._buffered: deque[Callable[[], object]] = deque()
         self._held: dict[int | str, Lease] = {}
         self._acked: list[Lease] = []
         """Redis has not been told yet; should this process die now, they are asked for again."""
@@ -39,19 +39,19 @@ class PatientStore:
 
     def opened(self) -> bool:
         """Whether the store is open now. Raises: JobDirHeld, FrontierError."""
-        return self._now(lambda: self.inner.open(self._generation), None) is not None
+        return self._call_or_default(lambda: self.inner.open(self._generation), None) is not None
 
     def elect(self) -> str:
         """See `RedisStore.elect`; ``wait`` also while that cannot be known."""
-        return self._now(self.inner.elect, "wait")
+        return self._call_or_default(self.inner.elect, "wait")
 
     def push(self, fingerprint: bytes | None, slot: str, priority: int, data: bytes) -> bool:
-        return self._soon(partial(self.inner.push, fingerprint, slot, priority, data))
+        return self._call_or_buffer(partial(self.inner.push, fingerprint, slot, priority, data))
 
     def pop(self, active: Mapping[str, int]) -> Lease | None:
-        if not self._session.is_working or self._put_off:
+        if not self._session.is_working or self._buffered:
             return None
-        lease = self._now(lambda: self._acked_and_popped(active), None)
+        lease = self._call_or_default(lambda: self._acked_and_popped(active), None)
         if lease:
             self._held[lease.id] = lease
         return lease
@@ -73,50 +73,50 @@ class PatientStore:
         """Ack what is acked, now or in its turn."""
         acked, self._acked = self._acked, []
         for lease in acked:
-            self._soon(partial(self._done, self.inner.ack, lease))
+            self._call_or_buffer(partial(self._done, self.inner.ack, lease))
 
     def keep(self, lease: Lease) -> None:
-        self._soon(lambda: self._done(self.inner.keep, lease))
+        self._call_or_buffer(lambda: self._done(self.inner.keep, lease))
 
     def refuse(self, lease: Lease) -> None:
         """See `RedisStore.refuse`."""
-        self._soon(lambda: self._done(self.inner.refuse, lease))
+        self._call_or_buffer(lambda: self._done(self.inner.refuse, lease))
 
     def started(self) -> None:
         """See `RedisStore.started`."""
-        self._soon(self.inner.started)
+        self._call_or_buffer(self.inner.started)
 
     def pending(self) -> int:
-        return self._now(self.inner.pending, 0)
+        return self._call_or_default(self.inner.pending, 0)
 
     def leased_elsewhere(self) -> int:
         """One more while that cannot be known: the crawl does not end on a guess."""
         unknown = 1
-        if self._put_off or not self._session.is_working:
+        if self._buffered or not self._session.is_working:
             return unknown
-        return self._now(self.inner.leased_elsewhere, unknown)
+        return self._call_or_default(self.inner.leased_elsewhere, unknown)
 
     def unfinished(self) -> int:
         self._tell()
-        return self._now(self.inner.unfinished, 1)
+        return self._call_or_default(self.inner.unfinished, 1)
 
     def clear(self) -> None:
         self._tell()
-        self._now(self.inner.clear_if_done, None)
+        self._call_or_default(self.inner.clear_if_done, None)
 
     def close(self) -> None:
         self._tell()
-        self._now(self.recover, None)
-        self._now(self.inner.close, None)
+        self._call_or_default(self.recover, None)
+        self._call_or_default(self.inner.close, None)
 
     def claim(self, ids: Collection[str]) -> list[str]:
         """See `RedisStore.claim`."""
         nothing: list[str] = []
-        return self._now(lambda: self.inner.claim(ids), nothing) if ids else nothing
+        return self._call_or_default(lambda: self.inner.claim(ids), nothing) if ids else nothing
 
     def claimed_elsewhere(self) -> list[str] | None:
         """See `RedisStore.claimed_elsewhere`; ``None``: that cannot be known now."""
-        return self._now(self.inner.claimed_elsewhere, None)
+        return self._call_or_default(self.inner.claimed_elsewhere, None)
 
     def ask(self, ids: Collection[str]) -> None:
         """One more request asks for these claimed ids."""
@@ -133,7 +133,7 @@ class PatientStore:
     def give_back(self, ids: Collection[str]) -> None:
         """See `RedisStore.give_back`."""
         if ids:
-            self._soon(partial(self.inner.give_back, list(ids)))
+            self._call_or_buffer(partial(self.inner.give_back, list(ids)))
 
     def recover(self) -> None:
         """Do what was put off, then let Redis know what is held here.
@@ -142,20 +142,20 @@ class PatientStore:
             FrontierAway: the rest stays put off.
             LeaseLost: others have taken over.
         """
-        while self._put_off:
-            self._put_off[0]()
-            self._put_off.popleft()
+        while self._buffered:
+            self._buffered[0]()
+            self._buffered.popleft()
         self.inner.reclaim(list(self._held.values()))
 
     def _done(self, end: Callable[[Lease], None], lease: Lease) -> None:
         end(lease)
         self._held.pop(lease.id, None)
 
-    def _soon(self, call: Callable[[], object]) -> bool:
+    def _call_or_buffer(self, call: Callable[[], object]) -> bool:
         """Do it now or, in its turn, later; False: it has been done already, or is not ours to do."""
         if self._session.is_lost:
             return False
-        if not self._put_off and self._session.is_working:
+        if not self._buffered and self._session.is_working:
             try:
                 return call() is not False
             except LeaseLost:
@@ -163,11 +163,11 @@ class PatientStore:
                 return False
             except FrontierAway as error:
                 self._session.stay_away(error)
-        self._put_off.append(call)
+        self._buffered.append(call)
         return True
 
-    def _now(self, call: Callable[[], T], otherwise: T) -> T:
-        """`_now` gives the call's result, or `otherwise` where Redis does not answer or others have taken over."""
+    def _call_or_default(self, call: Callable[[], T], otherwise: T) -> T:
+        """`_call_or_default` gives the call's result, or `otherwise` where Redis does not answer or others have taken over."""
         if self._session.is_working:
             try:
                 return call()

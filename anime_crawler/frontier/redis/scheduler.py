@@ -19,7 +19,7 @@ from scrapy.utils.asyncio import create_looping_call
 from scrapy_redis.queue import Base
 from scrapy_redis.scheduler import Scheduler
 
-from anime_crawler.frontier.redis.buffered_store import PatientStore
+from anime_crawler.frontier.redis.buffered_store import BufferedStore
 from anime_crawler.frontier.redis.client import explained
 from anime_crawler.frontier.redis.session import WorkerSession
 from anime_crawler.frontier.redis.store import RedisStore
@@ -38,7 +38,7 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
     def __init__(self, server: Any, spider: Spider, key: str, serializer: Any = None) -> None:
         super().__init__(server, spider, key, serializer=json)  # never its default, which is pickle
         session: WorkerSession = spider.crawler.job.session  # type: ignore[attr-defined]
-        self.store = PatientStore(RedisStore(server, self.key, session.membership), session)
+        self.store = BufferedStore(RedisStore(server, self.key, session.membership), session)
 
     def __len__(self) -> int:
         return self.store.pending()
