@@ -295,16 +295,16 @@ class SpiderRun:
         return await self._job.catalogue.read(lambda conn: runs.load_checkpoint(conn, self._spider.card.name))
 
     async def wanted(self, limit: int, exclude: frozenset[str]) -> list[str]:
-        if self._claims is None:
+        if self._id_leases is None:
             return await self._wanted(limit, exclude)
-        taken = self._claims.claimed_elsewhere() if await self._job.worker_is_ready() else None
+        taken = self._id_leases.ids_leased_elsewhere() if await self._job.worker_is_ready() else None
         if taken is None:
             return []
-        claimed = self._claims.claim(await self._wanted(limit, exclude.union(taken)))
-        if len(claimed) < limit and self.more_may_come():  # a later batch will be full: fewer requests
-            self._claims.give_back(claimed)
+        leased = self._id_leases.lease_ids(await self._wanted(limit, exclude.union(taken)))
+        if len(leased) < limit and self.more_may_come():  # a later batch will be full: fewer requests
+            self._id_leases.release_ids(leased)
             return []
-        return claimed
+        return leased
 
     async def _wanted(self, limit: int, exclude: frozenset[str]) -> list[str]:
         card, now, read = self._spider.card, datetime.now(UTC), self._job.catalogue.read
@@ -323,11 +323,11 @@ class SpiderRun:
         if self._job.running - {self._spider.name}:
             return True
         # What other workers ask for is theirs until it is stored, and ours again should they die.
-        return self._claims is not None and self._claims.claimed_elsewhere() != []
+        return self._id_leases is not None and self._id_leases.ids_leased_elsewhere() != []
 
     @property
-    def _claims(self) -> BufferedStore | None:
-        """Where the companions of several workers tell each other which ids they ask for."""
+    def _id_leases(self) -> BufferedStore | None:
+        """The store in which companions of several workers lease anime ids; ``None`` for the main spider."""
         session = self._job.session
         if session is None or session.membership.spider == self._spider.name:
             return None

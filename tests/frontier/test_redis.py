@@ -194,15 +194,15 @@ def test_a_trouble_that_was_told_outlives_its_worker(client, join):
     assert b.leave(False) == (True, True)
 
 
-def test_ids_are_claimed_by_one_living_worker(client, join):
+def test_ids_are_leased_by_one_living_worker(client, join):
     """And free again when it is done with them, or dead."""
     (first, a), (_, b) = join(), join()
-    assert a.claim(["1", "2"]) == ["1", "2"]
-    assert (b.claim(["2", "3"]), b.claimed_elsewhere()) == (["3"], ["1", "2"])
-    a.give_back(["1"])
-    assert b.claim(["1", "2"]) == ["1"]
+    assert a.lease_ids(["1", "2"]) == ["1", "2"]
+    assert (b.lease_ids(["2", "3"]), b.ids_leased_elsewhere()) == (["3"], ["1", "2"])
+    a.release_ids(["1"])
+    assert b.lease_ids(["1", "2"]) == ["1"]
     client.zrem("anime_crawler:crawl:kodik:alive", first.me)
-    assert b.claim(["2"]) == ["2"]
+    assert b.lease_ids(["2"]) == ["2"]
 
 
 @pytest.mark.parametrize("size", [590, 1800])

@@ -57,7 +57,7 @@ def use(url: str) -> None:
     assert store.elect() == "start"
     store.started()
     assert store.push(b"1" * 20, "slot", 0, b"{}")
-    store.claim(["1"])
+    store.lease_ids(["1"])
     membership.renew({"host": "here"})
     assert len(overview(redis_of(config, settings))["workers"]) == 1
     store.ack(store.pop({}))

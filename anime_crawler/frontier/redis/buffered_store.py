@@ -30,7 +30,7 @@ class BufferedStore:
         self._held: dict[int | str, Lease] = {}
         self._acked: list[Lease] = []
         """Redis has not been told yet; should this process die now, they are asked for again."""
-        self._asked: Counter[str] = Counter()
+        self._requests_per_id: Counter[str] = Counter()
 
     def open(self, generation: str) -> int:
         """`open` only notes the generation, because Redis may be away. The caller asks `opened` until it says yes."""
@@ -109,31 +109,31 @@ class BufferedStore:
         self._call_or_default(self.recover, None)
         self._call_or_default(self.inner.close, None)
 
-    def claim(self, ids: Collection[str]) -> list[str]:
-        """See `RedisStore.claim`."""
+    def lease_ids(self, ids: Collection[str]) -> list[str]:
+        """See `RedisStore.lease_ids`."""
         nothing: list[str] = []
-        return self._call_or_default(lambda: self.inner.claim(ids), nothing) if ids else nothing
+        return self._call_or_default(lambda: self.inner.lease_ids(ids), nothing) if ids else nothing
 
-    def claimed_elsewhere(self) -> list[str] | None:
-        """See `RedisStore.claimed_elsewhere`; ``None``: that cannot be known now."""
-        return self._call_or_default(self.inner.claimed_elsewhere, None)
+    def ids_leased_elsewhere(self) -> list[str] | None:
+        """See `RedisStore.ids_leased_elsewhere`; ``None``: that cannot be known now."""
+        return self._call_or_default(self.inner.ids_leased_elsewhere, None)
 
-    def ask(self, ids: Collection[str]) -> None:
-        """One more request asks for these claimed ids."""
-        self._asked.update(ids)
+    def add_request(self, ids: Collection[str]) -> None:
+        """Note that one more request asks for these anime ids, which this worker has leased."""
+        self._requests_per_id.update(ids)
 
-    def asked(self, ids: Collection[str]) -> None:
-        """One of the requests for these ids is done, and what it gave is stored; the last one ends the claim."""
-        self._asked.subtract(ids)
-        done = [claimed for claimed in ids if self._asked[claimed] <= 0]
-        for claimed in done:
-            del self._asked[claimed]
-        self.give_back(done)
+    def finish_request(self, ids: Collection[str]) -> None:
+        """Note that a request for these anime ids is done and its items are stored; an id without requests is released."""
+        self._requests_per_id.subtract(ids)
+        done = [leased for leased in ids if self._requests_per_id[leased] <= 0]
+        for leased in done:
+            del self._requests_per_id[leased]
+        self.release_ids(done)
 
-    def give_back(self, ids: Collection[str]) -> None:
-        """See `RedisStore.give_back`."""
+    def release_ids(self, ids: Collection[str]) -> None:
+        """See `RedisStore.release_ids`."""
         if ids:
-            self._call_or_buffer(partial(self.inner.give_back, list(ids)))
+            self._call_or_buffer(partial(self.inner.release_ids, list(ids)))
 
     def recover(self) -> None:
         """Do what was put off, then let Redis know what is held here.
@@ -167,7 +167,7 @@ class BufferedStore:
         return True
 
     def _call_or_default(self, call: Callable[[], T], otherwise: T) -> T:
-        """`_call_or_default` gives the call's result, or `otherwise` where Redis does not answer or others have taken over."""
+        """The call's result, or `otherwise` where Redis does not answer or other workers have taken over."""
         if self._session.is_working:
             try:
                 return call()

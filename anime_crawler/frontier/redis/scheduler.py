@@ -140,11 +140,11 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
 
     def enqueue_request(self, request: Request) -> bool:
         if self._is_derived(request):
-            self.queue.store.ask(request.meta["derived"])
+            self.queue.store.add_request(request.meta["derived"])
         return FrontierScheduler.enqueue_request(self, request)
 
     def _is_derived(self, request: Request) -> bool:
-        """With ids only: what others cannot see this worker claim they must see it lease."""
+        """Only a request that lists its anime ids lives in memory: other workers see these ids leased in Redis."""
         return isinstance(request.meta.get("derived"), list)
 
     def next_request(self) -> Request | None:
@@ -159,7 +159,7 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
         is_leased = id(request) in self._held
         FrontierScheduler._removed(self, request)
         if is_leased and self._is_derived(request):
-            self.queue.store.asked(request.meta["derived"])
+            self.queue.store.finish_request(request.meta["derived"])
 
     def _unreadable(self, store: Store, lease: Lease, error: FrontierError) -> None:
         """Anybody may have written it; it is never given again, and the others are done."""

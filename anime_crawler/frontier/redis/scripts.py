@@ -21,7 +21,7 @@ Keys of a frontier, ``<store>`` = ``anime_crawler:frontier:<spider>``:
     <store>:leases            hash: id -> "worker -priority slot"
     <store>:kept              hash: id -> "- -priority slot"; given up in this session, pending in the next
     <store>:refused           hash: id -> what stood where a request should be
-    <store>:claims            hash: anime id -> worker that asks for it
+    <store>:claims            hash: anime id -> worker that has leased it
 
 Scripts begin their writing with something that frees memory where they can, because Redis refuses only the first
 writing command of a script when its memory is full: requests can be leased, acked and renewed then, but not added.
@@ -59,6 +59,6 @@ RECLAIM = _lua("members_only", "reclaim")
 COUNT = _lua("count")
 CLEAR = _lua("members_only", "clear")
 CLEAR_IF_DONE = _lua("members_only", "clear_if_done")
-CLAIM = _lua("members_only", "claim")
-GIVE_BACK = _lua("members_only", "give_back")
-CLAIMED = _lua("members_only", "claimed")
+LEASE_IDS = _lua("members_only", "lease_ids")
+RELEASE_IDS = _lua("members_only", "release_ids")
+LEASED_IDS = _lua("members_only", "leased_ids")

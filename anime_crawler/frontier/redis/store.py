@@ -76,17 +76,17 @@ class RedisStore:
     def unfinished(self) -> int:
         return sum(self._counts())
 
-    def claim(self, ids: Collection[str]) -> list[str]:
-        """Of these anime ids those that no other living worker asks for; they are this worker's then."""
-        return [found.decode() for found in self._call(redis_scripts.CLAIM, *ids)]
+    def lease_ids(self, ids: Collection[str]) -> list[str]:
+        """Lease the anime ids among these that no other living worker has leased, and give them back to the caller."""
+        return [found.decode() for found in self._call(redis_scripts.LEASE_IDS, *ids)]
 
-    def give_back(self, ids: Collection[str]) -> None:
-        """Claim them no longer."""
-        self._call(redis_scripts.GIVE_BACK, *ids)
+    def release_ids(self, ids: Collection[str]) -> None:
+        """End this worker's leases of these anime ids."""
+        self._call(redis_scripts.RELEASE_IDS, *ids)
 
-    def claimed_elsewhere(self) -> list[str]:
-        """Ids that other living workers ask for."""
-        return [found.decode() for found in self._call(redis_scripts.CLAIMED)]
+    def ids_leased_elsewhere(self) -> list[str]:
+        """Anime ids that other living workers have leased."""
+        return [found.decode() for found in self._call(redis_scripts.LEASED_IDS)]
 
     def clear(self) -> None:
         self._call(redis_scripts.CLEAR)

@@ -1,4 +1,4 @@
--- ARGV: worker. Gives: the ids that other workers ask for.
+-- ARGV: worker. Gives: the anime ids that other living workers have leased.
 local found = {}
 for id, owner in each(':claims') do
     if owner ~= me and is_alive(owner) then table.insert(found, id) end

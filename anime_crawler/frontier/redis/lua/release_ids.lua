@@ -1,4 +1,4 @@
--- ARGV: worker, then ids that it asks for no more.
+-- ARGV: worker, then anime ids whose leases it ends.
 for i = 2, #ARGV do
     if redis.call('HGET', store .. ':claims', ARGV[i]) == me then
         redis.call('HDEL', store .. ':claims', ARGV[i])

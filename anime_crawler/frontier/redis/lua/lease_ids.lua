@@ -1,4 +1,4 @@
--- ARGV: worker, then ids. Gives: the ids that are its own now.
+-- ARGV: worker, then anime ids. Gives: the ids that the worker has leased now.
 local granted = {}
 for i = 2, #ARGV do
     local owner = redis.call('HGET', store .. ':claims', ARGV[i])
