@@ -123,7 +123,7 @@ class BufferedStore:
         self._requests_per_id.update(ids)
 
     def finish_request(self, ids: Collection[str]) -> None:
-        """Note that a request for these anime ids is done and its items are stored; an id without requests is released."""
+        """Note that a request for these anime ids is done and stored; an id without requests is released."""
         self._requests_per_id.subtract(ids)
         done = [leased for leased in ids if self._requests_per_id[leased] <= 0]
         for leased in done:
