@@ -350,7 +350,7 @@ class SpiderRun:
             return
         self._job.upstream_failed = True
         if self._job.session:
-            self._job.session.tell_trouble()
+            self._job.session.report_incomplete()
         logger.error("%s: %s", name, describe(verdict))
 
     def missing(self, kind: str, message: str) -> None:

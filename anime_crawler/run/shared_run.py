@@ -65,7 +65,7 @@ async def working(membership: Membership, job: Job, settings: BaseSettings) -> A
         end=job.fatal,
         is_stopping=lambda: job.stopping,
         patience_s=settings.getfloat("WORKER_PATIENCE_S"),
-        is_troubled=lambda: job.upstream_failed,
+        is_incomplete=lambda: job.upstream_failed,
     )
     async with session:
         job.session = session

@@ -189,7 +189,7 @@ def test_the_last_one_out_hears_of_what_a_dead_worker_left_in_any_frontier(clien
 def test_a_trouble_that_was_told_outlives_its_worker(client, join):
     """It dies before it can leave."""
     (a, _), (b, _) = join(), join()
-    a.renew({}, is_troubled=True)
+    a.renew({}, is_incomplete=True)
     let_expire(client, a)
     assert b.leave(False) == (True, True)
 
@@ -250,7 +250,7 @@ class Site:
         end = lambda message, code: self.ends.append((message, code))  # noqa: E731
         self.session = WorkerSession(membership, "run", dict, end, lambda: False, patience_s)
         self.store = BufferedStore(RedisStore(self.client, KEY, membership), self.session)
-        self.session.posts.append(self.store)
+        self.session.listeners.append(self.store)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(120):
@@ -404,12 +404,12 @@ def test_a_trouble_is_told_at_once_or_not_at_all(own, is_there):
         other.join("run", {})
         if not is_there:
             own.kill()
-        site.session.tell_trouble()
+        site.session.report_incomplete()
         if not is_there:
             own.start()
         site.client.delete(f"{KEY}:requests")
-        site.session.leave(is_troubled=False)
-        assert other.leave(is_troubled=False) == (True, True)
+        site.session.leave(is_incomplete=False)
+        assert other.leave(is_incomplete=False) == (True, True)
 
     assert at_work(own, use).ends == []
 

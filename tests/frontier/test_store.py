@@ -35,7 +35,7 @@ class RedisOwner(RedisStore):
     def close(self) -> None:
         if self.membership.me:
             super().close()
-            self.membership.leave(is_troubled=False)
+            self.membership.leave(is_incomplete=False)
             self.membership.me = ""
         self.client.close()
 

@@ -159,10 +159,10 @@ class BufferedStore:
             try:
                 return call() is not False
             except LeaseLost:
-                self._session.lose()
+                self._session.record_loss()
                 return False
             except FrontierAway as error:
-                self._session.stay_away(error)
+                self._session.record_outage(error)
         self._buffered.append(call)
         return True
 
@@ -172,7 +172,7 @@ class BufferedStore:
             try:
                 return call()
             except LeaseLost:
-                self._session.lose()
+                self._session.record_loss()
             except FrontierAway as error:
-                self._session.stay_away(error)
+                self._session.record_outage(error)
         return otherwise

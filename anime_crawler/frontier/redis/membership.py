@@ -64,30 +64,30 @@ class Membership:
                 return ""
         return policy
 
-    def renew(self, about: dict[str, Any], is_troubled: bool = False) -> None:
+    def renew(self, about: dict[str, Any], is_incomplete: bool = False) -> None:
         """Give a sign of life.
 
         Args:
-            is_troubled: this worker's upstream did not give all that it was asked for, so that this is known should the
-                worker die.
+            is_incomplete: this worker's upstream did not give all that it was asked for. Redis keeps this fact, so that
+                the other workers know it even if this one dies.
 
         Raises:
             LeaseLost: others have noticed that there was none.
         """
-        self._scripts.call(redis_scripts.RENEW, self.me, self._lease_ms, orjson.dumps(about), int(is_troubled))
+        self._scripts.call(redis_scripts.RENEW, self.me, self._lease_ms, orjson.dumps(about), int(is_incomplete))
 
-    def leave(self, is_troubled: bool) -> tuple[bool, bool]:
+    def leave(self, is_incomplete: bool) -> tuple[bool, bool]:
         """Be no worker any more.
 
         Args:
-            is_troubled: this worker's upstream did not give all that it was asked for.
+            is_incomplete: this worker's upstream did not give all that it was asked for.
 
         Returns:
             Whether this was the last worker, and whether something is missing: a worker since the first one came was
             troubled, or the last one leaves requests that are pending, leased or kept, by whomever.
         """
-        others, troubled, unfinished = self._scripts.call(redis_scripts.LEAVE, self.me, int(is_troubled))
-        return not others, bool(troubled or (not others and unfinished))
+        others, incomplete, unfinished = self._scripts.call(redis_scripts.LEAVE, self.me, int(is_incomplete))
+        return not others, bool(incomplete or (not others and unfinished))
 
     @property
     def _lease_ms(self) -> int:

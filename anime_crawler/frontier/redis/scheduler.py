@@ -78,7 +78,7 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
         self._has_begun = False
         Scheduler.open(self, spider)
         FrontierScheduler.open(self, spider)
-        self._session.posts.append(self)
+        self._session.listeners.append(self)
         slot: Any = self._crawler.engine._slot
         self._poll = create_looping_call(slot.nextcall.schedule)
         self._poll.start(POLL_S, now=False)
@@ -88,7 +88,7 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
 
     def close(self, reason: str) -> None:
         self._poll.stop()
-        self._session.posts.remove(self)
+        self._session.listeners.remove(self)
         FrontierScheduler.close(self, reason)
 
     async def may_start(self) -> None:

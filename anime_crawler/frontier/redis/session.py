@@ -36,11 +36,11 @@ LOST = (
 )
 
 
-class Post(Protocol):
-    """A `Post` does a worker's work for one spider."""
+class RecoveryListener(Protocol):
+    """A `RecoveryListener` does a worker's work for one spider; `WorkerSession` calls it after each sign of life."""
 
     def recover(self) -> None:
-        """Redis answers: do what was put off, and give back what nobody holds any more."""
+        """Make the calls that were buffered while Redis was away, then give back the leases that nobody holds."""
 
 
 class WorkerSession:
@@ -52,7 +52,7 @@ class WorkerSession:
         end: ends the run in this process: message and exit code.
         is_stopping: whether it is ending already.
         patience_s: how long Redis may be away before the run ends.
-        is_troubled: whether this worker's upstream did not give all that it was asked for.
+        is_incomplete: whether this worker's upstream did not give all that it was asked for.
     """
 
     def __init__(
@@ -63,16 +63,16 @@ class WorkerSession:
         end: Callable[[str, int], None],
         is_stopping: Callable[[], bool],
         patience_s: float,
-        is_troubled: Callable[[], bool] = lambda: False,
+        is_incomplete: Callable[[], bool] = lambda: False,
     ) -> None:
         self.membership = membership
-        self.posts: list[Post] = []
+        self.listeners: list[RecoveryListener] = []
         self._run = run
         self._about = about
         self._end = end
         self._is_stopping = is_stopping
         self._patience_s = patience_s
-        self._is_troubled = is_troubled
+        self._is_incomplete = is_incomplete
         self._away_since: float | None = None
         self._is_lost = False
         self._valid_until = 0.0
@@ -117,7 +117,7 @@ class WorkerSession:
             await asyncio.sleep(POLL_S)
         return self.is_working
 
-    def stay_away(self, error: FrontierAway) -> None:
+    def record_outage(self, error: FrontierAway) -> None:
         """Redis did not answer."""
         if self._away_since is None:
             self._away_since = steady()
@@ -125,20 +125,20 @@ class WorkerSession:
         elif steady() - self._away_since > self._patience_s:
             self._end(f"{error}. The same command continues when it is back", error.exit_code)
 
-    def lose(self) -> None:
+    def record_loss(self) -> None:
         """Others have taken over, or may have."""
         self._is_lost = True
         self._end(LOST, LeaseLost.exit_code)
 
-    def leave(self, is_troubled: bool) -> tuple[bool, bool]:
+    def leave(self, is_incomplete: bool) -> tuple[bool, bool]:
         """See `Membership.leave`. Raises: FrontierError, where nobody knows whether this is the last."""
         self._task.cancel()
-        return self.membership.leave(is_troubled)
+        return self.membership.leave(is_incomplete)
 
-    def tell_trouble(self) -> None:
+    def report_incomplete(self) -> None:
         """Let the others know at once that something is missing; where Redis does not answer, the next sign tells."""
         with suppress(FrontierError):
-            self.membership.renew(self._told(), is_troubled=True)
+            self.membership.renew(self._told(), is_incomplete=True)
 
     async def _live(self) -> None:
         while True:
@@ -147,10 +147,10 @@ class WorkerSession:
             try:
                 await self._give_sign()
             except LeaseLost:
-                self.lose()
+                self.record_loss()
                 return
             except FrontierAway as error:
-                self.stay_away(error)
+                self.record_outage(error)
             except FrontierError as error:
                 self._end(str(error), error.exit_code)
                 return
@@ -158,12 +158,12 @@ class WorkerSession:
     async def _give_sign(self) -> None:
         asked = steady()
         if self._away_since is None:
-            self.membership.renew(self._told(), self._is_troubled())
+            self.membership.renew(self._told(), self._is_incomplete())
         else:  # the call may last seconds; nobody else speaks with Redis then
-            await asyncio.to_thread(self.membership.renew, self._told(), self._is_troubled())
+            await asyncio.to_thread(self.membership.renew, self._told(), self._is_incomplete())
         self._valid_until = asked + self.membership.lease_s
-        for post in self.posts:
-            post.recover()
+        for listener in self.listeners:
+            listener.recover()
         if self._away_since is not None:
             logger.info("Redis is back after %.0f s", steady() - self._away_since)
             self._away_since = None

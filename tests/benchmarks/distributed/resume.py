@@ -78,7 +78,7 @@ def fill(server: Redis) -> None:
         data = orjson.dumps(like | {"url": url, "cb_kwargs": {"mal_id": number}})
         store.push(number.to_bytes(20), slot, 1, data)
     store.started()
-    membership.leave(is_troubled=False)
+    membership.leave(is_incomplete=False)
 
 
 def model(server: Redis) -> tuple[dict[str, object], str]:

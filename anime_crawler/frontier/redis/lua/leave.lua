@@ -1,4 +1,4 @@
--- ARGV: worker, whether it is troubled. Gives: how many others live, whether any worker was troubled, requests not done.
+-- ARGV: worker, whether it is incomplete. Gives: how many others live, whether any worker was incomplete, requests not done.
 -- What a worker kept or was at when it died is in the frontier still, and nobody else knows of it.
 drop_expired()
 redis.call('ZREM', membership .. ':alive', me)

@@ -1,4 +1,4 @@
--- ARGV: worker, lease in ms, what it tells of itself, whether it is troubled.
+-- ARGV: worker, lease in ms, what it tells of itself, whether it is incomplete.
 -- A worker that is late but that nobody missed goes on as if nothing had been.
 redis.call('ZREM', membership .. ':alive', me)
 redis.call('ZADD', membership .. ':alive', now_ms() + ARGV[2], me)
