@@ -1,8 +1,8 @@
-"""The import contract, in the backend's words: what it is sent, how, and what its answers mean.
+"""`backend` delivers the catalogue to the backend by its import contract, and uses the backend's words.
 
     outbox (catalogue) ─▶ payloads ─▶ importer ─▶ sender ─▶ client ─▶ backend
                                         │            └─ circuit_breaker, outcomes
                                         └─ receipts: intents and receipts back into the catalogue
 
-``reference/`` is an own implementation of the same contract, for users who have no backend and for tests.
+The package `reference_backend` implements the same contract, for users who have no backend and for tests.
 """

@@ -1,7 +1,10 @@
-"""Anime go out one at a time, in the order the catalogue first saw them: the backend makes their addresses from
-titles, one after the other, and two at once lose races; so the addresses are the same however often a run was killed.
-After several were refused in a row for an unknown reason, titles from all over the queue come earlier; see `suspects`.
-Which ones they are does not depend on kills either, as far as it is anime that are refused.
+"""`AnimeStage` sends anime one at a time, in the order in which the catalogue first saw them.
+
+The backend makes the address of an anime from its title, and numbers equal ones in the order of arrival. Two POSTs at
+once would lose races. One at a time, the addresses are the same however often a run is killed.
+
+After the backend has refused several titles in a row for an unknown reason, `AnimeStage` draws titles from all over
+the queue and sends them earlier; see `suspects`. Where anime are refused, kills do not change which titles it draws.
 """
 
 from __future__ import annotations
@@ -36,22 +39,24 @@ from anime_crawler.run.report import Progress
 
 TITLES_PER_QUERY = 200
 ALL = 10**9
-"""More titles than a catalogue can have."""
+"""A limit that no query reaches: no catalogue has so many titles."""
 TITLES_PER_LOAD = 8
-"""Few, so that what is sent is fresh and memory stays small; several, because a load is eight statements."""
+"""Titles that are loaded at once: few, so that what is sent is fresh and memory stays small; several, because one load
+takes eight statements."""
 
 ROUNDS = 3
-"""Passes in which a title may fail, nothing of it being delivered, before it is left to the next run."""
+"""Passes in which a title may fail without any part of it being delivered. Then it is left to the next run."""
 
 HOLD = 2
-"""An anime is tried so many times as often as other records before the next one may overtake it."""
+"""How many times as many attempts an anime has as other records have. Only then may the next anime overtake it."""
 
 HOLD_PATIENCE = 1 / 3
-"""Share of the breaker's patience after which the next one is tried at any rate: it may be this one's fault alone."""
+"""Share of the circuit breaker's patience after which the next anime is tried in any case: this one alone may be at
+fault."""
 
 
 class AnimeStage:
-    """Finds the titles to deliver, sends their anime, and hands them to the workers."""
+    """`AnimeStage` finds the titles to deliver, sends their anime, and hands the titles to the workers."""
 
     def __init__(
         self,
@@ -75,10 +80,14 @@ class AnimeStage:
         self._delivered: set[str] = set()  # each title once, though it may be delivered again whenever it changes
         self.progress = Progress(0, None)
         self.wake = asyncio.Event()
-        """Set when it is worth while to look for titles, or for the end, at once."""
+        """Set when the last title under way is finished, so that there may be titles to take up, or none any more."""
 
     async def run_pass(self, ready_only: bool) -> int:
-        """Take up every title that can be; how many that were."""
+        """Take up every title that can be taken up now, and return their number.
+
+        Args:
+            ready_only: leave the titles that wait for the identity source's answer, and all after them.
+        """
         self._queue.is_fed = True
         try:
             return await self._run_pass(ready_only)
@@ -89,7 +98,7 @@ class AnimeStage:
         taken = after_seq = 0
         self._waits_for_others = await self._leases.count_others() > 0
         pending = await self._receipts.catalogue.read(outbox.pending_titles)
-        # What failed here and was delivered by another importer since is nobody's business any more
+        # A title that failed here may have been delivered by another importer since
         self._failures = {title_id: failure for title_id, failure in self._failures.items() if title_id in pending}
         self.progress.total = len(self._delivered | pending)
         while True:
@@ -102,7 +111,7 @@ class AnimeStage:
             taken += await self._take_up(free)
             if self._waits_for_others:
                 return taken
-            if free:  # others are to be drawn first; then it goes on where it was
+            if free:  # titles are to be drawn first; then the same batch is read again
                 continue
             if len(batch) < TITLES_PER_QUERY:
                 return taken
@@ -110,12 +119,12 @@ class AnimeStage:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no title is under way, here or at importers that may die, and none may yet be tried again."""
+        """Whether no title is under way, at this importer or at one that may die, and none is to be tried again."""
         may_return = any(rounds < ROUNDS for rounds, _ in self._failures.values())
         return not (self._queue.titles or self._again or may_return or self._waits_for_others)
 
     async def finish(self, title: QueuedTitle) -> None:
-        """The title has no POST under way any more: it is delivered, begins anew, or is tried again later."""
+        """Finish a title none of whose POSTs is under way: it is delivered, begins anew, or is tried again later."""
         title_id = title.title_id
         if title.forget:
             await self._receipts.forget(title_id, title.forget)
@@ -134,13 +143,13 @@ class AnimeStage:
             self.wake.set()
 
     def _failed_once_more(self, title: QueuedTitle) -> tuple[int, float]:
-        """Rounds that count against the title, and when it may be tried again."""
+        """The rounds that the title has failed, and the monotonic time at which it may be tried again."""
         breaker = self._sender.breaker
         rounds = self._failures.get(title.title_id, (0, 0.0))[0]
         pause_s = breaker.backoff_s(rounds)
         if title.is_tried_out:
             rounds = ROUNDS
-        elif not (breaker.blames_many or title.has_progressed):  # else it was not the title's fault
+        elif not (breaker.blames_many or title.has_progressed):  # else the title is not at fault
             rounds += 1
         return rounds, time.monotonic() + pause_s
 
@@ -150,15 +159,22 @@ class AnimeStage:
         )
 
     async def _draw(self, ready_only: bool) -> deque[str]:
-        """Some of all titles that could be taken up now, in an order that has nothing to do with the queue's: one that
-        stays for a day, so that a kill changes nothing, and then another, so that it has no head that stays refused."""
+        """Draw some of all titles that can be taken up now, in an order that has nothing to do with the queue's.
+
+        The order is that of a digest of day and title id. It stays the same for a day, so that a kill changes nothing.
+        The next day has another, so that titles that stay refused are not drawn first for ever.
+        """
         free = [title_id for title_id, _ in await self._titles(0, ready_only, ALL) if self._is_free(title_id)]
         day = now()[:10]
         return deque(sorted(free, key=lambda title_id: digest(f"{day} {title_id}".encode()))[:TITLES_PER_LOAD])
 
     async def _take_up(self, free: deque[str], *, are_drawn: bool = False) -> int:
-        """Take up titles, which leave `free`: drawn ones only as long as others are sought, the next ones until then.
-        How many that were."""
+        """Take up titles, removing them from `free`, and return their number.
+
+        Args:
+            are_drawn: whether `free` was drawn. Drawn titles are taken up only while `Suspects.seek_others` is true,
+                the next ones of the queue only while it is false.
+        """
         taken = 0
         while free or self._again:
             while self._queue.is_full:
@@ -167,7 +183,7 @@ class AnimeStage:
             some = [source[i] for i in range(min(len(source), TITLES_PER_LOAD))]
             ours = await self._leases.acquire([title_id for title_id in some if title_id not in self._queue.titles])
             if ours is None:
-                # Another one sends anime. Who is next is seen anew afterwards: it may die and leave earlier ones.
+                # Another importer sends anime. It may die and leave earlier titles, so the next pass looks again.
                 self._waits_for_others = True
                 return taken
             for _ in some:
@@ -209,12 +225,12 @@ class AnimeStage:
             await self.finish(title)
 
     async def _deliver_anime(self, title: QueuedTitle, post: AnimePost) -> bool:
-        """Whether its children may follow."""
+        """Send the anime until it is accepted or given up; whether its episodes and players may follow."""
         while True:
             reply = await self._send(title, post)
             if reply.outcome is Outcome.DELIVERED:
                 title.has_progressed = True
-                # Suspects first: after a kill in between, others would be drawn than without it
+                # The suspects come first: after a kill in between, other titles would be drawn than without the kill
                 await self._suspects.accepted(Kind.ANIME, reply.left_at)
                 await self._receipts.anime_delivered(title.title_id, post, reply.trace_id)
                 return True
@@ -229,10 +245,10 @@ class AnimeStage:
             return await sender.send(Kind.ANIME, title.title_id, post.body, title.attempts, trace_id, post.checksum)
 
     async def _is_repeated(self, title: QueuedTitle, reply: Reply) -> bool:
-        """Whether the anime is sent again before any other one."""
+        """Whether the anime is sent again before any other anime."""
         if reply.outcome in STOPS:
             self._sender.breaker.check()
-        if reply.outcome in NEEDS_PARENT:  # it has no parent: one more time, then never
+        if reply.outcome in NEEDS_PARENT:  # an anime has no parent: it is sent once more, then never
             return title.attempts == 1
         if reply.outcome in FINAL | SUSPECT_AT_ONCE:
             return False
@@ -240,9 +256,9 @@ class AnimeStage:
             return self._sender.may_repeat(reply.outcome, title.attempts)
         breaker = self._sender.breaker
         is_due = breaker.is_open and reply.outcome in SUSPECT and title.attempts > self._config.max_retries
-        if is_due and await self._suspects.is_backend_there():  # what failed until now says nothing of this one
+        if is_due and await self._suspects.is_backend_there():  # the failures until now say nothing of this anime
             return True
-        if breaker.is_open and reply.outcome in ANSWERED and title.is_drawn:  # to see what the backend says of others
+        if breaker.is_open and reply.outcome in ANSWERED and title.is_drawn:  # other titles may be accepted
             return False
         if reply.outcome not in UNCOUNTED - ANSWERED and breaker.has_been_open_for(HOLD_PATIENCE):
             return False

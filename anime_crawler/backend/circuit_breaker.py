@@ -1,7 +1,8 @@
-"""When a POST may leave: not while the backend is away, asked for a pause, or delivery has ended.
-
-After FAILURES_TO_OPEN failures in a row the breaker is open: one POST at a time tries, at growing intervals, until one
-gets an answer. While the crawl runs this goes on for ever; afterwards patience ends.
+"""`CircuitBreaker` says when a POST may leave: not while the backend is away or has asked for a pause, and not after
+the delivery has ended.
+After `FAILURES_TO_OPEN` failures in a row the breaker is open: one POST at a time probes the backend, at growing
+intervals, until one gets an answer. While the crawl runs, the probes go on. After the crawl, the breaker ends the
+delivery when no probe got an answer for `PATIENCE` or `PATIENCE_REFUSED`.
 """
 
 from __future__ import annotations
@@ -16,24 +17,30 @@ from anime_crawler.config import Config
 from anime_crawler.run.report import RunReport
 
 FAILURES_TO_OPEN = 5
-"""A recycling worker drops at most the posts in flight; five in a row are more than that at CONCURRENCY 4."""
+"""Failures in a row that open the breaker. A worker that the backend recycles drops at most the POSTs in flight, which
+are four at the default CONCURRENCY."""
 
 POLL_S = 0.1
-"""How soon a waiting POST sees that the run is being stopped."""
+"""Seconds after which a waiting POST looks again whether the run is being stopped."""
 
 PATIENCE = 1.5
-"""Deadline without an answer, in longest pauses (BACKOFF_MAX_SECONDS): 90 s by default."""
+"""Longest time without an answer, as a multiple of BACKOFF_MAX_SECONDS: 90 s by default."""
 
 PATIENCE_REFUSED = 0.25
-"""The same while connections are refused outright: 15 s by default. A restart is over by then; else nobody is there."""
-
+"""The same while connections are refused outright: 15 s by default. A restart takes less, so no backend is there."""
 
 LONGEST_PAUSE_S = 600
-"""A longer Retry-After is better waited for by the next run; the budgets keep it for that one, for a day at most."""
+"""Longest Retry-After, in seconds, that a run waits for. A longer one ends the delivery; the rate limiter keeps it for
+the next run, for a day at most."""
 
 
 class CircuitBreaker:
-    """State of the backend as this process sees it."""
+    """`CircuitBreaker` holds the state of the backend as this process sees it.
+
+    Args:
+        more_may_come: whether the crawl still runs; as long as it does, a backend that is away is waited for.
+        stopping: whether the run is being stopped.
+    """
 
     def __init__(
         self, config: Config, report: RunReport, more_may_come: Callable[[], bool], stopping: Callable[[], bool]
@@ -43,14 +50,14 @@ class CircuitBreaker:
         self._more_may_come = more_may_come
         self._stopping = stopping
         self._failures = 0
-        self._since = 0.0  # when the trouble began, or the crawl ended if that was later
+        self._since = 0.0  # when the failures in a row began, or when the crawl ended if that was later
         self._probe_at = 0.0
         self._is_probing = False
         self._culprits: set[str] = set()
         self._paused_until = 0.0
         self._pauses = 0
         self.last = Outcome.DELIVERED
-        """How the POST ended that failed last."""
+        """Outcome of the latest POST that failed."""
         self.stopped: DeliveryStoppedError | None = None
 
     @property
@@ -65,28 +72,32 @@ class CircuitBreaker:
 
     @property
     def blames_many(self) -> bool:
-        """Whether the backend is thought to be away, and not just unable to take one record."""
+        """Whether the breaker is open because of several titles, or an outcome that says nothing of the record."""
         return self.is_open and (len(self._culprits) > 1 or self.last in UNCOUNTED)
 
     def has_been_open_for(self, share: float) -> bool:
-        """Whether the backend has been away for this share of the time it is given."""
+        """Whether the breaker is open, and the failures have lasted for this share of the longest time."""
         return self.is_open and time.monotonic() - self._since > share * self._patience_s()
 
     def check(self) -> None:
-        """Raises DeliveryStoppedError when nothing may be sent any more."""
+        """Return while POSTs may still be sent in this run.
+
+        Raises:
+            DeliveryStoppedError: if the delivery has ended or the run is being stopped.
+        """
         if self.stopped is None and self._stopping():
             self.stopped = DeliveryStoppedError("interrupted")
         if self.stopped is not None:
             raise self.stopped
 
     def stop(self, kind: str, reason: str, setting: str | None) -> None:
-        """End the delivery for a reason that a person must know; the first one stays."""
+        """End the delivery for a reason that the report tells; after the first call, further ones change nothing."""
         if self.stopped is None:
             self._report.problem("backend", kind, reason, setting)
             self.stopped = DeliveryStoppedError(f"{kind}: {reason}", setting)
 
     def misdirect(self, reason: str) -> None:
-        """End the delivery: nothing of the catalogue is for this backend.
+        """End the delivery, because the catalogue is not for this backend.
 
         Raises:
             MisdirectedError: always.
@@ -95,16 +106,16 @@ class CircuitBreaker:
         raise self.stopped
 
     async def enter(self, *, may_probe: bool = True) -> bool:
-        """Return when one POST may leave; `record_success`, `record_failure` or `pause` must follow.
+        """Wait until one POST may leave; the caller then calls `record_success`, `record_failure` or `pause`.
 
         Args:
-            may_probe: whether this POST may be the one that tries whether a backend is back.
+            may_probe: whether this POST may be the one that probes a backend that is thought to be away.
 
         Returns:
-            False: it may not, and the backend is thought to be away.
+            True when the POST may leave. False: the breaker is open and the POST may not probe.
 
         Raises:
-            DeliveryStoppedError: none may, in this run.
+            DeliveryStoppedError: if no POST may leave any more in this run.
         """
         self.check()
         while True:
@@ -119,44 +130,44 @@ class CircuitBreaker:
         return True
 
     def record_success(self) -> None:
-        """The backend answered, whatever it said of the record."""
+        """Note that the backend answered, whatever it said of the record. The breaker closes."""
         self._failures = self._pauses = 0
         self._culprits.clear()
         self._is_probing = False
 
     def record_failure(self, outcome: Outcome, key: str) -> None:
-        """No answer, or one that says that the backend is not well.
+        """Note that a POST got no answer, or one that says that the backend does not work.
 
         Args:
-            key: of the title whose record was sent.
+            key: id of the title whose record was sent.
         """
         now = time.monotonic()
         self._culprits.add(key)
         if self._failures == 0:
             self._since = now
-        if outcome is Outcome.UNKNOWN_ERROR:  # an answer: it says more of the title than of the backend
+        if outcome is Outcome.UNKNOWN_ERROR:  # a 500 says more of the title than of the backend, so titles are counted
             self._failures = max(self._failures, len(self._culprits))
         else:
             self._failures += 1
         self.last = outcome
         self._is_probing = False
         if self.is_open:
-            self._probe_at = now + self._doubled_s(self._failures - FAILURES_TO_OPEN)  # one tries: no jitter needed
+            self._probe_at = now + self._doubled_s(self._failures - FAILURES_TO_OPEN)  # one probe needs no jitter
             self._report.waiting["backend"] = f"{outcome}: trying again now and then"
             self._check_patience()
 
     def pause(self, seconds: float | None) -> float:
-        """The backend, or a proxy, asked for a pause of everything.
+        """Pause all POSTs, because the backend or a proxy has asked for it.
 
         Args:
-            seconds: as it said; ``None``: it did not say how long.
+            seconds: the pause that was asked for; ``None``: none was stated, and the pause doubles each time.
 
         Returns:
-            Seconds that it takes.
+            The seconds that the pause takes.
         """
         self._is_probing = False
         now = time.monotonic()
-        if now >= self._paused_until:  # else the others of a burst say the same
+        if now >= self._paused_until:  # else this POST left before the pause began
             self._pauses += 1
         wait_s = self.backoff_s(self._pauses - 1) if seconds is None else seconds
         if self._pauses > FAILURES_TO_OPEN and not self._more_may_come():
@@ -165,14 +176,14 @@ class CircuitBreaker:
         return wait_s
 
     def hold(self, seconds: float) -> None:
-        """Let no POST leave for so long; where a run does not wait for that, it ends the delivery."""
+        """Let no POST leave for so many seconds; more than `LONGEST_PAUSE_S` end the delivery."""
         if seconds > LONGEST_PAUSE_S:
             self.stop("slow_down", f"the backend asks to wait for {seconds:.0f} s", "BACKEND_LIMITS")
         self._paused_until = max(self._paused_until, time.monotonic() + seconds)
         self._report.waiting["backend"] = f"asked to slow down, {seconds:.0f} s"
 
     def backoff_s(self, failures: int) -> float:
-        """Seconds before the next attempt after this many failures: doubling, with jitter, at least half of it."""
+        """Seconds before the next attempt after so many failures: they double, and jitter takes away up to a half."""
         return self._doubled_s(failures) * random.uniform(0.5, 1)  # noqa: S311  jitter, not a secret
 
     def _doubled_s(self, failures: int) -> float:
