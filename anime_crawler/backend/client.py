@@ -1,7 +1,7 @@
-"""One HTTP session to the backend: a POST goes out exactly once, and every end of it has a name.
+"""`BackendClient` is one HTTP session to the backend. It sends each POST exactly once and names how the POST ended.
 
-aiohttp repeats idempotent requests on a dropped connection by itself, never a POST; redirects are not followed,
-because they would take the token along.
+aiohttp repeats idempotent requests on a dropped connection by itself, but never a POST. `BackendClient` follows no
+redirect, because the token would be sent along.
 """
 
 from __future__ import annotations
@@ -16,25 +16,27 @@ from anime_crawler.download.proxy import proxy_of
 from anime_crawler.rate_limit.sandbox_header import SANDBOX_HEADER
 
 MAX_ANSWER_BYTES = 64 * 1024
-"""The backend's own answers are a line; a 500 quotes the SQL of a list of 200 entries. The rest is not read."""
+"""Most bytes of an answer that are read. The backend's own answers have one line; a 500 quotes the SQL of a list of
+200 entries."""
 
 IDLE_S = 1.5
-"""Idle connections are dropped before the shipped container does it, after 2 s."""
+"""Seconds after which an idle connection is closed. The shipped container of the backend closes it after 2 s."""
 
 CONNECT_S = 10
-"""Longest wait for a connection; nothing has been sent by then, so it may be short."""
+"""Longest wait for a connection, in seconds. It may be short, because nothing has been sent by then."""
 
 PLAYER_TIMEOUT_S = 30
-"""Shortest wait for the answer to a player: a POST given up too early may be stored twice, and is broken for ever."""
+"""Lower bound of the time-out for a player, in seconds. A player that is given up too early and sent again may be
+stored twice, and the backend never accepts it again."""
 
 
 class BackendClient:
-    """Sends bodies. Use as an async context manager.
+    """`BackendClient` sends bodies to the three imports. Use it as an async context manager.
 
     Args:
         base_url: BACKEND_BASE_URL.
         token: INTERNAL_TOKEN.
-        connections: most POSTs at once.
+        connections: the most POSTs that are in flight at once.
         timeout_s: HTTP_TIMEOUT_SECONDS.
     """
 
@@ -53,7 +55,7 @@ class BackendClient:
         self._session: aiohttp.ClientSession | None = None
 
     def url(self, kind: Kind) -> str:
-        """Where POSTs of this kind go."""
+        """The address to which POSTs of this kind go."""
         return str(self._urls[kind])
 
     async def __aenter__(self) -> BackendClient:
@@ -72,13 +74,13 @@ class BackendClient:
         await self._session.close()
 
     async def post(self, kind: Kind, body: bytes, trace_id: str, idempotency_key: str | None = None) -> Answer:
-        """The answer to one POST.
+        """Send one POST and return the backend's answer.
 
         Args:
             idempotency_key: digest of the content; today's backend ignores it.
 
         Raises:
-            NoAnswerError: there was none.
+            NoAnswerError: if there is no answer.
         """
         headers = {"X-Internal-Token": self._token, "X-Trace-ID": trace_id}
         if idempotency_key:
@@ -86,10 +88,10 @@ class BackendClient:
         return await self._send(kind, body, headers)
 
     async def is_sandbox(self) -> bool:
-        """Whether the backend says that it is the sandbox's. Any answer will do; nothing is stored by this question.
+        """Whether the backend's answer to ``GET /health``, of any status, has the sandbox's header.
 
         Raises:
-            NoAnswerError: there was none.
+            NoAnswerError: if there is no answer.
         """
         assert self._session is not None
         try:
@@ -101,10 +103,10 @@ class BackendClient:
             raise NoAnswerError(Outcome.UNREACHABLE, f"no answer: {_describe(error)}") from error
 
     async def accepts_any_token(self, trace_id: str) -> bool:
-        """Whether a token that is surely wrong gets past the check: then the header does not arrive at all.
+        """Whether a wrong token gets past the backend's check, which happens when its header does not arrive at all.
 
         Raises:
-            NoAnswerError: there was none.
+            NoAnswerError: if there is no answer.
         """
         headers = {"X-Internal-Token": f"not-the-token-{trace_id}", "X-Trace-ID": trace_id}
         return (await self._send(Kind.ANIME, b"{}", headers)).status == 422
@@ -151,6 +153,6 @@ async def _read_some(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _describe(error: Exception) -> str:
-    """The class and, for an operating system error, its words; never the address with its parts."""
+    """The error's class and the text of an operating system error, but never the address (it may hold a password)."""
     words = getattr(error, "strerror", None) or getattr(getattr(error, "os_error", None), "strerror", None)
     return f"{type(error).__name__}{f' ({words})' if words else ''}"

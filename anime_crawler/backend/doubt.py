@@ -1,20 +1,20 @@
-"""Players in doubt: their POST left, and nobody knows whether the backend is still at work on it.
+"""`Doubts` holds the players in doubt: their POST has left, and the backend may still be at work on it.
 
 A kill, Ctrl-C, a time-out, a dropped connection and a gateway's 502, 503 or 504 are one case: the backend goes on with
-a request whose client is gone. Two POSTs of one new player that are at work together store it twice, and it is broken
-for ever. So a player in doubt is sent again only when all of this has happened:
+a request whose client is gone. When it works on two POSTs of one new player at the same time, it stores the player
+twice, and answers every later POST of it with a 500. So a player in doubt is sent again only when all of this is true:
 
 1. Another player's POST that left after the doubt was known has got its 200: the table of players takes rows again.
-2. After that answer `GRACE_S` have gone by.
-3. The POST in doubt left `LEAST_AGE_S` ago, and after its end as long again as was waited for its answer.
+2. `GRACE_S` have gone by since that answer.
+3. The POST in doubt left at least `LEAST_AGE_S` ago, and as much time has gone by since its end as it took to end.
 
-Players in doubt come last, and none of them is ever the POST that tries whether a backend is back. When nothing else is
-left to send, something that the backend has already is sent once more (`Doubts.ask`), with a longer grace after it.
+Players in doubt are sent last, and none of them ever probes a backend that is thought to be away. When nothing else is
+left to send, `Doubts.ask` sends a record again that the backend has already, and waits for a longer grace after it.
 
-The intent (state ``sending`` of delivered_player) is a doubt on disk: the next process begins with it.
+The intent (state ``sending`` of delivered_player) keeps the doubt on disk, for the next process to begin with.
 
-What this does not cover: a lock on a single row (of the player's episode, say) that holds the POST in doubt alone, for
-longer than all of these waits, while other players are accepted. Its second POST is then stored beside the first one.
+One case is not covered: a lock on a single row (of the player's episode, say) holds the POST in doubt alone, for longer
+than all of these waits, while other players are accepted. The second POST is then stored beside the first one.
 """
 
 from __future__ import annotations
@@ -40,30 +40,31 @@ from anime_crawler.run.report import RunReport
 logger = logging.getLogger(__name__)
 
 GRACE_S = 5.0
-"""Seconds after another player's 200: requests that the same lock held go on at the same time, in milliseconds."""
+"""Seconds after another player's 200 before a player in doubt is sent: requests that one lock has held end within
+milliseconds of each other."""
 
 LEAST_AGE_S = 30.0
-"""Seconds since a POST in doubt left. A living process waits so long for an answer, and one stuck worker of several is
-ended by its supervisor after so long (gunicorn's default)."""
+"""Seconds since a POST in doubt left, at least, before it is sent again. A living process waits so long for an answer,
+and a supervisor ends a stuck worker after so long (gunicorn's default)."""
 
 REPEAT_GRACE_S = 30.0
-"""Seconds after the 200 of a player that was sent once more unchanged: it only reads, and a lock that stops writers
-alone, as CREATE INDEX takes it, lets it pass."""
+"""Seconds after the 200 of a player that was sent again unchanged. Such a POST only reads, so it passes a lock that
+stops only writers, as CREATE INDEX takes it."""
 
 LONE_GRACE_S = 90.0
-"""Seconds after the 200 of an episode that was sent once more, when the backend has no player of ours yet: it says
-nothing of the table of players. Longer than the longest lock that was seen (75 s)."""
+"""Seconds after the 200 of an episode that was sent again, when the backend has no player of ours yet. That 200 says
+nothing about the table of players, so the grace is longer than the longest lock that was seen (75 s)."""
 
 
 @dataclass(eq=False, slots=True)
 class _Doubt:
     player: QueuedPlayer
     known_at: float
-    """Monotonic time. A POST that left later can show that the backend is well."""
+    """Monotonic time at which the doubt arose. A POST that left later can show that the backend works."""
     not_before: float
-    """Monotonic time before which it is too young, whatever was shown."""
+    """Monotonic time before which the player is not sent again, because its POST is too young."""
     ready_at: float = math.inf
-    """Monotonic time from which it may be sent; infinite: nothing was shown yet."""
+    """Monotonic time from which the player may be sent; infinite: no POST has shown yet that the backend works."""
 
     @property
     def due_at(self) -> float:
@@ -71,7 +72,7 @@ class _Doubt:
 
 
 class Doubts:
-    """The players in doubt of one delivery; all workers share it."""
+    """`Doubts` holds the players in doubt of one delivery. All its workers share it."""
 
     def __init__(
         self,
@@ -94,25 +95,25 @@ class Doubts:
         self._ask_at = 0.0
         self._said = ""
         self.last_delivered: SentPlayer | None = None
-        """The player whose POST was accepted last: the backend surely has it."""
+        """The player whose POST was accepted last, so that the backend certainly has it."""
 
     def __bool__(self) -> bool:
         return bool(self._doubts)
 
     def add(self, player: QueuedPlayer, reply: Reply) -> None:
-        """The player's POST has ended in doubt."""
+        """Hold the player, because its POST has just ended in doubt."""
         now = time.monotonic()
         waited_s = now - reply.left_at
         self._add(player, now, now + max(LEAST_AGE_S - waited_s, waited_s))
 
     def add_intent(self, player: QueuedPlayer, intent: SentPlayer) -> None:
-        """The player was in doubt when its title was loaded: an earlier process, or another one, has sent it."""
+        """Hold a player that was in doubt when its title was loaded: another process, or an earlier one, sent it."""
         age_s = (datetime.now(UTC) - datetime.fromisoformat(intent.sent_at)).total_seconds()
         now = time.monotonic()
         self._add(player, now, now + min(max(LEAST_AGE_S - age_s, 0), LEAST_AGE_S))  # clocks may have been set
 
     def put_back(self, player: QueuedPlayer) -> None:
-        """It was taken, and the backend was found to be away: it waits for another sign that it is well."""
+        """Hold a player again that `take` gave out, because the backend was found to be away."""
         self._add(player, time.monotonic(), 0)
 
     def _add(self, player: QueuedPlayer, now: float, not_before: float) -> None:
@@ -121,14 +122,18 @@ class Doubts:
         self._doubts.append(_Doubt(player, now, not_before))
 
     def proved(self, left_at: float, grace_s: float | None = None) -> None:
-        """A POST of another player that left at `left_at` was accepted."""
+        """Note that another player's POST that left at `left_at` was accepted.
+
+        Args:
+            grace_s: seconds before players in doubt are sent; ``None``: `GRACE_S`.
+        """
         ready_at = time.monotonic() + (GRACE_S if grace_s is None else grace_s)
         for doubt in self._doubts:
             if doubt.known_at <= left_at:
                 doubt.ready_at = min(doubt.ready_at, ready_at)
 
     def take(self) -> QueuedPlayer | None:
-        """A player whose title begins anew; or one that may be sent again now, when nothing else is left to do."""
+        """Give out a player whose title begins anew, or one that may be sent now because nothing else is left to do."""
         now = time.monotonic()
         may_send = self._queue.is_quiet and not self._sender.breaker.is_open
         for i, doubt in enumerate(self._doubts):
@@ -139,7 +144,7 @@ class Doubts:
         return None
 
     def take_all(self) -> list[QueuedPlayer]:
-        """All of them: nothing could be shown in this pass."""
+        """Give out all players, because no POST could show in this pass that the backend works."""
         players = [doubt.player for doubt in self._doubts]
         self._doubts.clear()
         for player in players:
@@ -147,12 +152,14 @@ class Doubts:
         return players
 
     async def ask(self) -> bool:
-        """Show that the backend is well, when nothing but players in doubt is left to send. One worker at a time asks.
+        """Send a record that the backend has already, to see whether the backend works. One worker at a time asks.
+
+        It is called when nothing but players in doubt is left to send.
 
         Returns:
-            False: it could not be shown in as many attempts as any record has.
+            False when this failed in as many attempts as any record has.
         """
-        # At an open breaker even those that are ready wait for somebody who tries, and none of them may
+        # While the breaker is open, players that are ready wait for a probe, which none of them may be
         is_open = self._sender.breaker.is_open
         waiting = [] if is_open else [doubt for doubt in self._doubts if doubt.ready_at < math.inf]
         self._say(min((doubt.due_at for doubt in waiting), default=None))
@@ -167,12 +174,12 @@ class Doubts:
     async def _ask(self) -> bool:
         oldest = self._doubts[0]
         reply = await self._repeat_player()
-        if reply and reply.outcome in (Outcome.DELIVERED, Outcome.MULTIPLE_ROWS):  # a broken one was looked up, too
+        if reply and reply.outcome in (Outcome.DELIVERED, Outcome.MULTIPLE_ROWS):  # a doubled one was looked up, too
             self.proved(reply.left_at, REPEAT_GRACE_S)
         elif reply is None or reply.outcome in NEEDS_PARENT:
             reply = await self._repeat_episode(oldest)
             if reply.outcome is Outcome.DELIVERED:
-                # Only one: its own 200 is better evidence for the others than this is.
+                # Only the oldest: its own 200 will be better evidence for the others than this one.
                 oldest.ready_at = min(oldest.ready_at, time.monotonic() + LONE_GRACE_S)
             elif reply.outcome is Outcome.PARENT_MISSING:  # without its parent, the POST in doubt stores nothing
                 oldest.ready_at = time.monotonic() + GRACE_S
@@ -184,12 +191,12 @@ class Doubts:
         return self._sender.may_repeat(reply.outcome, self._asked)
 
     async def accepts_known(self, kind: Kind) -> bool:
-        """Whether the backend accepts a record of this kind that it has already; False: also when it has none."""
+        """Whether the backend accepts a record of this kind that it has already; False, too, if it has none."""
         reply = await (self._repeat_player() if kind is Kind.PLAYER else self._repeat_title(kind))
         return reply is not None and reply.outcome is Outcome.DELIVERED
 
     async def _repeat_player(self) -> Reply | None:
-        """Send a player that the backend has once more, unchanged; ``None``: it has none of ours."""
+        """Send a player again, unchanged, that the backend has; ``None``: it has no player of ours."""
         known = self.last_delivered or await self._catalogue.read(outbox.newest_delivered_player)
         if known is None:
             return None
@@ -199,7 +206,7 @@ class Doubts:
             return await sender.send(Kind.PLAYER, known.url, body, self._asked, trace_id, digest(body), known.title_id)
 
     async def _repeat_title(self, kind: Kind) -> Reply | None:
-        """Send the anime, or one episode, of a title of which nothing is pending once more; ``None``: there is none."""
+        """Send the anime or one episode again of a title that is fully delivered; ``None``: there is no such title."""
         state = await self._catalogue.read(outbox.newest_delivered_title)
         if state is None:
             return None
@@ -219,14 +226,14 @@ class Doubts:
             return await sender.send(kind, title_id, body, self._asked, trace_id, digest(body))
 
     async def _repeat_episode(self, doubt: _Doubt) -> Reply:
-        """Send the episode of the player in doubt once more."""
+        """Send the episode of the player in doubt again."""
         state = replace(doubt.player.title.state, delivered_episodes={}, dead={})
         entries = posts_for(state, self._config, self._source_priority).episodes
         mine = [entry.body for entry in entries if entry.number == doubt.player.post.number]
         return await self._repeat(Kind.EPISODES, state.title_id, episodes_body(state.title_id, mine))
 
     def _say(self, due_at: float | None) -> None:
-        """Tell a person what the run waits for; the log has each stage once."""
+        """Say in the report what the run waits for; the log has each stage once."""
         why = f"{len(self._doubts)} players may still be under way at the backend, which may have stored them or not"
         if due_at is None:
             stage, text = "proof", f"{why}; they are sent again after it has accepted something else"

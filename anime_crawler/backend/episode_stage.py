@@ -1,4 +1,7 @@
-"""The episode lists of one title, one after the other; a refused list is halved until the bad entry is alone."""
+"""`EpisodeStage` sends the episode lists of a title one after the other.
+
+It halves a refused list until the bad entry is alone.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ LISTS_TO_HALVE = SPLITS | {Outcome.MULTIPLE_ROWS}
 
 
 class EpisodeStage:
-    """Shared by all workers of one delivery."""
+    """`EpisodeStage` delivers episodes. All workers of one delivery share it."""
 
     def __init__(self, sender: Sender, queue: DeliveryQueue, receipts: Receipts, suspects: Suspects) -> None:
         self._suspects = suspects
@@ -27,14 +30,18 @@ class EpisodeStage:
         self._parent_tried: set[str] = set()
 
     async def deliver(self, title: QueuedTitle) -> bool:
-        """Whether all lists are settled; False: the title is put off, or the delivery is being stopped."""
+        """Send the title's lists, and return whether all are settled.
+
+        Returns:
+            False: the title is put off or waits for a judgement, or the delivery is being stopped.
+        """
         while title.chunks and not title.forget:
             if not await self._deliver_chunk(title):
                 return False
         return True
 
     async def _deliver_chunk(self, title: QueuedTitle) -> bool:
-        """Whether it is settled, or has become two."""
+        """Send the first list, and return whether it is settled or was halved."""
         chunk = title.chunks[0]
         reply = await self._send(title)
         if reply.outcome in LISTS_TO_HALVE and len(chunk) > 1:
@@ -57,7 +64,11 @@ class EpisodeStage:
             return await sender.send(Kind.EPISODES, title.title_id, body, title.attempts, trace_id, digest(body))
 
     async def _settled_otherwise(self, title: QueuedTitle, reply: Reply) -> bool:
-        """Deal with a list that was not delivered; False: it will be sent again."""
+        """Deal with a list that was not delivered.
+
+        Returns:
+            False: the list may be sent again.
+        """
         title.attempts += 1
         if reply.outcome in STOPS:
             return False
@@ -83,7 +94,7 @@ class EpisodeStage:
         return True
 
     async def _judged(self, title: QueuedTitle, reply: Reply, is_at_fault: bool) -> None:
-        """Go on with the title, of which a list was refused for an unknown reason."""
+        """Go on with a title that had a list refused for an unknown reason, once `Suspects` has judged the list."""
         title.attempts = 0
         if is_at_fault and len(title.chunks[0]) > 1:
             _halve(title)

@@ -1,8 +1,8 @@
-"""Brings the backend to what the catalogue holds: anime → episodes → players, only what changed, whatever happens.
+"""`Importer` sends the backend what the catalogue holds and the backend does not: anime, then episodes, then players.
 
-Lane ── anime, one at a time ──▶ DeliveryQueue ──▶ CONCURRENCY Workers ── episodes, players ──▶ backend
-  ▲                                               │ intents, receipts
-  └──────────────── catalogue ◀───────────────────┘
+AnimeStage ── anime, one at a time ──▶ DeliveryQueue ──▶ CONCURRENCY workers ── episodes, players ──▶ backend
+  ▲                                                         │ intents, receipts
+  └─────────────────────── catalogue ◀──────────────────────┘
 """
 
 from __future__ import annotations
@@ -41,18 +41,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STOP_GRACE_S = 1.5
-"""Time for POSTs in flight to end when the run is stopped; what is cut off then is in doubt, and sent again later."""
+"""Seconds for POSTs in flight to end when the run is stopped. A player whose POST is cut off then is in doubt, and is
+sent again later."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedPosts:
-    """How many POSTs a delivery would send."""
+    """`PlannedPosts` says how many POSTs a delivery would send."""
 
     anime: int = 0
     episodes: int = 0
     players: int = 0
     refused: int = 0
-    """Records that our own validation refuses: they would become dead letters."""
+    """Number of records that our own validation refuses; they would become dead letters."""
 
     def __str__(self) -> str:
         return f"{self.anime} anime, {self.episodes} episode lists, {self.players} players; {self.refused} refused"
@@ -64,17 +65,17 @@ class DeliveryResult:
 
     anime: int
     episodes: int
-    """Accepted lists."""
+    """Number of accepted lists."""
     players: int
     retries: int
     failed: int
-    """Records that became dead letters."""
+    """Number of records that became dead letters."""
     pending: int
-    """Titles that are not, or not fully, delivered."""
+    """Number of titles that are not, or not fully, delivered."""
     reason: str | None = None
-    """Why it ended early; ``None``: it did not."""
+    """Why the delivery ended early; ``None``: it did not."""
     setting: str | None = None
-    """The setting that mends it."""
+    """The setting to change so that the next delivery does not end early; ``None``: no setting helps."""
     has_lost: bool = False
     """Whether the backend lacked something that it had accepted in an earlier run."""
 
@@ -85,10 +86,10 @@ class DeliveryResult:
 
 
 class Importer:
-    """Delivers what the catalogue holds and the backend does not.
+    """`Importer` delivers what the catalogue holds and the backend does not.
 
     Args:
-        source_priority: for each field the first source that knows it is delivered.
+        source_priority: sources in order; of each field the value of the first source that knows it is delivered.
         limiter: where POSTs are counted when BACKEND_LIMITS or RATE_LIMIT_RPS state a limit.
     """
 
@@ -114,7 +115,7 @@ class Importer:
         ready_only: Callable[[], bool],
         stopping: Callable[[], bool],
     ) -> DeliveryResult:
-        """Deliver until nothing is left and nothing more may come, or nothing can be delivered.
+        """Deliver until all is delivered and the catalogue no longer grows, or until the delivery is stopped.
 
         Args:
             more_may_come: whether the catalogue still grows; as long as it does, a backend that is away is waited for.
@@ -122,8 +123,8 @@ class Importer:
             stopping: whether to end now, within 2 s.
 
         Raises:
-            CatalogueError: a receipt could not be written; nothing was sent after that.
-            MisdirectedError: what the catalogue holds is not for this backend; nothing was sent.
+            CatalogueError: if a receipt could not be written; no POST was sent after that.
+            MisdirectedError: if the catalogue's titles are not for this backend; no POST was sent.
         """
         while True:
             stopped = await self._run_once(more_may_come, ready_only, stopping)
@@ -134,7 +135,7 @@ class Importer:
             logger.warning("the delivery begins anew: this process was %s", stopped.reason)
 
     async def _use_backend(self) -> None:
-        """Let the catalogue hold the receipts of the backend that is configured."""
+        """Let the catalogue hold the receipts of the backend that BACKEND_BASE_URL names, and put away any others."""
         address = address_of(self._config.backend_base_url or "")
         before = await self._catalogue.write(partial(use_backend, address=address))
         if before is not None:
@@ -143,10 +144,10 @@ class Importer:
     async def _run_once(
         self, more_may_come: Callable[[], bool], ready_only: Callable[[], bool], stopping: Callable[[], bool]
     ) -> DeliveryStoppedError | None:
-        """Why it was stopped; ``None``: it was not."""
+        """Deliver once, and return why the delivery was stopped; ``None``: it was not."""
         config = self._config
         breaker = CircuitBreaker(config, self._report, more_may_come, stopping)
-        # Of an earlier process
+        # The backend may have asked an earlier process for a pause
         if penalty := self._limiter.resting(budget_of("backend", config.backend_base_url or "")):
             breaker.pause(penalty.seconds)
         async with self._client() as client:
@@ -168,8 +169,8 @@ class Importer:
         """Count what `run` would send now if every POST succeeded.
 
         Raises:
-            MisdirectedError: `run` would refuse to send what the catalogue holds to this backend.
-            DeliveryStoppedError: the backend does not say whether it is one that `run` would send that to.
+            MisdirectedError: if `run` would refuse to send the catalogue's titles to this backend.
+            DeliveryStoppedError: if the backend does not say whether it is the sandbox's.
         """
         await self._refuse_another_backend()
         await self._use_backend()
@@ -189,7 +190,7 @@ class Importer:
         return PlannedPosts(anime, episodes, players, refused)
 
     async def _refuse_another_backend(self) -> None:
-        """Do once what `Sender` does before its first POST. A catalogue of real titles asks the backend nothing."""
+        """Do once what `Sender` does before its first POST. For a catalogue of real titles the backend is not asked."""
         if await self._catalogue.read(origin_of) != "sandbox":
             return
         async with self._client() as client:
@@ -245,7 +246,7 @@ class Importer:
         more_may_come: Callable[[], bool],
         ready_only: Callable[[], bool],
     ) -> None:
-        """Pass after pass over the titles, until nothing is left and nothing may come."""
+        """Run pass after pass over the titles, until all are delivered and the catalogue no longer grows."""
         try:
             while True:
                 more = queue.more_may_come = more_may_come()
@@ -275,7 +276,7 @@ class Importer:
 
 
 async def _wait_for_titles(anime_stage: AnimeStage) -> None:
-    """Wait until all titles are finished, or for 0.2 s: the crawl may have stored something new."""
+    """Wait until all titles are finished, but at most 0.2 s, because the crawl may have stored something new."""
     anime_stage.wake.clear()
     try:
         async with asyncio.timeout(2 * POLL_S):
@@ -285,7 +286,10 @@ async def _wait_for_titles(anime_stage: AnimeStage) -> None:
 
 
 async def _until_one_ends(tasks: set[asyncio.Task[None]], breaker: CircuitBreaker) -> None:
-    """The anime stage ends when all is done, any task when the delivery is stopped or it has met an error."""
+    """Wait until a task ends or the delivery is stopped.
+
+    The task of the anime stage ends when all is delivered; any task ends with an error or when the delivery is stopped.
+    """
     while True:
         ended, _ = await asyncio.wait(tasks, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
         if ended:

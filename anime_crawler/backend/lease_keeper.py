@@ -17,21 +17,25 @@ from anime_crawler.rate_limit.clock import SystemClock
 T = TypeVar("T")
 
 HELD_S = 60.0
-"""Seconds after the last renewal for which we trust our leases: a busy database answers by then."""
+"""Seconds after the last renewal for which `LeaseKeeper` trusts its leases. A busy database answers by then."""
 
 RENEW_S = 15.0
-"""Seconds between two renewals: three may fail."""
+"""Seconds between two renewals; within `HELD_S` three may fail."""
 
 
 class LeasesLostError(DeliveryStoppedError):
-    """This process was paused, or away from its database, for so long that others may have its titles."""
+    """`LeaseKeeper` raises this if other importers may have leased this one's titles.
+
+    That is so after this process was paused, or could not reach its database, for too long.
+    """
 
 
 class LeaseKeeper:
-    """The leases of one delivery.
+    """`LeaseKeeper` acquires, renews and releases the leases of one delivery.
 
     Args:
-        longest_post_s: a POST that leaves at the last moment is over before somebody else has its title.
+        longest_post_s: longest time that a POST takes. Leases last for so much longer than they are trusted, so that a
+            POST that leaves at the last moment has ended before another importer can lease its title.
     """
 
     def __init__(self, catalogue: Catalogue, longest_post_s: float) -> None:
@@ -41,21 +45,21 @@ class LeaseKeeper:
         self._clock = SystemClock()
         self._trusted_until = 0.0
         self.are_shared = False
-        """Whether there may be other importers."""
+        """Whether other importers may deliver from the same catalogue."""
 
     async def begin(self) -> None:
-        """Forget what this process had before it was paused."""
+        """Begin without leases: those that this process had before it was paused are released."""
         self.are_shared = await self._catalogue.read(title_leases.are_shared)
         self._trusted_until = self._clock.steady() + HELD_S
         await self.end()
 
     async def end(self) -> None:
-        """Let others have everything."""
+        """Release all leases."""
         if self.are_shared:
             await self._catalogue.write(title_leases.release_all, durable=False)
 
     async def keep(self) -> None:
-        """Renew the leases for as long as this runs."""
+        """Renew the leases every `RENEW_S`, until this task is cancelled."""
         while True:
             await asyncio.sleep(RENEW_S)
             self.check()
@@ -64,20 +68,22 @@ class LeaseKeeper:
             self._trusted_until = asked_at + HELD_S
 
     def check(self) -> None:
-        """Raise when nothing may be sent, or noted as sent, on these leases any more.
+        """Return while POSTs may be sent, and noted as sent, on these leases.
 
         Raises:
-            LeasesLostError: this process was away for too long.
-            CatalogueAwayError: the session that owned them has ended.
+            LeasesLostError: if the last renewal is longer ago than `HELD_S`.
+            CatalogueAwayError: if the session that owned the leases has ended.
         """
         self._catalogue.check()
         if self.are_shared and self._clock.steady() > self._trusted_until:
             raise LeasesLostError("paused for too long; others may have taken over")
 
     def guarded(self, fn: Callable[[Connection], T], title_ids: Iterable[str]) -> Callable[[Connection], T]:
-        """`fn`, for a write transaction, after a look whether these titles are still ours, and for as long as a POST
-        may take that leaves once `fn` is committed. Only writers take leases over, and they come one after the other:
-        what `fn` does is done while its titles are ours."""
+        """Wrap `fn`, which writes in a transaction, so that it runs only while this session holds the titles' leases.
+
+        The leases must last for as long as a POST may take that leaves once `fn` is committed. An importer takes over a
+        lease in a write transaction, and these come one after the other. So `fn` is done while the leases hold.
+        """
         ids = frozenset(title_ids)
 
         def checked(conn: Connection) -> T:
@@ -89,19 +95,23 @@ class LeaseKeeper:
         return checked
 
     async def acquire(self, title_ids: Sequence[str]) -> list[str] | None:
-        """Those of the titles that are ours now, and the right to send their anime; ``None``: another one has it."""
+        """Acquire leases of the titles and the right to send anime.
+
+        Returns:
+            The titles that were acquired. ``None``: another importer holds the right to send anime.
+        """
         if not self.are_shared:
             return list(title_ids)
         acquire = partial(title_leases.acquire, title_ids=title_ids, seconds=self._deadline_s)
         return await self._catalogue.write(acquire, durable=False)
 
     async def release(self, *title_ids: str) -> None:
-        """Let others have these."""
+        """Release the leases of these titles."""
         if self.are_shared:
             await self._catalogue.write(partial(title_leases.release, title_ids=title_ids), durable=False)
 
     async def count_others(self) -> int:
-        """How many leases others have; those of the dead will be free soon."""
+        """The number of leases that other importers hold. Those of ended sessions are made to run out soon."""
         if not self.are_shared:
             return 0
         count = await self._catalogue.read(title_leases.count_others)

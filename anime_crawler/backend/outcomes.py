@@ -1,4 +1,4 @@
-"""An answer's meaning follows from its status *and* text, and is named for what the importer does next.
+"""`classify` names the outcome of a POST from the status *and* the text of its answer, for what the importer does next.
 
 DeliveryStoppedError   no POST can succeed until a person acts or the backend is back: end the delivery, keep the rest
 └── MisdirectedError   the titles are not for this backend
@@ -19,7 +19,7 @@ from anime_crawler.rate_limit.headers import retry_after_s
 
 
 class Kind(StrEnum):
-    """The three imports."""
+    """A `Kind` is one of the three imports; its value is the last part of the import's path."""
 
     ANIME = "anime"
     EPISODES = "episodes"
@@ -33,26 +33,26 @@ class Answer:
     status: int
     text: str
     retry_after: str | None = None
-    """The header; bytes that are no UTF-8 stand in it as aiohttp leaves them, escaped."""
+    """The header ``Retry-After``. aiohttp escapes bytes that are not UTF-8."""
 
     @property
     def asked_s(self) -> float | None:
-        """Seconds from now that the header asks for, at least 0; ``None``: there is none, or none that can be read."""
+        """Seconds from now that the header asks to wait, at least 0; ``None``: it is absent or not understood."""
         said = (self.retry_after or "").encode("utf-8", "surrogateescape")
         return retry_after_s(Headers({"Retry-After": said}), time.time())
 
 
 class Outcome(StrEnum):
-    """Named outcomes of one POST."""
+    """An `Outcome` says how one POST ended."""
 
     DELIVERED = "delivered"
-    # somebody else answered, or nobody may
+    # another service answered, or the token was refused
     REDIRECT = "redirect"
     TOKEN_REFUSED = "token_refused"  # noqa: S105  a name, not a secret
     TOKEN_STRIPPED = "token_stripped"  # noqa: S105
     WRONG_SERVICE = "wrong_service"
     NOT_OUR_BACKEND = "not_our_backend"
-    # this record
+    # the record is at fault, or may be
     NOT_STORED = "not_stored"
     BAD_ENCODING = "bad_encoding"
     REFUSED_PAYLOAD = "refused_payload"
@@ -60,12 +60,12 @@ class Outcome(StrEnum):
     TOO_LARGE = "too_large"
     MULTIPLE_ROWS = "multiple_rows"
     REFUSED = "refused"
-    # its surroundings
+    # the record's parent or another record is at fault, or the cause is unknown
     PARENT_MISSING = "parent_missing"
     CONFLICT = "conflict"
     LOST_RACE = "lost_race"
     UNKNOWN_ERROR = "unknown_error"
-    # not now
+    # the backend cannot take the record now
     SLOW_DOWN = "slow_down"
     DATABASE_TROUBLE = "database_trouble"
     UNAVAILABLE = "unavailable"
@@ -75,16 +75,16 @@ class Outcome(StrEnum):
 
 
 STOPS = frozenset({Outcome.TOKEN_REFUSED, Outcome.TOKEN_STRIPPED})
-"""No POST can succeed until a setting is changed."""
+"""Outcomes after which no POST can succeed until a setting is changed."""
 
 FINAL = frozenset({Outcome.BAD_ENCODING, Outcome.BAD_DATA, Outcome.TOO_LARGE, Outcome.MULTIPLE_ROWS})
-"""This record is refused, and will be again: dead letter."""
+"""Outcomes of a record that would be refused again: it becomes a dead letter."""
 
 REFUSED_BY_BACKEND = frozenset({Outcome.REFUSED_PAYLOAD, Outcome.REFUSED})
-"""The record's own fault, unless the same happens to others."""
+"""Outcomes for which the record is at fault, unless other records have the same outcome."""
 
 SUSPECT_AT_ONCE = REFUSED_BY_BACKEND | {Outcome.WRONG_SERVICE, Outcome.REDIRECT}
-"""A 4xx or 3xx that may be the record's own fault or the backend's; see `suspects`."""
+"""Outcomes of a 4xx or 3xx for which the record or the backend may be at fault; see `suspects`."""
 
 SUSPECT = SUSPECT_AT_ONCE | {
     Outcome.UNKNOWN_ERROR,
@@ -93,13 +93,13 @@ SUSPECT = SUSPECT_AT_ONCE | {
     Outcome.TIMEOUT,
     Outcome.DISCONNECTED,
 }
-"""The same, and what may be so after all attempts."""
+"""`SUSPECT_AT_ONCE`, and outcomes for which either may be at fault once a record has used up its attempts."""
 
 SPLITS = frozenset({Outcome.BAD_DATA, Outcome.TOO_LARGE})
-"""One bad entry refuses its whole list: halve it until the bad one is alone."""
+"""Outcomes of a list in which one bad entry is enough: the list is halved until the bad entry is alone."""
 
 NEEDS_PARENT = frozenset({Outcome.PARENT_MISSING, Outcome.CONFLICT})
-"""Deliver the parent once more, then this."""
+"""Outcomes after which the record's parent is delivered once more, and then the record."""
 
 TROUBLE = frozenset(
     {
@@ -112,13 +112,15 @@ TROUBLE = frozenset(
         Outcome.DISCONNECTED,
     }
 )
-"""The backend is not well: counts for the breaker; the same POST may succeed later."""
+"""Outcomes that say that the backend does not work. They count for the circuit breaker, and the POST may succeed
+later."""
 
 UNCOUNTED = frozenset({Outcome.UNREACHABLE, Outcome.UNAVAILABLE, Outcome.SLOW_DOWN})
-"""Say nothing about the record: while the backend is away they do not use up its attempts."""
+"""Outcomes that say nothing about the record. While the backend is away they do not use up the record's attempts."""
 
 IN_DOUBT = frozenset({Outcome.TIMEOUT, Outcome.DISCONNECTED, Outcome.UNAVAILABLE, Outcome.NOT_OUR_BACKEND})
-"""The POST may have been stored, or may still be: nobody answered, or somebody in front of a backend that goes on."""
+"""Outcomes after which the POST may have been stored, or may still be: there was no answer, or a gateway gave it while
+the backend goes on with the request."""
 
 STOP_SETTINGS = {
     Outcome.TOKEN_REFUSED: ("INTERNAL_TOKEN", "it differs from the backend's own INTERNAL_TOKEN"),
@@ -129,7 +131,7 @@ STOP_SETTINGS = {
     Outcome.REDIRECT: ("BACKEND_BASE_URL", "it redirects; the token is not sent there: set the address it leads to"),
     Outcome.WRONG_SERVICE: ("BACKEND_BASE_URL", "what answers there does not have the backend's import API"),
 }
-"""Outcome -> the setting that mends it, and why."""
+"""Outcome -> the setting to change, and why."""
 
 
 class DeliveryStoppedError(Exception):
@@ -142,11 +144,17 @@ class DeliveryStoppedError(Exception):
 
 
 class MisdirectedError(DeliveryStoppedError):
-    """The catalogue holds invented titles, and the backend is not the sandbox's: nothing was sent. Exit code 2."""
+    """The delivery raises this if the catalogue holds invented titles and the backend is not the sandbox's.
+
+    No POST was sent. The command ends with exit code 2.
+    """
 
 
 class NoAnswerError(Exception):
-    """A POST without an answer: ``unreachable`` (certainly not sent), ``timeout`` or ``disconnected`` (in doubt)."""
+    """`BackendClient` raises this if a POST gets no answer.
+
+    The outcome is ``unreachable`` (certainly not sent), ``timeout`` or ``disconnected`` (both in doubt).
+    """
 
     def __init__(self, outcome: Outcome, text: str) -> None:
         super().__init__(text)
@@ -170,7 +178,7 @@ STATUSES = {
     429: Outcome.SLOW_DOWN,
     431: Outcome.TOO_LARGE,
 }
-"""Status -> outcome where the text does not say more. 401, 403, 404 without the backend's own text are a proxy's."""
+"""Status -> outcome, if `TEXTS` does not say more. A 401, 403 or 404 without the backend's own text is a proxy's."""
 
 TEXTS = (
     (400, re.compile(r"error parsing the body"), Outcome.BAD_ENCODING),
@@ -181,14 +189,14 @@ TEXTS = (
     (500, re.compile(r"invalid byte sequence|out of int32 range|index row size"), Outcome.BAD_DATA),
     (500, re.compile(r"connection is closed|Connection refused|QueuePool limit|deadlock"), Outcome.DATABASE_TROUBLE),
 )
-"""(status, text in the answer, outcome); the first that fits. Source: the backend's error matrix."""
+"""(status, text in the answer, outcome); the first entry that fits counts. Source: the backend's error matrix."""
 
 
 def classify(status: int, body_text: str) -> Outcome:
-    """The meaning of one answer."""
+    """The outcome that one answer means."""
     if status == 200:
         return _classify_200(body_text)
-    said = body_text.partition("[SQL")[0]  # what follows are parameters: descriptions may hold any words
+    said = body_text.partition("[SQL")[0]  # after it come the parameters, whose descriptions may hold any words
     for text_status, pattern, outcome in TEXTS:
         if status == text_status and pattern.search(said):
             return outcome
@@ -211,7 +219,7 @@ def _classify_200(body_text: str) -> Outcome:
 
 
 def _success(body_text: str) -> object:
-    """The answer's ``success``; ``None`` when it has none."""
+    """The value of ``success`` in the answer; ``None``: the answer does not have the key."""
     try:
         answer = orjson.loads(body_text)
     except orjson.JSONDecodeError:
@@ -228,9 +236,9 @@ _KNOWN = re.compile(
 
 
 def explain(status: int, body_text: str) -> str:
-    """The answer in one short line, fit for logs and dead letters.
+    """The answer in one short line, for logs and dead letters.
 
-    A 500 quotes SQL with its parameters: only class names, constraints and known phrases of it are kept.
+    The text of a 500 quotes SQL with its parameters. Only its class names, constraints and known phrases are kept.
     """
     if status == 500:
         said = body_text.partition("[SQL")[0]
@@ -240,7 +248,7 @@ def explain(status: int, body_text: str) -> str:
 
 
 def _shape(body_text: str) -> str:
-    """Describe a 200 whose body is not ``success: true``; each wrong shape has its own words."""
+    """Describe an answer below 300 whose body is not ``success: true``; each wrong shape has its own description."""
     text = body_text.strip()
     try:
         answer = orjson.loads(text)

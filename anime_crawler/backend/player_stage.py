@@ -1,7 +1,8 @@
-"""Players: the only POST that may not be repeated blindly, because two at once leave a player broken for ever.
+"""The workers of a delivery, `DeliveryWorker`, send players, and episodes by way of `EpisodeStage`.
 
-Its intent (``sending``) is committed before it leaves. While the outcome of an earlier POST of the same player is
-unknown, the next one waits as `doubt` says.
+A player's POST is the only one that may not be repeated at any time: the backend stores a player twice when it works
+on two POSTs of it at once, and then answers every later one with a 500. So the player's intent (state ``sending``) is
+committed before its POST leaves. While the outcome of a POST is unknown, the player waits as `doubt` says.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.outbox import SentPlayer
 
 SETTLES = FINAL | NEEDS_PARENT
-"""Outcomes after which the same POST is not sent again in this pass."""
+"""Outcomes after which the same POST is not sent again in the same pass."""
 
 
 class PlayerFailures:
-    """Workers share `PlayerFailures`, which decides about players that were not, or perhaps not, stored."""
+    """`PlayerFailures` decides about players that were not, or perhaps not, stored. All workers share it."""
 
     def __init__(
         self,
@@ -57,11 +58,15 @@ class PlayerFailures:
         self._parent_tried: set[str] = set()
 
     async def settled(self, player: QueuedPlayer, intent: SentPlayer, reply: Reply) -> bool:
-        """Deal with the failure; False: the player will be sent again or judged later, or the delivery is stopped."""
+        """Deal with the failure, and return whether the player is settled for this pass.
+
+        Returns:
+            False: the player will be sent again or judged later, or the delivery is stopped.
+        """
         player.attempts += 1
         is_in_doubt = reply.outcome in IN_DOUBT
         if is_in_doubt:
-            player.before = intent  # it stays in the catalogue until an answer to another POST settles it
+            player.before = intent  # the intent stays in the catalogue until the answer to another POST settles it
         else:
             await self._receipts.withdraw(intent, player.before)
         if reply.outcome in STOPS:
@@ -114,7 +119,7 @@ def _refused(title_id: str, post: PlayerPost, reply: Reply) -> Refused:
 
 
 async def settle(title: QueuedTitle, finish: Callable[[QueuedTitle], Awaitable[None]]) -> None:
-    """`settle` notes that one part of the title is done in this pass, and finishes the title after its last part."""
+    """Note that one part of the title is done in this pass, and call `finish` after its last part."""
     title.open -= 1
     if title.open == 0:
         await finish(title)
@@ -133,14 +138,14 @@ class WorkerContext:
     doubts: Doubts
     suspects: Suspects
     finish: Callable[[QueuedTitle], Awaitable[None]]
-    """The workers call it once for each title, when none of its POSTs is under way any more."""
+    """The workers call `finish` once for each title, when none of its POSTs is under way any more."""
 
     async def settle(self, title: QueuedTitle) -> None:
         """Note that one part of the title is done in this pass."""
         await settle(title, self.finish)
 
     async def deliver_title(self, title: QueuedTitle) -> None:
-        """Send the title's episodes, then give out its players to all workers."""
+        """Send the title's episodes, then put its players into the queue for all workers."""
         if not await self.episodes.deliver(title):
             return
         for post in () if title.forget else title.posts.players:
@@ -156,7 +161,10 @@ class WorkerContext:
             self.queue.add_player(player)
 
     async def deal_with_parked(self) -> None:
-        """When no other work is left, judge the suspects, then find out whether the players in doubt may be sent."""
+        """Judge the suspects, then find out whether the players in doubt may be sent.
+
+        Workers call it when nothing else is left to send.
+        """
         if self.suspects:
             await self.suspects.decide(self.queue.more_may_come)
         if self.doubts and self.queue.is_quiet and not await self.doubts.ask():
@@ -166,7 +174,11 @@ class WorkerContext:
 
 
 class DeliveryWorker:
-    """A worker holds the receipt of its last player, and commits it together with the intent of its next one."""
+    """A `DeliveryWorker` takes titles and players from the queue, one at a time, and sends them.
+
+    There are CONCURRENCY of them. Each holds the receipt of its last player back, and commits it together with the
+    intent of its next player, which saves a commit.
+    """
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
@@ -174,12 +186,12 @@ class DeliveryWorker:
         self._delivered: QueuedTitle | None = None
 
     async def run(self) -> None:
-        """Work until the delivery is stopped or the task cancelled."""
+        """Send what the queue has, until the delivery is stopped or the task is cancelled."""
         try:
             while True:
                 await self._step()
         except LeasesLostError:
-            self._receipt = None  # the title is another one's now, and what it knows of the player is newer
+            self._receipt = None  # another importer has the title now, and knows something newer of the player
         except DeliveryStoppedError:
             return
         finally:
@@ -187,7 +199,7 @@ class DeliveryWorker:
                 self._context.player_receipts.write([self._receipt])
 
     async def _step(self) -> None:
-        """Do the next thing there is to do, or wait for it a little."""
+        """Send the next title or player of the queue, or wait a little for one."""
         queue, doubts = self._context.queue, self._context.doubts
         unit = queue.take()
         if unit is None and doubts:
@@ -209,7 +221,7 @@ class DeliveryWorker:
             await self._context.settle(player.title)
             return
         if not self._context.sender.breaker.may_send_now:
-            await self._commit()  # it may take long
+            await self._commit()  # the wait for the breaker may be long
         sender = self._context.sender
         if not await sender.enter(may_probe=not player.in_doubt):
             self._context.doubts.put_back(player)
@@ -240,7 +252,7 @@ class DeliveryWorker:
             doubts.proved(reply.left_at)
 
     async def _commit(self, *intents: SentPlayer) -> None:
-        """Commit the receipt that is held, if any, with the intents."""
+        """Commit the intents together with the receipt that is held back, if there is one."""
         receipt, self._receipt = self._receipt, None
         rows = (receipt, *intents) if receipt else intents
         if rows:

@@ -1,4 +1,4 @@
-"""`DeliveryQueue` gives the workers titles whose episodes are next, and players of any title side by side."""
+"""`DeliveryQueue` gives the workers titles whose episodes come next, and players of any titles."""
 
 from __future__ import annotations
 
@@ -17,34 +17,36 @@ from anime_crawler.backend.payloads import EpisodeEntry, PlayerPost, TitlePosts
 from anime_crawler.catalogue.outbox import SentPlayer, TitleState
 
 EPISODES_PER_POST = 200
-"""0.1 s of the backend's time; a list of 1,000 takes half a second, and all of it is lost with one bad entry."""
+"""Episodes in one POST. 200 take 0.1 s of the backend's time; 1,000 take half a second, and one bad entry refuses the
+whole list."""
 
 
 @dataclass(slots=True, eq=False)
 class QueuedTitle:
-    """One title on its way. It is in one place only, so no two POSTs have the same key."""
+    """A `QueuedTitle` is one title on its way. It is in one place only, so no two POSTs have the same key."""
 
     state: TitleState
     posts: TitlePosts
     chunks: deque[Sequence[EpisodeEntry]] = field(default_factory=deque)
     """Episode lists still to be sent, one after the other."""
     open: int = 1
-    """The title itself while its anime and episodes are under way, and its players that are not settled."""
+    """Number of open parts: one for anime and episodes together until they are settled, and one for each player that is
+    not."""
     parked: int = 0
-    """How many of its open parts wait for something else to happen, and hold up nobody."""
+    """Number of open parts that wait in `Doubts` or `Suspects`, and keep no worker busy."""
     attempts: int = 0
     lost: set[int] = field(default_factory=set)
     """Numbers of episodes that the backend does not have: their players would get 404."""
     forget: list[Callable[[Connection], None]] = field(default_factory=list)
-    """Receipts that turned out to be wrong; the title then begins anew."""
+    """Functions that delete receipts which turned out to be wrong. If there are any, the title begins anew."""
     has_progressed: bool = False
-    """Something of it was delivered in this pass."""
+    """Whether a record of the title was delivered in this pass."""
     has_failed: bool = False
-    """Something is left undelivered that may succeed later."""
+    """Whether a record of the title is left undelivered that may succeed later."""
     is_drawn: bool = False
-    """It was drawn from all titles that wait, before its turn; see `suspects`."""
+    """Whether the title was drawn from all titles that wait, before its turn; see `suspects`."""
     is_tried_out: bool = False
-    """A record that has failed has had all its attempts: it is left to the next run."""
+    """Whether a record that failed has had all its attempts, so that the title is left to the next run."""
 
     def __post_init__(self) -> None:
         entries = self.posts.episodes
@@ -57,15 +59,15 @@ class QueuedTitle:
 
 @dataclass(slots=True, eq=False)
 class QueuedPlayer:
-    """One player on its way."""
+    """A `QueuedPlayer` is one player on its way."""
 
     title: QueuedTitle
     post: PlayerPost
     attempts: int = 0
     before: SentPlayer | None = None
-    """The receipt or intent that the catalogue holds of this player, besides a POST that is under way."""
+    """The receipt or intent of this player in the catalogue, apart from that of a POST that is under way."""
     in_doubt: bool = False
-    """An earlier POST of it may have been stored, or may have been under way; see `doubt`."""
+    """Whether an earlier POST of the player may have been stored, or may still be under way; see `doubt`."""
 
     def __post_init__(self) -> None:
         self.before = self.post.before
@@ -75,7 +77,11 @@ Unit = QueuedTitle | QueuedPlayer
 
 
 class DeliveryQueue:
-    """Players come before titles, what was put off and is due before both."""
+    """`DeliveryQueue` gives out what was put off and is due, then players, then titles.
+
+    Args:
+        most_titles: number of titles at which `is_full` is true.
+    """
 
     def __init__(self, most_titles: int) -> None:
         self.titles: dict[str, QueuedTitle] = {}
@@ -89,16 +95,16 @@ class DeliveryQueue:
         self.more_may_come = True
         """Whether the catalogue may still grow in this run."""
         self.is_fed = False
-        """Whether the anime stage is looking for titles, and may bring more."""
+        """Whether the anime stage is looking for titles, and may add more."""
 
     @property
     def is_full(self) -> bool:
-        """Whether no more titles are to be taken up now; those that only wait do not count."""
+        """Whether no more titles are to be taken up now. Titles with nothing but parked parts do not count."""
         return len(self.titles) >= self._most_titles and self._count_active() >= self._most_titles
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing is being sent, or could be, but what is parked."""
+        """Whether nothing is being sent, and nothing could be sent except parked parts."""
         is_empty = not (self.is_fed or self._players or self._waiting_titles or self._later)
         return is_empty and self._count_active() == 0
 
@@ -106,21 +112,21 @@ class DeliveryQueue:
         return sum(title.open > title.parked for title in self.titles.values())
 
     def add(self, title: QueuedTitle) -> None:
-        """Take up a title whose anime is delivered."""
+        """Add a title whose anime is delivered."""
         self._waiting_titles.append(title)
         self._changed.set()
 
     def add_player(self, player: QueuedPlayer) -> None:
-        """Take up a player whose episode is delivered."""
+        """Add a player whose episode is delivered."""
         self._players.append(player)
         self._changed.set()
 
     def put_off(self, unit: Unit, delay_s: float) -> None:
-        """Give the unit out again after so many seconds."""
+        """Give out the title or player again after so many seconds."""
         heapq.heappush(self._later, (time.monotonic() + delay_s, next(self._order), unit))
 
     def take(self) -> Unit | None:
-        """The next unit, if there is one now."""
+        """Give out the next title or player; ``None``: there is none now."""
         if self._later and self._later[0][0] <= time.monotonic():
             return heapq.heappop(self._later)[2]
         if self._players:
@@ -128,7 +134,7 @@ class DeliveryQueue:
         return self._waiting_titles.popleft() if self._waiting_titles else None
 
     async def wait(self) -> None:
-        """Wait for work, but not for long: the caller has to look whether it is to stop."""
+        """Wait for a title or player, at most `POLL_S`, because the caller has to look whether the run is stopped."""
         self._changed.clear()
         next_due_s = self._later[0][0] - time.monotonic() if self._later else POLL_S
         try:

@@ -1,4 +1,4 @@
-"""The `Receipts` of one delivery write its receipts, dead letters and counts."""
+"""`Receipts` and `PlayerReceipts` write what a delivery notes in the catalogue: receipts, intents, dead letters."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ def now() -> str:
 
 
 class Receipts:
-    """Writes to the catalogue on behalf of the importer; each call is committed when it returns.
+    """`Receipts` writes to the catalogue for the stages of a delivery, and counts in the report.
+
+    What a method writes is committed when it returns.
 
     Raises:
-        LeasesLostError: from every method; nothing was written.
+        LeasesLostError: from every method that writes, if the title is no longer leased; nothing was written.
     """
 
     def __init__(self, catalogue: Catalogue, run_id: int, report: RunReport, ours: LeaseKeeper) -> None:
@@ -37,7 +39,7 @@ class Receipts:
         self._run_id = run_id
 
     async def anime_delivered(self, title_id: str, post: AnimePost, trace_id: str) -> None:
-        """Keep the receipt of an anime."""
+        """Write the receipt of an anime."""
         self.report.count("backend", "anime")
         await self._write(
             title_id,
@@ -45,7 +47,7 @@ class Receipts:
         )
 
     async def episodes_delivered(self, title_id: str, entries: Sequence[EpisodeEntry], trace_id: str) -> None:
-        """Keep the receipt of a list of episodes."""
+        """Write the receipts of a list of episodes."""
         self.report.count("backend", "episodes")
         rows = [(entry.number, entry.checksum) for entry in entries]
         await self._write(
@@ -54,7 +56,7 @@ class Receipts:
         )
 
     async def set_aside(self, title_id: str, refused: Sequence[Refused]) -> None:
-        """Keep what cannot be delivered as dead letters, with the reason."""
+        """Write records that cannot be delivered as dead letters, with the reason."""
         if not refused:
             return
         self.report.count("backend", "failed", len(refused))
@@ -66,26 +68,26 @@ class Receipts:
         await self._write(title_id, partial(dead_letters.put, run_id=self._run_id, letters=letters))
 
     async def finished(self, title_id: str, version: int, obsolete: Sequence[tuple[str, str, str]]) -> None:
-        """Mark the title as done in this version, and remove the `obsolete` dead letters."""
+        """Mark the title as delivered in this version, release its lease, and delete the `obsolete` dead letters."""
         await self._write(title_id, partial(_finish, title_id=title_id, version=version, obsolete=obsolete))
 
     async def withdraw(self, intent: outbox.SentPlayer, before: outbox.SentPlayer | None) -> None:
-        """Undo the intent of a player whose POST certainly changed nothing."""
+        """Undo the intent of a player whose POST certainly stored nothing."""
         await self._write(intent.title_id, partial(outbox.withdraw_player, intent=intent, before=before))
 
     async def forget(self, title_id: str, actions: Sequence[Callable[[Connection], None]]) -> None:
-        """Forget receipts of the title that turned out to be wrong."""
+        """Run the functions that delete receipts of the title which turned out to be wrong."""
         await self._write(title_id, lambda conn: [action(conn) for action in actions])
 
     def lost(self, what: str) -> None:
-        """Tell a person that the backend does not have what it had accepted in an earlier run."""
+        """Report as a problem, once, that the backend no longer has what it had accepted in an earlier run."""
         if not self.report.counters["backend"].get("lost"):
             why = f"the backend has lost {what}, and perhaps more: it was emptied or replaced by another"
             self.report.problem("backend", "lost", f"{why}. `scrapy deliver --refill` sends everything again")
         self.report.count("backend", "lost")
 
     async def _write(self, title_id: str, fn: Callable[[Connection], object]) -> None:
-        # Lost in a power cut, it is found out again: the same POST is repeated and changes nothing
+        # A receipt may be lost in a power cut: then the same POST is repeated, and changes nothing at the backend
         await self.catalogue.write(self._ours.guarded(fn, [title_id]), durable=False)
 
 
@@ -97,7 +99,7 @@ def _finish(conn: Connection, title_id: str, version: int, obsolete: Sequence[tu
 
 
 class PlayerReceipts:
-    """Writes intents and receipts of players for all workers.
+    """`PlayerReceipts` writes intents and receipts of players for all workers.
 
     A worker sends a POST only after its intent is committed. `PlayerReceipts` gathers the rows that come while a commit
     is under way and writes them with the next one, in one statement for all workers.
@@ -111,7 +113,11 @@ class PlayerReceipts:
         self._writer: asyncio.Task[None] | None = None
 
     def write(self, rows: Iterable[outbox.SentPlayer]) -> asyncio.Future[None]:
-        """Done once the rows are committed; raises CatalogueError when they could not be."""
+        """Write the rows with the next commit.
+
+        Returns:
+            A future that is done once the rows are committed. It raises `CatalogueError` if they could not be.
+        """
         self._rows.extend(rows)
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
@@ -130,7 +136,7 @@ class PlayerReceipts:
             self._rows, self._waiting = [], []
             error = await self._commit(rows)
             for done in waiting:
-                if done.cancelled():  # its worker was stopped; the rows are written all the same
+                if done.cancelled():  # the worker was stopped; its rows are written nevertheless
                     continue
                 if error is None:
                     done.set_result(None)
@@ -142,6 +148,6 @@ class PlayerReceipts:
         try:
             record = self._ours.guarded(partial(outbox.record_players, players=rows), (row.title_id for row in rows))
             await self._catalogue.write(record, durable=False)
-        except Exception as error:  # whatever it is, it belongs to those who wait
+        except Exception as error:  # whatever it is, the workers that wait for these rows have to get it
             return error
         return None
