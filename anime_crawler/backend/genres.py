@@ -1,8 +1,8 @@
-"""Genres in one language: what the sources call them, in English and in Russian.
+"""`genre_in` translates the sources' words for a genre to one English or Russian name.
 
-English and Russian as Shikimori writes them, which has MyAnimeList's genres, themes and demographics; then Kinopoisk's
-(in lower case, by way of Kodik), AniList's, Kitsu's, AnimeSchedule's and AniSearch's own words and spellings.
-Anime-Planet and AniDB have tags, no genres.
+The names are Shikimori's, which has MyAnimeList's genres, themes and demographics. `KNOWN` also has the words and
+spellings of Kinopoisk (in lower case, by way of Kodik), AniList, Kitsu, AnimeSchedule and AniSearch. Anime-Planet and
+AniDB have tags but no genres.
 """
 
 from __future__ import annotations
@@ -119,13 +119,13 @@ KNOWN: tuple[tuple[str, ...], ...] = (
 SAYS_NOTHING = frozenset(
     {"аниме", "мультфильм", "animation", "anime influenced", "doujinshi", "soap", "tv movie", "based on a manga"}
 )
-"""Words that hold for every anime, or are of how it was made: left out."""
+"""Words that are left out, because they hold for every anime or say how it was made."""
 
 _BY_WORD = {word.casefold(): genre[:2] for genre in KNOWN for word in genre}
 
 
 def genre_in(language: Language, word: str) -> str | None:
-    """The genre's name; ``""`` for a word that says nothing; ``None``: nobody knows it.
+    """The name of the genre in this language; ``""``: the word is left out; ``None``: the word is in no table.
 
     >>> genre_in("en", "фэнтези"), genre_in("ru", "Fantasy"), genre_in("en", "аниме"), genre_in("en", "Pirates")
     ('Fantasy', 'Фэнтези', '', None)

@@ -1,8 +1,9 @@
 """`posts_for` makes the POSTs of a title from what the catalogue knows of it. It uses no network and no database.
 
-Title: the first of TITLE_LANGUAGES that any source knows; else any known title, in the order romaji, en, ru, native,
-then alternative titles. All other fields: the first source of SOURCE_PRIORITY that knows the field. Genres, and what
-we call episodes outside the base season, are in the first of TITLE_LANGUAGES that is English or Russian.
+The title is in the first of TITLE_LANGUAGES in which any source knows one. If there is none, it is the first known one
+in the order romaji, en, ru, native, alternative titles. Every other field comes from the first source of
+SOURCE_PRIORITY that knows it. Genres, and our own titles of episodes outside the base season, are in the first of
+TITLE_LANGUAGES that is English or Russian.
 """
 
 from __future__ import annotations
@@ -32,31 +33,33 @@ from anime_crawler.catalogue.outbox import LivePlayer, SentPlayer, TitleState
 from anime_crawler.config import Config
 
 DEMOTED = -1000
-"""Priority of a link that is no longer wanted: below any other, the only way a client has to get it out of sight."""
+"""Priority of a link that is no longer wanted. It is below any other, and the only way in which a client can hide a
+link."""
 
 STATUS = {"announced": "upcoming", "ongoing": "ongoing", "released": "completed", "paused": None, "discontinued": None}
-"""Airing status -> the backend's word; it has none for the last two, and null leaves what it has."""
+"""Airing status -> the backend's word. It has no word for the last two; null leaves the status that it has."""
 
 COVERED_APART, PREFERENCE_APART, MOST_PREFERENCES = 10_000, 100_000_000, 20
-"""Distances of priorities: 9,999 ids of teams (Kodik's are below 6,000) for each number of episodes, as many such
-numbers for each preference, and as many preferences as a priority, an int32, has room for."""
+"""Distances of priorities. Each number of episodes has room for 9,999 ids of teams (Kodik's are below 6,000), each
+preference for as many numbers of episodes, and a priority, an int32, for 20 preferences."""
 INT32_MAX = 2_147_483_647
 
 OUTSIDE: dict[Language, tuple[str, str]] = {
     "en": ("Special {number}", "Season {season}, episode {number}"),
     "ru": ("Спецвыпуск {number}", "Сезон {season}, серия {number}"),
 }
-"""Language -> what a special, and an episode of another season, is called."""
+"""Language -> the title of a special, and that of an episode of another season."""
 
 LATIN = re.compile(r"[A-Za-z0-9_]")
-"""The backend keeps these letters of a lower-case, then decomposed word in its address: of ™ the two capitals."""
+"""Characters that the backend keeps in an address. It turns a word to lower case and then decomposes it, so that ™
+becomes two capitals."""
 
 FALLBACK_LANGUAGES = ("romaji", "en", "ru", "native")
 
 
 @dataclass(frozen=True, slots=True)
 class AnimePost:
-    """An anime POST to be sent."""
+    """An `AnimePost` is an anime to be sent."""
 
     body: bytes
     checksum: str
@@ -64,7 +67,7 @@ class AnimePost:
 
 @dataclass(frozen=True, slots=True)
 class EpisodeEntry:
-    """One entry of an episodes POST to be sent."""
+    """An `EpisodeEntry` is one entry of a list of episodes to be sent."""
 
     number: int
     body: bytes
@@ -73,7 +76,7 @@ class EpisodeEntry:
 
 @dataclass(frozen=True, slots=True)
 class PlayerPost:
-    """A video POST to be sent."""
+    """A `PlayerPost` is a player to be sent."""
 
     number: int
     url: str
@@ -85,7 +88,7 @@ class PlayerPost:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A record that breaks a rule of the contract and is not sent."""
+    """A `Refused` record breaks a rule of the contract, or was refused by the backend; it becomes a dead letter."""
 
     kind: str
     key: str
@@ -101,13 +104,13 @@ class TitlePosts:
     anime: AnimePost | None
     episodes: Sequence[EpisodeEntry]
     players: Sequence[PlayerPost]
-    """Demotions come first."""
+    """Links that are no longer wanted come first."""
     refused: Sequence[Refused]
-    """Records that our own validation refuses now; those that it refused before with the same content are left out."""
+    """Records that our own validation refuses now, without those that it refused before with the same content."""
     unknown_genres: Sequence[str] = ()
-    """Genres that no table of ours has, sent as they are; told only with a changed anime."""
+    """Genres that `genres.KNOWN` does not have, which are sent as they are. Told only with a changed anime."""
     obsolete: Sequence[tuple[str, str, str]] = ()
-    """(kind, key, checksum) of dead letters whose record has other content now, or is not wanted any more."""
+    """(kind, key, checksum) of dead letters whose record has other content now, or is no longer wanted."""
 
 
 def digest(body: bytes) -> str:
@@ -116,23 +119,26 @@ def digest(body: bytes) -> str:
 
 
 def episode_key(title_id: str, number: int) -> str:
-    """The episode's id at the backend, and its key among dead letters."""
+    """The episode's id at the backend, which is also the key of its dead letter."""
     return f"{title_id}:{number}"
 
 
 def player_key(title_id: str, number: int, url: str) -> str:
-    """The player's key among dead letters."""
+    """The key of the player's dead letter."""
     return f"{title_id}:{number} {url}"
 
 
 def player_body(sent: SentPlayer) -> bytes:
-    """The body with which a player was sent."""
+    """The body of the POST with which a player was sent."""
     link = PlayerLink(url=sent.url, priority=sent.priority)
     return VideoPayload(source_episode_id=episode_key(sent.title_id, sent.number), player=link).body()
 
 
 def posts_for(state: TitleState, config: Config, source_priority: Sequence[str]) -> TitlePosts:
-    """The POSTs of the title. There are none while its anime is refused: children without it get 404."""
+    """The POSTs of the title that are still to be sent.
+
+    There are none while its anime is refused, because the backend answers 404 to episodes without their anime.
+    """
     builder = _Builder(state, config, source_priority)
     anime = builder.anime()
     if anime is None:
@@ -146,7 +152,7 @@ def posts_for(state: TitleState, config: Config, source_priority: Sequence[str])
 
 
 class _Builder:
-    """Builds the parts of one title and gathers what our own rules refuse."""
+    """`_Builder` makes the parts of one title, and gathers the records that our own rules refuse."""
 
     def __init__(self, state: TitleState, config: Config, source_priority: Sequence[str]) -> None:
         self.state = state
@@ -156,7 +162,7 @@ class _Builder:
         self._still_dead: set[tuple[str, str]] = set()
 
     def anime(self) -> AnimePost | None:
-        """The title's anime, delivered or not; ``None`` when it is refused, now or by the backend before."""
+        """The title's anime, delivered or not; ``None``: our rules refuse it now, or the backend refused it before."""
         languages, second = self.config.title_languages, self.config.title_second_language
         data = anime_fields(self.state.title_id, self.records, languages, second)
         try:
@@ -170,7 +176,7 @@ class _Builder:
         return AnimePost(body, checksum)
 
     def episodes(self) -> list[EpisodeEntry]:
-        """New and changed entries by number; at the end those to hide, whose number no episode has any more."""
+        """New and changed entries by number; the last ones hide delivered numbers that no episode has any more."""
         live = {player.number for player in self.state.players}
         known = {episode.number for episode in self.state.episodes}
         lost = [KnownEpisode(number, None) for number in sorted(self.state.delivered_episodes.keys() - known)]
@@ -198,11 +204,12 @@ class _Builder:
         return EpisodeEntry(number, body, checksum)
 
     def players(self, episodes: set[int]) -> list[PlayerPost]:
-        """Demotions first, for a link at the wrong episode must not stand above the right one; then new links, changed
-        priorities, and links in doubt.
+        """Unwanted links, which get `DEMOTED`; then new links, changed priorities, and links in doubt.
+
+        Unwanted links come first so that a link at the wrong episode never stands above the right one.
 
         Args:
-            episodes: numbers the backend has, or will have by then.
+            episodes: numbers of the episodes that the backend has, or will have by then.
         """
         wanted = player_priorities(self.state.players, self.config.translation_priority)
         unwanted = {key: DEMOTED for key in self.state.delivered_players if key not in wanted}
@@ -236,7 +243,7 @@ class _Builder:
         return is_dead
 
     def obsolete(self) -> list[tuple[str, str, str]]:
-        """Dead letters whose record the other methods, which are called before, did not find with the same content."""
+        """Dead letters whose record has other content now or is gone; called after all other methods."""
         dead = self.state.dead.items()
         return [(kind, key, checksum) for (kind, key), checksum in dead if (kind, key) not in self._still_dead]
 
@@ -250,12 +257,12 @@ class _Builder:
 def anime_fields(
     title_id: str, records: Sequence[dict[str, Any]], languages: Sequence[str], second: str | None = None
 ) -> dict[str, Any]:
-    """The fields of the anime payload, not yet checked.
+    """The fields of the anime payload, before they are checked.
 
     Args:
         records: contents of anime items, the most trusted first; may be empty.
-        languages: which title to prefer, in this order.
-        second: language of the title that stands behind the main one; ``None``: none does.
+        languages: languages of the title, the preferred one first.
+        second: language of the title that is put behind the main one; ``None``: no title is.
     """
     title = next(_titles(records, (*languages, *FALLBACK_LANGUAGES)), None)
     other = next(_clean(record["titles"].get(second) for record in records), None) if second else None
@@ -272,10 +279,10 @@ def anime_fields(
 
 
 def with_second_title(title: str | None, second: str | None) -> str | None:
-    """``Naruto / Наруто``, for a search that looks at the title alone.
+    """The title with the second one behind it, ``Naruto / Наруто``, for a search that looks at the title alone.
 
-    The backend makes the address from the title's Latin letters and digits, so the second title's words that have any
-    are left out: the address stays that of the first.
+    The backend makes the address from the title's Latin letters and digits. So words of the second title that have any
+    are left out, and the address stays that of the first title.
     """
     if not title or not second:
         return title
@@ -286,7 +293,7 @@ def with_second_title(title: str | None, second: str | None) -> str | None:
 
 
 def genres_of(records: Sequence[dict[str, Any]], languages: Sequence[str]) -> list[tuple[str, bool]]:
-    """(name, whether we know it) of the genres of the first source that has any, in the language of our own words."""
+    """(name, whether `genres.KNOWN` has it) of each genre of the first source that has any, in `language_of_words`."""
     language = language_of_words(languages)
     found = []
     for word in _clean(_first(records, "genres") or ()):
@@ -296,10 +303,13 @@ def genres_of(records: Sequence[dict[str, Any]], languages: Sequence[str]) -> li
 
 
 def title_outside(known: KnownEpisode, base: int, languages: Sequence[str]) -> str | None:
-    """The title of an episode outside the base season, whose number alone says nothing; ``None``: it is inside.
+    """The title of an episode outside the base season, whose number alone says nothing.
 
     Args:
-        languages: the first that has words is taken, else English; episodes are no names, so romaji has none.
+        languages: the first one that `OUTSIDE` has is taken, else English. Romaji is for names, so it has no words.
+
+    Returns:
+        ``None``: the episode is in the base season, or its season is unknown.
     """
     if known.season in (None, base):
         return None
@@ -309,11 +319,12 @@ def title_outside(known: KnownEpisode, base: int, languages: Sequence[str]) -> s
 
 
 def player_priorities(players: Iterable[LivePlayer], preferences: Sequence[str]) -> dict[tuple[int, str], int]:
-    """(number, url) -> priority; higher is shown first. A link of several releases has the highest of theirs.
+    """(number, url) -> priority; the player with the highest priority is shown first.
 
-    The releases of a title stand in one strict order: preferences, then the one that covers most episodes, then the
-    lower id of the team. A priority follows from its own release, so that another one that comes or goes sends nothing
-    of this one again; only where two would be equal, that with the later id gets one less.
+    The releases of a title have one strict order: by preference, then by the number of episodes that they cover, then
+    by the id of the team, lower ids first. A priority is computed from its own release alone, so that no player is sent
+    again when another release comes or goes. Only if two would be equal, the one with the later id gets one less. A
+    link of several releases has the highest of their priorities.
     """
     players = list(players)
     releases = {(p.translation_id, p.release_id): p for p in players}
@@ -336,14 +347,14 @@ def player_priorities(players: Iterable[LivePlayer], preferences: Sequence[str])
 
 
 def _in_order(id_: str) -> tuple[int, str]:
-    """`_in_order` sorts ids that are numbers first, in the order of numbers."""
+    """A sort key for ids: numbers come first, in numerical order."""
     digits = id_.rpartition("-")[2]  # serial-123
     is_number = digits.isascii() and digits.isdecimal() and len(digits) < len(str(COVERED_APART))
     return int(digits) if is_number else COVERED_APART - 1, id_
 
 
 def _rank(translation: tuple[str, str, str], preferences: Sequence[str]) -> int:
-    """The rank of a translation: 1 for the last preference, 2 for the one before, …; 0 when it matches none."""
+    """The rank of a translation: 1 for the last preference, 2 for the one before, and so on; 0: it matches none."""
     names = {word.casefold() for word in translation}
     for index, preference in enumerate(preferences):
         if preference.casefold() in names:
@@ -352,17 +363,17 @@ def _rank(translation: tuple[str, str, str], preferences: Sequence[str]) -> int:
 
 
 def language_of_words(languages: Sequence[str]) -> Language:
-    """The first of the wanted languages that our own words are in; English where there is none."""
+    """The first of the languages that `OUTSIDE` has; English if it has none of them."""
     return "ru" if next((language for language in languages if language in OUTSIDE), "en") == "ru" else "en"
 
 
 def _first(records: Iterable[dict[str, Any]], field: str) -> Any:
-    """The field's value at the first source that knows it."""
+    """The field's value in the first record that has one."""
     return next((record[field] for record in records if record.get(field) not in (None, [], "")), None)
 
 
 def _titles(records: Sequence[dict[str, Any]], languages: Iterable[str]) -> Iterator[str]:
-    """All known titles, main titles by language first; repeats are possible."""
+    """All known titles: main titles in the order of the languages, then alternative titles. Titles may repeat."""
     for language in languages:
         yield from _clean(record["titles"].get(language) for record in records)
     for record in records:
@@ -374,5 +385,5 @@ def _clean(texts: Iterable[str | None]) -> Iterator[str]:
 
 
 def _others(title: str | None, texts: Iterable[str]) -> list[str] | None:
-    """The texts without `title` and repeats, in order; ``None`` when there are none."""
+    """The texts in order, without `title` and without repeats; ``None``: no text is left."""
     return [text for text in dict.fromkeys(texts) if text != title] or None

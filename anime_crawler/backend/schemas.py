@@ -1,6 +1,7 @@
-"""The three bodies of the import contract with every rule the backend applies, and ours on top.
+"""Models of the three bodies of the import contract, with every rule of the backend and some of our own.
 
-Its 422 never names the field, so a body is checked here first: what passes these models is accepted.
+The backend's 422 never names the field, so a body is checked by these models first. The backend accepts every body
+that passes them.
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from anime_crawler.items import HttpsUrl
 
 SOURCE_NAME: Final = "kodik-shikimori"
-"""Name of the anime's source at the backend; part of every identity there, so it never changes."""
+"""Name of the anime's source at the backend. It is part of every identity there, so it must never change."""
 PLAYER_SOURCE_NAME: Final = "kodik"
 
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters and lone surrogates: NUL is a 500 at the backend, escapes are a danger in terminals."""
+"""Control characters and lone surrogates. NUL is a 500 at the backend, and escapes are a danger in terminals."""
 _CONTROL = r"[^\x00-\x1f\x7f-\x9f]"
 
 Digits = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}$")]
 Line = Annotated[str, StringConstraints(pattern=rf"^{_CONTROL}*$", strip_whitespace=True, min_length=1)]
 TITLE_MAX = 500
 Title = Annotated[Line, StringConstraints(max_length=TITLE_MAX)]
-"""The backend's index takes some 2,690 bytes; 500 characters of four bytes stay below."""
+"""A title of at most 500 characters. The backend's index takes some 2,690 bytes, and 500 characters of four bytes each
+stay below that."""
 Int32 = Annotated[int, Field(strict=True, ge=-(2**31), le=2**31 - 1)]
 EpisodeNumber = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 PlayerUrl = Annotated[
@@ -34,26 +36,27 @@ PlayerUrl = Annotated[
         pattern=r"^https://[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]{1,5})?/[^\s?#<>\"'`\\\x00-\x20\x7f-\x9f]+$", max_length=2000
     ),
 ]
-"""Canonical: https, host in lower case, no query or fragment. The text is the player's identity at the backend."""
+"""A canonical address: https, host in lower case, no query or fragment. The text is the player's identity at the
+backend."""
 
 
 class _Payload(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def body(self) -> bytes:
-        """UTF-8 JSON, keys in the contract's order: the same content is the same bytes."""
+        """The payload as UTF-8 JSON with keys in the contract's order: the same content gives the same bytes."""
         return self.__pydantic_serializer__.to_json(self)
 
 
 class AnimePayload(_Payload):
-    """``POST import/anime``. Always the full record: a missing or null field erases what is stored."""
+    """Body of ``POST import/anime``. It is always the full record: a missing or null field erases the stored value."""
 
     source_name: Literal["kodik-shikimori"] = SOURCE_NAME
     source_id: Digits
     title: Title
     alternative_titles: list[Line] | None
     description: Annotated[str, StringConstraints(max_length=100_000)] | None
-    """The longest real one has some 8,000 characters; this much is a mistake of ours."""
+    """The longest real description has some 8,000 characters; more than 100,000 would be a mistake of ours."""
     year: int | None = Field(ge=1900, le=2100)
     status: Literal["ongoing", "completed", "upcoming"] | None
     poster: HttpsUrl | None
@@ -61,7 +64,7 @@ class AnimePayload(_Payload):
 
 
 class EpisodePayload(_Payload):
-    """One entry of ``POST import/episodes``."""
+    """One entry in the body of ``POST import/episodes``."""
 
     source_episode_id: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}:[0-9]+$")]
     number: EpisodeNumber
@@ -79,7 +82,7 @@ class PlayerLink(BaseModel):
 
 
 class VideoPayload(_Payload):
-    """``POST import/video``. Identity: episode, exact address, player source."""
+    """Body of ``POST import/video``. The player's identity is its episode, exact address and player source."""
 
     source_name: Literal["kodik-shikimori"] = SOURCE_NAME
     source_episode_id: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}:[0-9]+$")]
@@ -87,7 +90,7 @@ class VideoPayload(_Payload):
 
 
 def episodes_body(title_id: str, entries: Iterable[bytes]) -> bytes:
-    """Body of one episodes POST.
+    """The body of one ``POST import/episodes``.
 
     Args:
         entries: bodies of `EpisodePayload`, at least one, no number twice.
@@ -107,5 +110,5 @@ def clean_text(text: str | None) -> str | None:
 
 
 def explain(error: ValidationError) -> str:
-    """Which field breaks which rule: ``player.url: String should match pattern …``."""
+    """Text that names each field and the rule that it breaks: ``player.url: String should match pattern …``."""
     return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))

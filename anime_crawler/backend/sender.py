@@ -1,4 +1,5 @@
-"""One POST after another through the same narrow place: a free slot, an open breaker, the limit; then its outcome."""
+"""`Sender` sends every POST of a delivery: it waits for a free slot, the circuit breaker and the rate limit, sends the
+POST, and names its outcome."""
 
 from __future__ import annotations
 
@@ -41,11 +42,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOST_RACE_S = (0.1, 1.0)
-"""Pause after a lost race: the other one's commit is over by then, and not all losers come back at once."""
+"""Shortest and longest pause after a lost race, in seconds. The other POST is committed by then. The pause is random,
+so that not all losers come back at once."""
 
 SLOT_BACK_S = 60.0
-"""Seconds after a 429, or after the last slot came back, before one more POST may be in flight again. A limit that
-still holds costs one 429 and its pause a minute."""
+"""Seconds after a 429, or after the last slot came back, before one more POST may be in flight again. Where the
+backend's limit still holds, this costs one 429 and its pause a minute."""
 
 MISDIRECTED = (
     "the catalogue holds invented titles of the sandbox, and this backend is not the sandbox's, so nothing is sent: "
@@ -55,23 +57,23 @@ MISDIRECTED = (
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How one POST ended."""
+    """A `Reply` says how one POST ended."""
 
     outcome: Outcome
     trace_id: str
     reason: str = ""
     delay_s: float = 0.0
-    """Seconds before the same may be sent again."""
+    """Seconds before the same record may be sent again."""
     left_at: float = 0.0
-    """Monotonic time at which it was sent."""
+    """Monotonic time at which the POST was sent."""
 
 
 class Sender:
-    """Use as ``async with sender:`` around what belongs to one POST; inside, `send` it once.
+    """`Sender` is the only way to the backend. Call `send` once inside ``async with sender:``.
 
     Args:
-        limiter: where POSTs are counted when BACKEND_LIMITS or RATE_LIMIT_RPS state a limit, and pauses kept that the
-            backend asked for: all importers obey them.
+        limiter: counts POSTs if BACKEND_LIMITS or RATE_LIMIT_RPS states a limit, and keeps the pauses that the backend
+            asked for. All importers obey it.
     """
 
     def __init__(
@@ -108,13 +110,13 @@ class Sender:
         return self
 
     async def enter(self, *, may_probe: bool = True) -> bool:
-        """Begin what belongs to one POST; `leave` ends it.
+        """Wait until one POST may leave, and take a slot for it; `leave` gives the slot back.
 
         Args:
-            may_probe: whether this POST may be the one that tries whether a backend is back.
+            may_probe: whether this POST may be the one that probes a backend that is thought to be away.
 
         Returns:
-            False: it may not, and the backend is thought to be away. Nothing was begun.
+            False: the backend is thought to be away and the POST may not probe. No slot was taken.
         """
         await self._free.acquire()
         try:
@@ -138,19 +140,21 @@ class Sender:
         self.leave()
 
     def leave(self) -> None:
-        """End what belongs to one POST."""
+        """Give back the slot of one POST."""
         if self._retiring:
             self._retiring -= 1
         else:
             self._free.release()
 
     async def check_backend(self) -> None:
-        """Return when the backend is known to be one for what the catalogue holds: invented titles go to the sandbox's
-        own backend and to no other. Only then is it taken for the one that is delivered to.
+        """Return once the backend is known to be one for the catalogue's titles.
+
+        Invented titles go to the sandbox's own backend and to no other. Before this returns, no receipts are kept for
+        the backend.
 
         Raises:
-            MisdirectedError: it is another.
-            DeliveryStoppedError: it does not answer.
+            MisdirectedError: if the catalogue holds invented titles and the backend is not the sandbox's.
+            DeliveryStoppedError: if the backend does not answer.
         """
         if await self._catalogue.read(origin_of) == "sandbox":
             await self.breaker.enter()
@@ -158,7 +162,7 @@ class Sender:
             self.breaker.record_success()
 
     async def _check_backend(self) -> None:
-        """Once, and before the first POST at the latest: the catalogue may have been empty when the delivery began."""
+        """Check the backend once. It is also called before the first POST: the catalogue may have been empty before."""
         failures = 0
         while not self._is_right_backend:
             try:
@@ -187,10 +191,10 @@ class Sender:
         return f"{self._trace_prefix}-{next(self._traces):x}"
 
     async def rest(self, seconds: float) -> None:
-        """Sleep, unless the delivery is stopped.
+        """Sleep for so many seconds.
 
         Raises:
-            DeliveryStoppedError: it is.
+            DeliveryStoppedError: if the delivery is stopped meanwhile.
         """
         ends = asyncio.get_running_loop().time() + seconds
         while (left := ends - asyncio.get_running_loop().time()) > 0:
@@ -200,16 +204,17 @@ class Sender:
     async def send(
         self, kind: Kind, key: str, body: bytes, attempt: int, trace_id: str, digest: str = "", title_id: str = ""
     ) -> Reply:
-        """Send one POST and say how it ended; the breaker and the report know of it.
+        """Send one POST, tell the circuit breaker and the report how it ended, and return that.
 
         Args:
-            key: for the log.
-            title_id: of the title, where `key` is not.
-            attempt: how often it was sent before.
-            digest: of its content, as idempotency key.
+            key: the record's key, for the log.
+            attempt: number of earlier attempts.
+            digest: digest of the content, which is sent as the idempotency key.
+            title_id: id of the record's title, if `key` is not that id.
 
         Raises:
-            LeasesLostError: it was not sent; or it was, and others deal with it now as with one in doubt.
+            LeasesLostError: if the leases do not hold before the POST, which is then not sent, or after it; then other
+                importers treat it as in doubt.
         """
         self.leases.check()
         self._report.count("backend", "posts")
@@ -231,7 +236,7 @@ class Sender:
         return reply
 
     def may_repeat(self, outcome: Outcome, attempts: int) -> bool:
-        """Whether a POST that failed so for the `attempts`-th time is sent again in this pass."""
+        """Whether a POST that failed with this outcome at its `attempts`-th attempt is sent again in this pass."""
         return attempts <= self._config.max_retries or (outcome in UNCOUNTED and self.breaker.is_open)
 
     async def _classified(self, answer: Answer) -> Outcome:
@@ -243,7 +248,10 @@ class Sender:
         return outcome
 
     async def _refused_or_stripped(self) -> Outcome:
-        """A 422 before anything was accepted may mean that the token never arrives: a wrong one then gets 422 too."""
+        """Find out what a 422 means before any record was accepted.
+
+        It may mean that a proxy strips the token: then a wrong token gets a 422, too.
+        """
         async with self._probing:
             if not self._token_arrives and await self._client.accepts_any_token(self.new_trace_id()):
                 return Outcome.TOKEN_STRIPPED
@@ -266,9 +274,9 @@ class Sender:
             self.breaker.stop(outcome, f"{why} ({reason})", setting)
 
     def _slow_down(self, answer: Answer) -> None:
-        """Pause everything, and go on with one POST fewer at a time for a while."""
+        """Pause all POSTs after a 429, and let one POST fewer be in flight for at least `SLOT_BACK_S` after that."""
         self._report.count("backend", "429")
-        is_first = self.breaker.may_send_now  # else the others of a burst say the same
+        is_first = self.breaker.may_send_now  # else this POST left before the first 429 came
         pause_s = self.breaker.pause(answer.asked_s)
         self._limiter.penalize(self._budget, min(pause_s, LONGEST_ASKED_S), "429")
         self._slot_back_at = time.monotonic() + pause_s + SLOT_BACK_S
@@ -277,7 +285,7 @@ class Sender:
             self._retiring += 1
 
     def _speed_up(self) -> None:
-        """Take back one of the slots that 429s have cost, once the backend has borne the others for a while."""
+        """Take back one of the slots that 429s have cost, if the last change is `SLOT_BACK_S` ago."""
         if self._slots == self._config.concurrency or time.monotonic() < self._slot_back_at:
             return
         self._slots += 1
@@ -291,7 +299,7 @@ class Sender:
         if outcome is Outcome.LOST_RACE:
             return random.uniform(*LOST_RACE_S)  # noqa: S311  jitter, not a secret
         if outcome is Outcome.TIMEOUT:
-            return self._client.timeouts_s[kind]  # the server goes on working: as long again as was waited
+            return self._client.timeouts_s[kind]  # the backend goes on with it, so wait as long again
         if outcome is Outcome.DISCONNECTED and attempt == 0:
             return 0.0
         if outcome is Outcome.DELIVERED or outcome is Outcome.SLOW_DOWN:

@@ -30,19 +30,21 @@ from anime_crawler.backend.sender import Reply
 from anime_crawler.run.report import RunReport
 
 TITLES_TO_COMPARE = 5
-"""After so many titles in a row with a refused record, others are tried; as many failures in a row open the breaker."""
+"""Titles in a row with a refused record after which others are drawn. As many failures in a row open the circuit
+breaker."""
 
 TITLES_TO_STOP = 20
-"""Titles to draw: where the backend accepts a quarter of all, it accepts one of these in 299 of 300 deliveries."""
+"""Drawn titles with a refused record that end the delivery. If the backend accepts a quarter of all titles, it accepts
+at least one of these in 299 of 300 deliveries."""
 
 ANSWERED = frozenset({Outcome.UNKNOWN_ERROR, Outcome.UNAVAILABLE, Outcome.NOT_OUR_BACKEND})
-"""Outcomes that may open the breaker though somebody has answered: other records may get another answer."""
+"""Outcomes with an answer that may open the circuit breaker. Other records may get another answer."""
 
 JUDGED_BY_ACCEPTED = frozenset({Outcome.WRONG_SERVICE, Outcome.REDIRECT, Outcome.UNKNOWN_ERROR})
-"""Outcomes of one record that are its own fault where the backend has accepted something in the same run."""
+"""Outcomes for which the record is at fault if the backend has accepted another record in the same run."""
 
 COUNTERS = {Kind.ANIME: "anime", Kind.EPISODES: "episodes", Kind.PLAYER: "players"}
-"""Kind -> the run report's count of accepted POSTs."""
+"""Kind -> name of the run report's count of accepted POSTs."""
 
 
 @dataclass(eq=False, slots=True)
@@ -51,16 +53,18 @@ class _Suspect:
     title: QueuedTitle
     reply: Reply
     known_at: float
-    """Monotonic time; a POST that left later and was accepted proves that the record is at fault."""
+    """Monotonic time of the refusal. A POST of the kind that left later and is accepted proves it at fault."""
     settle: Callable[[bool], Awaitable[None]]
-    """`Suspects` calls it once, and says whether the record is at fault."""
+    """`Suspects` calls it once, with whether the record is at fault."""
 
 
 class Suspects:
-    """`Suspects` holds the suspects of one delivery. All workers and the anime stage share it.
+    """`Suspects` holds the refused records of one delivery until it can judge them.
+
+    All workers and the anime stage share it.
 
     Args:
-        accepts_known: asks whether the backend accepts a record of the kind that it has already.
+        accepts_known: sends a record of the kind that the backend has already; whether the backend accepts it.
     """
 
     def __init__(
@@ -83,16 +87,16 @@ class Suspects:
 
     @property
     def seek_others(self) -> bool:
-        """Whether other titles than the next ones are to be tried, to compare with those that were refused."""
+        """Whether titles are to be drawn from all over the queue, to compare them with those that were refused."""
         if self._breaker.is_open and self._breaker.last in ANSWERED:
             return True
         return any(len(self._titles(kind)) >= TITLES_TO_COMPARE for kind in Kind)
 
     async def concern(self, outcome: Outcome) -> bool:
-        """Whether a record that ended so, after all its attempts, is to be judged.
+        """Whether a record that has this outcome after all its attempts is to be judged.
 
-        A record is not judged while the backend is away. Where the backend is back by now, the record is sent again
-        first: its failures meanwhile say nothing of it.
+        No record is judged while the backend is away. If the backend is back by now, the record is sent again first,
+        because its failures meanwhile say nothing about it.
         """
         if outcome in SUSPECT and outcome not in SUSPECT_AT_ONCE and self._breaker.is_open:
             await self.is_backend_there()
@@ -100,12 +104,12 @@ class Suspects:
         return outcome in SUSPECT
 
     async def is_backend_there(self) -> bool:
-        """Whether the breaker is closed, or closes because the backend accepts what it has already."""
+        """Whether the breaker is closed, or closes now because the backend accepts a player that it has already."""
         async with self._asking:
             return not self._breaker.is_open or await self._accepts_known(Kind.PLAYER)
 
     def add(self, kind: Kind, title: QueuedTitle, reply: Reply, settle: Callable[[bool], Awaitable[None]]) -> None:
-        """A record of the title was refused; it is not sent again, and nobody waits for it."""
+        """Hold a refused record of the title. It is not sent again before it is judged, and no worker waits for it."""
         title.parked += 1
         self._suspects.append(_Suspect(kind, title, reply, time.monotonic(), settle))
         if len(self._titles(kind, drawn_only=True)) >= TITLES_TO_STOP:
@@ -116,14 +120,14 @@ class Suspects:
         return {title.title_id for title in mine if title.is_drawn or not drawn_only}
 
     async def accepted(self, kind: Kind, left_at: float) -> None:
-        """A POST of this kind that left at `left_at` was accepted."""
+        """Note that a POST of this kind that left at `left_at` was accepted: records refused before are at fault."""
         await self._settle([s for s in self._suspects if s.kind is kind and s.known_at <= left_at], is_at_fault=True)
 
     async def decide(self, more_may_come: bool) -> None:
         """Judge the suspects by what this run has seen, because no other record is left to compare them with.
 
         Args:
-            more_may_come: then those that cannot be judged yet wait.
+            more_may_come: whether the catalogue still grows; then suspects that cannot be judged yet are kept.
         """
         accepted = self._report.counters["backend"]
         has_accepted = any(accepted.get(name, 0) for name in COUNTERS.values())
@@ -143,7 +147,7 @@ class Suspects:
                 continue
             elif has_accepted and suspect.kind not in many and outcome in JUDGED_BY_ACCEPTED:
                 is_at_fault = True
-            else:  # no answer of the backend itself, or nothing of this run to compare it with: it may be away
+            else:  # the backend itself did not answer, or has accepted nothing in this run: it may be away
                 is_well = await self._accepts_known(Kind.PLAYER) if is_well is None else is_well
                 if not is_well and not has_accepted and outcome in STOP_SETTINGS:
                     self._stop(suspect.kind, suspect.reply)
@@ -152,7 +156,11 @@ class Suspects:
             await self._settle([suspect], is_at_fault=is_at_fault)
 
     async def _judged_by_known(self, kind: Kind) -> bool:
-        """Set aside all suspects of the kind, or none and stop the delivery: False."""
+        """Judge the suspects of a kind of which this run has accepted no record.
+
+        Returns:
+            True: there were none, or all were set aside. False: none was set aside and the delivery is stopped.
+        """
         mine = [suspect for suspect in self._suspects if suspect.kind is kind]
         unclear = next((suspect for suspect in mine if suspect.reply.outcome not in SUSPECT_AT_ONCE), None)
         if not mine:
@@ -165,7 +173,7 @@ class Suspects:
 
     async def _settle(self, suspects: list[_Suspect], *, is_at_fault: bool) -> None:
         for suspect in suspects:
-            if suspect not in self._suspects:  # another worker was quicker
+            if suspect not in self._suspects:  # another worker has settled it
                 continue
             self._suspects.remove(suspect)
             suspect.title.parked -= 1
