@@ -103,6 +103,18 @@ def test_an_answer_is_held_until_the_faults_are_taken_away(list_page, fault, fre
         assert waiting.result().json() == true
 
 
+def test_a_fault_that_is_put_at_once_holds_no_answer_that_waited_before(list_page, fault, fresh):
+    """What the next fault does is done to later requests; this one would otherwise wait until its client gave up."""
+    fault("held")
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(list_page, timeout=30)
+        while fresh.get("/_sandbox/stats")["kodik"]["in_flight"] < 1:
+            pass
+        fresh.delete("/_sandbox/faults")
+        fault("held")
+        assert waiting.result().status_code == 200
+
+
 def test_connections_break_before_and_within_the_answer(list_page, fault):
     """Cut without a byte; closed short of the announced length."""
     for kind in ("drop", "cut"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -95,10 +96,18 @@ class Faults:
 
     def __init__(self) -> None:
         self.active: list[Fault] = []
+        self.taken_away = asyncio.Event()
+        """Set when these are taken away; those that come then have another."""
 
     def pick(self, call: Call) -> Fault | None:
         """The fault that hits this request."""
         return next((fault for fault in self.active if fault.takes(call)), None)
+
+    def take_away(self) -> None:
+        """No more faults: answers that wait for that are sent, whatever fault comes next."""
+        self.active.clear()
+        self.taken_away.set()
+        self.taken_away = asyncio.Event()
 
     def shown(self) -> list[dict[str, Any]]:
         """The faults with how often each has hit."""

@@ -12,9 +12,6 @@ from anime_crawler.sandbox.server.log import Entry, Log
 from anime_crawler.sandbox.server.services import Services
 from anime_crawler.sandbox.server.wire import Call, Reply
 
-HELD_POLL_S = 0.02
-"""Seconds between two looks whether the faults that hold an answer are still there."""
-
 
 class Gate:
     """ASGI application for a service that answers with plain functions."""
@@ -54,11 +51,13 @@ class Gate:
         return fault.apply(call, lambda: upstream.answer(call))
 
     async def _until_let_go(self, receive: Receive) -> None:
-        """Wait until there are no faults any more, or the client has closed the connection."""
-        gone = asyncio.ensure_future(until_gone(receive))
-        while self.faults.active and not gone.done():  # noqa: ASYNC110  a list that is emptied tells nobody
-            await asyncio.sleep(HELD_POLL_S)
-        gone.cancel()
+        """Wait until the faults of now have been taken away, or the client has closed the connection."""
+        waits = [asyncio.ensure_future(wait) for wait in (self.faults.taken_away.wait(), until_gone(receive))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
 
 class LoggingGate:

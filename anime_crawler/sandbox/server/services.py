@@ -102,7 +102,7 @@ class Services:
 
     def calm(self) -> None:
         """No faults, no poison, no mutations by themselves."""
-        self.faults.active.clear()
+        self.faults.take_away()
         self.world.poisoned.clear()
         self.per_request = 0
 
