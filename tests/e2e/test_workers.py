@@ -247,6 +247,7 @@ def walk(
     assert len(one.records("anime")) > TITLES / 2
     one.sandbox.post("/_sandbox/reset", {"world": True})
     environment = {**common, "DATABASE_URL": new_postgres_url(), "REDIS_URL": redis_url}
+    environment["HTTP_TIMEOUT_SECONDS"] = "600"  # an answer that a test holds is waited for, not asked for again
     two = [replace(one, directory=tmp_path / name, environment=environment) for name in ("first", "second")]
     return Walk(source, command, exports, asked_before(one), requests, two)
 
@@ -265,26 +266,24 @@ def test_two_workers_walk_a_source_as_one_does(walk: Walk, start: Start) -> None
 
 @pytest.mark.slow
 def test_another_worker_ends_the_walk_of_one_that_was_killed(walk: Walk, server: redis.Redis, start: Start) -> None:
-    """Everything again, with one request more for each that the dead one was at; the heir had come long before."""
+    """Everything again, with at most one request more for each that the dead one was at; the heir had come before."""
     first, second = walk.workers
     at = walk.requests // 2
-    first.fault(walk.source, "held")
-    one = start(first, *SHORT, command=walk.command)
-    until(lambda: first.requests_to(walk.source) > 0)
-    other = start(second, *SHORT, command=walk.command)
-    until(lambda: server.zcard(f"anime_crawler:crawl:{walk.source}:alive") == 2)
-    let_go(first)
-    first.fault(walk.source, "slow_start", skip=at - 1, count=1, delay_s=60)
-    first.fault(walk.source, "slow_start", delay_s=0.3)
+    first.fault(walk.source, "held", skip=at)
+    dead = start(first, *SHORT, command=walk.command)
     until(lambda: first.requests_to(walk.source) > at)
-    busy = [worker for worker in overview(server)["workers"] if worker["holds"]]
-    dead, heir, its_project = (one, other, second) if busy[0]["pid"] == one.pid else (other, one, first)
+    heir = start(second, *SHORT, command=walk.command)
+    until(lambda: server.zcard(f"anime_crawler:crawl:{walk.source}:alive") == 2)
+    for process in (dead, heir):  # so that nothing is leased, acked or taken over while we look
+        process.send_signal(signal.SIGSTOP)
+    [holds] = [worker["holds"] for worker in overview(server)["workers"] if worker["pid"] == dead.pid]
     dead.kill()
-    ends_well(heir, its_project)
+    heir.send_signal(signal.SIGCONT)
+    let_go(first)
+    ends_well(heir, second)
     assert second.exports() == walk.exports
     assert asked_before(second) == walk.asked
-    held = sum(len(worker["holds"]) for worker in busy)
-    assert second.requests_to(walk.source) <= walk.requests + held
+    assert walk.requests <= second.requests_to(walk.source) <= walk.requests + len(holds)
 
 
 @pytest.mark.slow
