@@ -11,7 +11,7 @@ from anime_crawler.rate_limit.limits import Limits, Window, parse_limits
 from anime_crawler.sources import cards
 from tests.benchmarks.distributed.servers import Servers
 from tests.rate_limit.budget_bench import FakeClock, RedisBench, send
-from tests.rate_limit.budget_hammer import start, times_of
+from tests.rate_limit.budget_hammer import for_seconds, start, turns_of
 
 WORKERS = 4
 SECONDS = 125.0  # two windows of a minute and a little
@@ -37,11 +37,9 @@ class Used:
 def measured(servers: Servers) -> list[Used]:
     """Of all sources at once, by real processes."""
     limits = {name: card.limits for name, card in cards().items() if card.limits}
-    groups = [
-        start(servers.redis.url(database), text, WORKERS, SECONDS) for database, text in enumerate(limits.values())
-    ]
+    groups = [start(servers.redis.url(database), text, WORKERS) for database, text in enumerate(limits.values())]
     with ThreadPoolExecutor(len(groups)) as threads:
-        shares = list(threads.map(times_of, groups))
+        shares = list(threads.map(lambda group: turns_of(group, for_seconds(SECONDS)), groups))
     turns = [sorted(time for share in group for time in share) for group in shares]
     return [used(name, parse_limits(text), times) for (name, text), times in zip(limits.items(), turns, strict=True)]
 
