@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from anime_crawler.items.base import Item, NonBlank, utc_now
 from anime_crawler.items.metadata import Character, Episode
@@ -82,6 +82,9 @@ def place_of(state: Any) -> Any:
 
 class Absent(Item):
     """The source was asked for this anime and does not know it."""
+
+    renamed_to: str | None = Field(None, exclude=True)
+    """The id under which the source gave the anime instead. Told, not kept. ``None``: it has no such anime at all."""
 
 
 class Listed(Item):

@@ -58,9 +58,9 @@ class CataloguePipeline:
         return item
 
     def _tell_absent(self, item: Absent) -> None:
-        """Say of an id that was asked for by name that the source does not know it."""
+        """Say of an id that was asked for by name that the source does not know it, nor what it has become."""
         spider = self._crawler.spider
-        if isinstance(spider, SourceSpider) and "ids" in spider.args:
+        if isinstance(spider, SourceSpider) and "ids" in spider.args and item.renamed_to is None:
             message = f"{spider.card.title} has no anime with the id {item.source_id}, or not any more"
             spider.run.missing("id_not_found", message)
 

@@ -366,7 +366,7 @@ class AnimePlanetSpider(WalkingSpider):
             self.title_not_found(title, ((next(iter(item.names), None), item.source_id) for item in named))
             return
         yield from items
-        yield from _absent(*former)
+        yield from _absent(*former, renamed_to=slug)
         if self.wants_characters:
             own = page.address[1] if page.address else slug
             yield self._request(f"/anime/{quote(own, safe='%')}/characters", self.parse_characters, {"anime_id": own})
@@ -440,8 +440,9 @@ def page_of(response: Response, address: str = "") -> Page:
     return read_once(response, lambda body: Page(body, address or response.url))
 
 
-def _absent(*slugs: str) -> Iterator[Absent]:
-    return (Absent(source=CARD.name, source_id=slug, fetched_at=utc_now()) for slug in slugs)
+def _absent(*slugs: str, renamed_to: str | None = None) -> Iterator[Absent]:
+    now = utc_now()
+    return (Absent(source=CARD.name, source_id=slug, fetched_at=now, renamed_to=renamed_to) for slug in slugs)
 
 
 def _stranger(page: Page, slug: str) -> str:
