@@ -92,13 +92,15 @@ def test_a_walk_within_the_limits_breaks_none(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_episodes_characters_and_names_are_found_for_single_titles(walked: Project, tmp_path: Path) -> None:
-    """What nobody knows is absent, and no failure."""
+    """What nobody knows is absent, said, and exit 1; the others are there."""
     project = Project(tmp_path, walked.sandbox, ALONE)
     (first, name), *_ = known(walked).items()
-    assert_clean(crawl(project, "-a", f"ids={first},999999", "-a", "episodes=1", "-a", "characters=1"), project)
+    done = crawl(project, "-a", f"ids={first},999999", "-a", "episodes=1", "-a", "characters=1")
+    assert (done.returncode, project.problems()) == (1, {("kitsu", "id_not_found")}), done.stderr
     assert list(stored(project)) == [first]
     assert project.report()["counters"]["anime"] == {"new": 1, "absent": 1}
-    assert_clean(crawl(project, "-a", f"titles={name.upper()};No Such Name"), project)
+    done = crawl(project, "-a", f"titles={name.upper()};No Such Name")
+    assert (done.returncode, project.problems()) == (1, {("kitsu", "title_not_found")}), done.stderr
     assert first in stored(project)
 
 

@@ -88,8 +88,11 @@ def challenge(_call: Call, _answer: Answer, options: Options) -> Reply:
 
 
 def cloudflare(_call: Call, _answer: Answer, options: Options) -> Reply:
-    """Cloudflare's challenge with `status` (403)."""
-    return cloudflare_reply(options.get("status", 403))
+    """Cloudflare's challenge with `status` (403). `retry_after`: seconds; without it the answer has no such header."""
+    reply = cloudflare_reply(options.get("status", 403))
+    if "retry_after" in options:
+        reply.headers["retry-after"] = str(options["retry_after"])
+    return reply
 
 
 def body(_call: Call, _answer: Answer, options: Options) -> Reply:
