@@ -52,6 +52,15 @@ def source_spiders(settings: BaseSettings) -> dict[str, type[SourceSpider]]:
     return {spider.card.name: spider for spider in sorted(spiders, key=lambda spider: spider.card.name)}
 
 
+def name_instead(command: str, instead: str) -> int:
+    """Exit code of a command of Scrapy's that knows nothing of sources, limits and runs: 2, wrong use.
+
+    Args:
+        instead: which command to use, and what it does.
+    """
+    return complain(UsageError(f"there is no `scrapy {command}` in this project: {instead}"), 2)
+
+
 def complain(error: Exception, code: int) -> int:
     """Say what is wrong in one message on stderr, without a traceback, and give back the exit code.
 
