@@ -20,12 +20,14 @@ SETTINGS = {"BACKEND_BASE_URL": "", "ANILIST_MASS_COLLECTION": "1"}
 EVERYTHING = {"shikimori": "incremental"}
 """The mode of the first run, where it is not full: Shikimori's first look for changes lists everything."""
 DAY_S, HOUR_S = 86_400, 3_600
-DAY = ("new_title", "new_title", *["new_episode"] * 5, "status", "rename")
-"""What happens in a day."""
+DAY = ("new_title", "new_title", *["new_episode"] * 5, "rename")
+"""What happens in a day, beside a title that begins or ends. None that has ended goes on the air again: that looks as
+if its source told last days no longer."""
+NEXT = {"anons": "ongoing", "ongoing": "released"}
 MOST = {
     "kodik": 2,  # a page of what changed, and the one behind it
     "shikimori": 2,  # the same
-    "jikan": 5,  # what is on the air, what is announced, what ended, what began, what is new: a page of each
+    "jikan": 7,  # a page of what is on the air, announced, new; what ended, by both its days, down to two weeks ago
     "anilist": 2,  # a page of what changed, and one of next week's airings
     "kitsu": 3,  # the end of the list, what is unfinished, and what was so a day ago
     "animeschedule": 15,  # three timetables of four weeks, and an anime or two that begin, end or are late
@@ -34,8 +36,8 @@ MOST = {
     "anidb": 3,  # the dump, and each new anime of which another source gives its id
 }
 """Requests in a day of a world of 150 titles, of which 5 % are unfinished. A further source states its own number."""
-WEEKLY = {"anisearch": 10, "anidb": 10}
-"""More on the seventh day: each unfinished anime, of which there are some eight, is looked at again after a week."""
+WEEKLY = {"anisearch": 15, "anime_planet": 15, "anidb": 15}
+"""More on the seventh day: each unfinished anime, of which there are some ten, is looked at again after a week."""
 SEES_WHAT_AIRS = ("animeschedule",)
 """Its timetables tell of no other new titles; they come with the next mode=full."""
 
@@ -52,12 +54,16 @@ def run(project: Project, source: str, mode: str, day: int) -> int:
     return project.requests_to(source) - before
 
 
-def a_day_goes_by(project: Project) -> None:
-    """Some titles are new, some have changed."""
-    now = project.sandbox.get("/_sandbox/")["now"]
-    project.sandbox.post("/_sandbox/time", {"now": now + DAY_S})
+def come_to(project: Project, now: int) -> None:
+    """The world's present is `now`; in the hour before, some titles are new and some change, each minutes later."""
+    project.sandbox.post("/_sandbox/time", {"now": now - HOUR_S})
     for op in DAY:
         project.sandbox.post("/_sandbox/mutate", {"op": op})
+    status = ("anons", "ongoing")[now // DAY_S % 2]
+    rows = project.sandbox.get("/_sandbox/oracle?what=anime")
+    if title := next((row["title_id"] for row in rows if row["status"] == status), None):
+        project.sandbox.post("/_sandbox/mutate", {"op": "status", "shikimori_id": title, "status": NEXT[status]})
+    project.sandbox.post("/_sandbox/time", {"now": now})
 
 
 def known(project: Project, source: str) -> dict[str, str]:
@@ -82,6 +88,7 @@ def differences(project: Project, source: str) -> tuple[set[str], set[str]]:
 
 def live_through(project: Project, sources: Collection[str], days: int) -> None:
     """Everything on the first day; then each day's news, within an hour of each source's limits."""
+    begin = project.sandbox.get("/_sandbox/")["now"]
     upstreams = {source: SimulatedUpstream(source, parse_limits(cards()[source].limits)) for source in sources}
     for source, upstream in upstreams.items():
         upstream.ask(run(project, source, EVERYTHING.get(source, "full"), 0))
@@ -90,10 +97,12 @@ def live_through(project: Project, sources: Collection[str], days: int) -> None:
         assert not strange or source not in SHARES  # what the main job's oracle lists is what Kodik shows with an id
     for day in range(1, days + 1):
         before = {source: known(project, source) for source in sources}
-        a_day_goes_by(project)
+        come_to(project, begin + day * DAY_S)
         for source, upstream in upstreams.items():
             count = run(project, source, "incremental", day)
-            assert count <= MOST[source] + (WEEKLY.get(source, 0) if day == 7 else 0), (source, day)
+            log = project.sandbox.get(f"/_sandbox/log?service={source}")[-count:]
+            asked = "; ".join(f"{entry['path']} {entry['summary']}" for entry in log)
+            assert count <= MOST[source] + (WEEKLY.get(source, 0) if day == 7 else 0), (day, asked)
             upstream.clock.now += DAY_S
             assert upstream.ask(count) < HOUR_S, (source, day)
             new = {own for title, own in known(project, source).items() if title not in before[source]}
