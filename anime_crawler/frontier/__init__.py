@@ -1,1 +1,1 @@
-"""The request ledger: what is pending, what is leased, and what is done for good."""
+"""The frontier keeps the requests of a run: those that are pending, those that are leased, and those that are done."""

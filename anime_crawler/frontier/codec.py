@@ -1,4 +1,7 @@
-"""A request as JSON and back. No pickle: whoever can write to a job directory must not be able to run code."""
+"""These functions turn a request into JSON and back.
+
+Pickle is not used: a person who can write to a job directory must not be able to run code.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ BYTES = "latin-1"  # maps the 256 byte values to the first 256 characters and ba
 
 
 def request_to_json(request: Request, spider: Spider) -> bytes:
-    """The request as UTF-8 JSON. Subclasses of `Request` come back as plain requests that send the same.
+    """The request as UTF-8 JSON. A subclass of `Request` comes back as a plain `Request` that sends the same bytes.
 
     Raises:
-        FrontierError: naming the request, where something in it would not come back as it is.
+        FrontierError: if JSON would change a value of the request; the message names the request.
     """
     try:
         fields = request.to_dict(spider=spider)
@@ -37,13 +40,13 @@ def request_from_json(data: bytes, spider: Spider) -> Request:
     """The request that `request_to_json` was given.
 
     Raises:
-        FrontierError: the data is damaged, or the spider no longer has the request's callback.
+        FrontierError: if the data is damaged, or if the spider no longer has the request's callback.
     """
     try:
         fields = orjson.loads(data)
         fields["body"] = fields["body"].encode(BYTES)
         fields["headers"] = {k.encode(BYTES): [v.encode(BYTES) for v in vs] for k, vs in fields["headers"]}
-        # Never "_class", which Scrapy would import.
+        # The key "_class" is never passed on: Scrapy would import the class that it names.
         return request_from_dict({name: fields[name] for name in Request.attributes}, spider=spider)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FrontierError(
@@ -53,7 +56,7 @@ def request_from_json(data: bytes, spider: Spider) -> Request:
 
 
 def _kept(name: str, value: Any) -> Any:
-    """The value itself, once it is clear that JSON gives it back unchanged (a tuple would become a list)."""
+    """The value itself, after a check that JSON gives it back unchanged (a tuple would become a list)."""
     if not _same(orjson.loads(orjson.dumps(value)), value):
         raise ValueError(f"{name} holds a value that JSON changes; use str, int, float, bool, None, list and dict")
     return value

@@ -1,8 +1,9 @@
-"""Scrapy's scheduler on a frontier: lease, then ack.
+"""`FrontierScheduler` is Scrapy's scheduler on a frontier: it leases each request, and acks it when it is done.
 
-A request is acked when the engine removes it: its callback has ended, every item it yielded has passed the pipelines
-(so is stored), and every request it yielded is pending. Scrapy has no public signal for that moment; the hook is the
-engine slot's private `remove_request`, guarded at start.
+The scheduler acks a request when the engine removes it. At that moment its callback has ended, every item that it
+yielded has passed the pipelines and is stored, and every request that it yielded is pending. Scrapy has no public
+signal for that moment. The scheduler hooks the engine slot's private `remove_request`, and checks at the start that it
+exists.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ from anime_crawler.frontier.store import FrontierError, Lease, Store
 from anime_crawler.items import Absent, Item
 
 LEASE = "lease"
-"""In a request's meta: the lease that it is done under, or, where it is new, that of the request it comes of."""
+"""This key of a request's meta holds the id of the request's lease; in a new request, of its parent's lease."""
 
 
 class FrontierScheduler(BaseScheduler):
-    """``SCHEDULER``. Keeps requests in ``JOBDIR``, else in memory.
+    """The setting ``SCHEDULER`` names this class. It keeps requests in ``JOBDIR``, or in memory if that is not set.
 
-    What `meta` says: ``derived`` requests, with the anime ids that they ask for, can be had again from the catalogue
-    and live in memory only; ``unfinished`` ones, when the engine removes them, stay pending for the next process of
-    the run.
+    It reads two keys of a request's `meta`. A ``derived`` request lists the anime ids that it asks for; it can be made
+    again from the catalogue, so it lives in memory only. An ``unfinished`` request stays pending for the next process
+    of the run when the engine removes it.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -44,23 +45,30 @@ class FrontierScheduler(BaseScheduler):
         self._job: Any = crawler.job  # type: ignore[attr-defined]
         self._derived: Store = SqliteStore()
         self._held: dict[int, tuple[Store, Lease, Request]] = {}
-        # One more than are downloaded at once: the next page is fetched while this one is stored. A kill costs what is
-        # leased, so there is no queue of fetched pages that wait for a slow disk.
+        # One more than are downloaded at once, so that the next page is fetched while this one is stored. A kill costs
+        # the leased requests, so no more fetched pages than that may wait for a slow disk.
         self._most_held = crawler.settings.getint("CONCURRENT_REQUESTS") + 1
         self._failed = False
         self.resumed = False
-        """Whether requests of an interrupted run were pending at open: the spider then starts none of its own."""
+        """Whether requests of an interrupted run were pending when the store was opened; the spider then adds no start
+        requests of its own."""
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         return cls(crawler)
 
     def open(self, spider: Spider) -> None:
-        """Raises: FrontierError, JobDirHeld."""
+        """Open the stores and hook the engine's removal of requests.
+
+        Raises:
+            FrontierError: if the frontier cannot be used, or if Scrapy has no `remove_request`.
+            JobDirHeld: if another process uses the job directory.
+        """
         self._spider = spider
         self._durable = self._durable_store()
         self._hook_removal()
-        # Of one run and one address: requests for an address that was wrong would be refused for ever after a fix.
+        # The address belongs to the generation: after a wrong base address is corrected, requests for the old one would
+        # be refused for ever.
         generation = f"{self._job.run_key} {getattr(spider, 'base_url', '')}"
         self.resumed = self._durable.open(generation) > 0
         self._derived.open(generation)
@@ -98,10 +106,10 @@ class FrontierScheduler(BaseScheduler):
             return False
 
     def _fingerprint(self, request: Request) -> bytes | None:
-        """By what the store takes a request once in a run, or, with `dont_filter`, once of each that it comes of.
+        """The fingerprint by which the store takes a request once in a run; with `dont_filter`, once for each parent.
 
-        Without the latter a process that dies after the next page of a list is pending, and before this one is acked,
-        would leave two walks through the rest of the list.
+        The parent's lease is part of the fingerprint with `dont_filter`. Otherwise a process that dies when the next
+        page of a list is pending and this page is not yet acked would leave two walks through the rest of the list.
         """
         parent = request.meta.pop(LEASE, None)
         own: bytes = self._crawler.request_fingerprinter.fingerprint(request)
@@ -131,12 +139,13 @@ class FrontierScheduler(BaseScheduler):
                 continue
             if store is self._durable:
                 request.meta[LEASE] = lease.id
-            self._held[id(request)] = (store, lease, request)  # the request too, so that its id is not used again
+            # The request itself is held too, so that Python gives its id to no other object.
+            self._held[id(request)] = (store, lease, request)
             return request
         return None
 
     def _unreadable(self, store: Store, lease: Lease, error: FrontierError) -> None:
-        """A job directory is ours alone: what is wrong in it is damage."""
+        """Raise the error: only this project writes to a job directory, so an unreadable request in it is damage."""
         raise error
 
     def _hook_removal(self) -> None:
@@ -163,36 +172,38 @@ class FrontierScheduler(BaseScheduler):
         try:
             if not request.meta.get("unfinished"):
                 store.ack(lease)
-            elif not self._job.stopping:  # else it is pending again when this process has left
+            elif not self._job.stopping:  # when the run stops, the request becomes pending as this process leaves
                 store.keep(lease)
         except FrontierError as error:
             self._fail(error)
 
     def _tell_unfinished(self) -> None:
-        """A run is not over while one of its requests is not done, whatever kept it from that."""
+        """Tell the job how many requests are not done: as long as there is one, the run is not over."""
         left = self._durable.unfinished() + self._derived.unfinished()
         if left and not self._job.stopping:
             self._job.unfinished(self._spider.name, left)
 
     def _keep(self, response: Any) -> None:
-        """Not everything that this response gave is stored: its request is pending for the next process of the run."""
+        """Keep the response's request for the next process of the run, because not all of its items were stored."""
         if getattr(response, "request", None) is not None:
             response.request.meta["unfinished"] = True
-        else:  # the spider gave it at its start
+        else:  # the spider yielded the item at its start, without a request
             self._job.unfinished(self._spider.name, 1)
 
     async def _item_failed(self, item: Any, response: Any, failure: Failure) -> None:
         await self._set_aside(item, response, failure.value)
 
     async def _set_aside(self, item: Any, response: Any, error: BaseException | None) -> None:
-        """A pipeline failed on an item: the run keeps it with its reason, or else its request is not done."""
+        """Let the job keep an item that failed in a pipeline, with the reason. If it does not, the request is kept."""
         set_aside = getattr(self._job, "set_aside", None)
         if set_aside is None or not await set_aside(item, self._spider, error):
             self._keep(response)
 
     async def _item_dropped(self, item: Any, response: Any, exception: DropItem) -> None:
-        """Count a record that a pipeline dropped. A pipeline must drop nothing else: what is no item of ours is a bug,
-        and a `Checkpoint`, an `Absent` or a `Rejected` must be stored.
+        """Count a record that a pipeline dropped.
+
+        A pipeline must drop nothing but records: an object that is not an `Item` is a bug, and a `Checkpoint`, an
+        `Absent` or a `Rejected` must be stored.
         """
         if isinstance(exception, Settled):
             return
@@ -210,7 +221,10 @@ class FrontierScheduler(BaseScheduler):
 
 
 class LineageMiddleware(BaseSpiderMiddleware):
-    """Spider middleware: a request that a callback gives knows which one it comes of. Those of errbacks do not."""
+    """This spider middleware writes the parent's lease into each request that a callback yields.
+
+    Scrapy passes requests that an errback yields through no spider middleware, so they carry no parent.
+    """
 
     def get_processed_request(self, request: Request, response: Response | None) -> Request:
         if response is not None and LEASE in response.meta:

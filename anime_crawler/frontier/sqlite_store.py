@@ -1,8 +1,8 @@
-"""The frontier's store as one SQLite file, owned by one process at a time.
+"""`SqliteStore` keeps the frontier in one SQLite file, which one process at a time owns.
 
-Each change is a transaction of its own, about 60 microseconds in WAL mode: a kill costs the requests in flight, not
-also those of some commit interval. The file is a journal for crashes of the *process*; after a power cut the last
-moments may be missing from it, consistently, and work is repeated.
+Each change is a transaction of its own and takes about 60 microseconds in WAL mode. So a kill costs the requests in
+flight, and not also those of a commit interval. The file protects against crashes of the *process*. After a power cut
+the last transactions may be missing from it; the file is still consistent, and the run repeats that work.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SCHEMA = """
     CREATE TABLE IF NOT EXISTS owner (generation TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS seen (fingerprint BLOB PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS request (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, -- never twice: requests remember which one they come of
+        id INTEGER PRIMARY KEY AUTOINCREMENT, -- no id is used twice: requests remember the id of their parent
         slot TEXT NOT NULL,
         priority INTEGER NOT NULL,
         leased INTEGER NOT NULL DEFAULT 0,
@@ -39,7 +39,7 @@ LEASE_NEXT = """
 
 
 class SqliteStore:
-    """A `Store` in a job directory, or in memory without one."""
+    """`SqliteStore` is a `Store` in a job directory; without a directory it is in memory."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
@@ -83,13 +83,13 @@ class SqliteStore:
             self._db.execute("DELETE FROM request WHERE id = ?", (lease.id,))
 
     def keep(self, lease: Lease) -> None:
-        """It is leased until another owner opens the store."""
+        """The request stays leased until the next owner opens the store."""
 
     def pending(self) -> int:
         return self._pending.total()
 
     def leased_elsewhere(self) -> int:
-        return 0  # it has one owner at a time
+        return 0  # the file has one owner at a time
 
     def unfinished(self) -> int:
         with self._explained():
@@ -127,7 +127,7 @@ class SqliteStore:
         self._db.execute("PRAGMA synchronous = NORMAL")
 
     def _check(self) -> None:
-        """Refuse a damaged file, or one of another version, before work is done on its word."""
+        """Refuse a file that is damaged or of another version, before a request is read from it."""
         (answer,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if answer != "ok" or version not in (0, VERSION):

@@ -1,4 +1,4 @@
-"""A frontier store keeps the pending requests, the leased ones, and the fingerprints of all that it was ever given."""
+"""A frontier store keeps the pending requests, the leased ones, and the fingerprints of all requests of the run."""
 
 from __future__ import annotations
 
@@ -8,81 +8,91 @@ from typing import Protocol
 
 
 class FrontierError(Exception):
-    """The frontier cannot be opened, read or written; the message says which file it is and what to do."""
+    """The frontier cannot be opened, read or written; the message names the file and says how to repair it."""
 
-    exit_code = 2  # a job directory that cannot be used is a matter of configuration
+    exit_code = 2  # the configuration names a job directory that cannot be used
 
 
-class JobDirHeld(FrontierError):  # noqa: N818  it is no fault: the other run is well
-    """Another process uses the job directory, or another run the Redis."""
+class JobDirHeld(FrontierError):  # noqa: N818  it is not an error: the other run works as it should
+    """Another process uses the job directory, or another run uses the Redis."""
 
     exit_code = 5
 
 
-class FrontierAway(FrontierError):  # noqa: N818  named for what its caller does: wait, then try again
-    """Redis cannot be used just now; nothing is lost, and later the same call may succeed."""
+class FrontierAway(FrontierError):  # noqa: N818  it is not an error: the caller waits, then tries again
+    """Redis cannot be used at the moment. Nothing is lost, and the same call may succeed later."""
 
     exit_code = 3
 
 
-class LeaseLost(FrontierError):  # noqa: N818  it is no fault of this process: it was away for too long
-    """Others have taken over what this worker had leased: it may neither ack nor add nor store."""
+class LeaseLost(FrontierError):  # noqa: N818  it is not an error: this process was silent for too long
+    """Other workers have taken over the requests that this worker had leased. It may no longer ack, add or store."""
 
     exit_code = 3
 
 
 @dataclass(frozen=True)
 class Lease:
-    """One request handed out, until it is acked or its owner is gone."""
+    """A `Lease` hands out one request to one owner until the owner acks it or is gone."""
 
     id: int | str
     data: bytes
 
 
 class Store(Protocol):
-    """Every method is durable against the death of the process when it returns. All raise `FrontierError`."""
+    """The interface of every form of the frontier.
+
+    A change survives the death of the process as soon as the method has returned. Every method may raise
+    `FrontierError`.
+    """
 
     def open(self, generation: str) -> int:
-        """Become an owner; leases of dead owners become pending.
+        """Become an owner of the store, and make the requests that dead owners had leased pending again.
 
-        What belongs to another generation is removed first. Where nothing is pending the fingerprints are removed
-        too, or a walk that must begin anew would find its first request already seen.
+        The store first removes the requests of other generations. If no request is pending after that, it removes the
+        fingerprints too: otherwise a walk that begins anew would find its first request already seen.
+
+        Args:
+            generation: names the run and the address that the requests belong to.
 
         Returns:
             How many requests are pending.
         """
 
     def push(self, fingerprint: bytes | None, slot: str, priority: int, data: bytes) -> bool:
-        """Make a request pending, and its fingerprint seen, in one step; False: it was seen before.
+        """Make a request pending and its fingerprint seen, in one step.
 
         Args:
-            fingerprint: ``None``: the request is taken whatever was seen, and leaves no trace there.
+            fingerprint: with ``None`` the store takes the request in any case, and notes no fingerprint.
+
+        Returns:
+            False if the fingerprint was seen before; the request is then not taken.
         """
 
     def pop(self, active: Mapping[str, int]) -> Lease | None:
-        """Lease the request with the highest priority, the oldest of them, of the least busy slot that has any.
+        """Lease a request of the least busy slot that has one: of the highest priority, and among those the oldest.
 
         Args:
-            active: slot -> transfers under way; an absent slot has none.
+            active: number of transfers under way by slot; a slot that is absent has none.
         """
 
     def ack(self, lease: Lease) -> None:
-        """The request is done for good."""
+        """Note that the request is done for good."""
 
     def keep(self, lease: Lease) -> None:
-        """The request was given up by this process of the run; it is pending for the next."""
+        """Note that this process gave the request up; it becomes pending for the next process of the run."""
 
     def pending(self) -> int:
-        """How many requests `pop` can still give."""
+        """The number of requests that `pop` can still give."""
 
     def leased_elsewhere(self) -> int:
-        """How many requests other owners work at: more may come of them."""
+        """The number of requests that other owners have leased; each may add further requests."""
 
     def unfinished(self) -> int:
-        """How many requests are pending, leased or kept."""
+        """The number of requests that are pending, leased or kept."""
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all requests and all fingerprints."""
 
     def close(self) -> None:
-        """Let another owner in. What is leased becomes pending for it."""
+        """Give up ownership. The requests that this owner has leased become pending for the next owner."""

@@ -1,4 +1,4 @@
-"""The store in Redis as the scheduler sees it: Redis may be away for a while, and nothing is lost by that."""
+"""`BufferedStore` stands between the scheduler and the store in Redis, so that nothing is lost while Redis is away."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from anime_crawler.frontier.store import FrontierAway, Lease, LeaseLost
 
 T = TypeVar("T")
 
-ACK_S = 0.02  # an ack waits so long for the next `pop`, to be told with it: a third of all calls is saved
+ACK_S = 0.02  # an ack waits so long for the next `pop`, to be sent in the same call: this saves a third of all calls
 
 
 class BufferedStore:
-    """A `Store` whose additions and acks are put off, in order, while Redis does not answer.
+    """A `Store` that buffers additions and acks, in order, while Redis does not answer.
 
-    A process that dies meanwhile loses only what it can have again: the leases of their parents run out.
+    If the process dies meanwhile, the buffered calls are lost but no work is: the leases of the parent requests run
+    out, and another worker does those requests again.
     """
 
     def __init__(self, store: RedisStore, session: WorkerSession) -> None:
@@ -29,20 +30,25 @@ class BufferedStore:
         self._buffered: deque[Callable[[], object]] = deque()
         self._held: dict[int | str, Lease] = {}
         self._acked: list[Lease] = []
-        """Redis has not been told yet; should this process die now, they are asked for again."""
+        """Leases whose ack has not been sent to Redis. If this process died now, their requests would be made again."""
         self._requests_per_id: Counter[str] = Counter()
 
     def open(self, generation: str) -> int:
-        """`open` only notes the generation, because Redis may be away. The caller asks `opened` until it says yes."""
+        """Note the generation only, because Redis may be away. The caller calls `opened` until it returns True."""
         self._generation = generation
         return 0
 
     def opened(self) -> bool:
-        """Whether the store is open now. Raises: JobDirHeld, FrontierError."""
+        """Try to open the store, and return whether it is open now.
+
+        Raises:
+            JobDirHeld: if workers of another run are alive.
+            FrontierError: if this Redis cannot be used.
+        """
         return self._call_or_default(lambda: self.inner.open(self._generation), None) is not None
 
     def elect(self) -> str:
-        """See `RedisStore.elect`; ``wait`` also while that cannot be known."""
+        """Elect the starting worker as `RedisStore.elect` does; ``wait`` also while Redis does not answer."""
         return self._call_or_default(self.inner.elect, "wait")
 
     def push(self, fingerprint: bytes | None, slot: str, priority: int, data: bytes) -> bool:
@@ -64,13 +70,13 @@ class BufferedStore:
         return lease
 
     def ack(self, lease: Lease) -> None:
-        """Redis is told with the next `pop`, or a moment later."""
+        """Note the ack. Redis receives it with the next `pop`, or after `ACK_S` if none comes before."""
         if not self._acked:
             asyncio.get_running_loop().call_later(ACK_S, self._tell)
         self._acked.append(lease)
 
     def _tell(self) -> None:
-        """Ack what is acked, now or in its turn."""
+        """Send the noted acks to Redis, or buffer them."""
         acked, self._acked = self._acked, []
         for lease in acked:
             self._call_or_buffer(partial(self._done, self.inner.ack, lease))
@@ -90,7 +96,7 @@ class BufferedStore:
         return self._call_or_default(self.inner.pending, 0)
 
     def leased_elsewhere(self) -> int:
-        """One more while that cannot be known: the crawl does not end on a guess."""
+        """As `Store.leased_elsewhere`; 1 while Redis does not answer, so that the crawl does not end on a guess."""
         unknown = 1
         if self._buffered or not self._session.is_working:
             return unknown
@@ -115,7 +121,7 @@ class BufferedStore:
         return self._call_or_default(lambda: self.inner.lease_ids(ids), nothing) if ids else nothing
 
     def ids_leased_elsewhere(self) -> list[str] | None:
-        """See `RedisStore.ids_leased_elsewhere`; ``None``: that cannot be known now."""
+        """As `RedisStore.ids_leased_elsewhere`; ``None`` while Redis does not answer."""
         return self._call_or_default(self.inner.ids_leased_elsewhere, None)
 
     def add_request(self, ids: Collection[str]) -> None:
@@ -136,11 +142,11 @@ class BufferedStore:
             self._call_or_buffer(partial(self.inner.release_ids, list(ids)))
 
     def recover(self) -> None:
-        """Do what was put off, then let Redis know what is held here.
+        """Make the buffered calls, then tell Redis which leases this worker holds.
 
         Raises:
-            FrontierAway: the rest stays put off.
-            LeaseLost: others have taken over.
+            FrontierAway: if Redis does not answer; the remaining calls stay in the buffer.
+            LeaseLost: if other workers have taken over this worker's leases.
         """
         while self._buffered:
             self._buffered[0]()
@@ -152,7 +158,11 @@ class BufferedStore:
         self._held.pop(lease.id, None)
 
     def _call_or_buffer(self, call: Callable[[], object]) -> bool:
-        """Do it now or, in its turn, later; False: it has been done already, or is not ours to do."""
+        """Make the call now, or buffer it until Redis answers.
+
+        Returns:
+            False if the call returned False, or if this worker has lost its leases and may not make it.
+        """
         if self._session.is_lost:
             return False
         if not self._buffered and self._session.is_working:

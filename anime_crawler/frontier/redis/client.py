@@ -1,4 +1,4 @@
-"""How the frontier speaks with Redis: what its errors mean for the caller, and scripts that know their keys."""
+"""The frontier calls Redis through these: `explained` translates Redis' errors, `Scripts` runs Lua scripts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from anime_crawler.redis_words import may_pass, refusal
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turns errors of Redis into those of the frontier, without the address: it may hold a password.
+    """Turn errors of Redis into those of the frontier. No message holds the address, which may contain a password.
 
     Raises:
-        FrontierAway: later it may work.
-        LeaseLost, JobDirHeld: as our scripts say.
-        FrontierError: it will not work.
+        FrontierAway: if the same call may succeed later.
+        LeaseLost: if the script replied that this worker has lost its leases.
+        JobDirHeld: if the script replied that workers of another run are alive.
+        FrontierError: if the call will not succeed later either.
     """
-    from redis import exceptions  # here: takes 0.05 s, and one machine needs no Redis
+    from redis import exceptions  # imported here: it takes 0.05 s, and a crawl on one machine needs no Redis
 
     try:
         yield
@@ -49,12 +50,12 @@ class Scripts:
 
     def __init__(self, client: Any, membership: str, store: str = "") -> None:
         self._client = client
-        # No empty key: a Redis user that is limited to keys of ours may not name one.
+        # An empty key is never passed: a Redis user that is limited to the project's keys may not name one.
         self._keys = [membership, store] if store else [membership]
         self._known: dict[str, Any] = {}
 
     def call(self, script: str, *arguments: Any) -> Any:
-        """`call` runs the script and gives its result. It raises as `explained` does."""
+        """Run the script and return its result. The errors are those of `explained`."""
         if script not in self._known:
             self._known[script] = self._client.register_script(script)
         with explained():

@@ -1,4 +1,4 @@
-"""The overview shows people and programs what Redis holds of crawls that workers share. It changes nothing."""
+"""`overview` shows what Redis holds of crawls that several workers share. It changes nothing in Redis."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def overview(client: Any) -> dict[str, Any]:
     """All crawls with their workers, and all frontiers with their requests, in order of their names; plain JSON.
 
     Raises:
-        FrontierAway, FrontierError: Redis cannot be asked.
+        FrontierAway: if Redis does not answer at the moment.
+        FrontierError: if this Redis cannot be used.
     """
     with explained():
         frontiers = {name: _frontier(client, FRONTIER + name) for name in _names(client, FRONTIER)}
@@ -65,7 +66,7 @@ def _frontier(client: Any, key: str) -> dict[str, Any]:
 
 
 def _shown(data: bytes | None) -> str:
-    """Method and address; requests hold no credential."""
+    """The request's method and address. They may be shown, because requests in the frontier hold no credential."""
     try:
         request = orjson.loads(unpacked(data or b""))
         return f"{request['method']} {request['url']}"

@@ -1,4 +1,4 @@
-"""The workers of one crawl: who is alive, and who of them may still do what it was given."""
+"""`Membership` makes a process one of a crawl's workers, and tells which other workers are alive."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PREFIX = "anime_crawler:crawl:"
 
 
 class Membership:
-    """One worker's place among those of a crawl. All methods raise `FrontierError` and its kinds.
+    """One worker's membership in a crawl. Every method may raise `FrontierError` or one of its subclasses.
 
-    The worker's name is new with each `join`, so that nobody can ack what was leased before.
+    The worker gets a new name with each `join`, so that it cannot ack requests that it leased under an earlier name.
 
     Args:
         spider: name of the crawl's main spider.
-        lease_s: how long after its last sign of life a worker's leases are its own, by Redis' clock.
+        lease_s: for so many seconds after its last sign of life a worker keeps its leases, by Redis' clock.
     """
 
     def __init__(self, client: Any, spider: str, lease_s: float) -> None:
@@ -29,20 +29,23 @@ class Membership:
         self._client = client
         self.key = PREFIX + spider
         self.me = ""
-        """The worker's name and epoch; what is leased is leased to it."""
+        """The worker's name; each of its leases carries it. Empty before `join`."""
         self.lease_s = lease_s
         self._scripts = Scripts(client, self.key)
 
     def others(self) -> int:
-        """How many other workers are alive; may be asked before `join`."""
+        """The number of other workers that are alive; it may be asked before `join`."""
         return int(self._scripts.call(redis_scripts.OTHERS, self.me))
 
     def join(self, run: str, about: dict[str, Any]) -> None:
         """Become one of the workers of a run.
 
+        Args:
+            about: what `scrapy workers` shows of this worker.
+
         Raises:
-            JobDirHeld: workers of another run are alive.
-            FrontierError: this Redis throws keys away when it is full.
+            JobDirHeld: if workers of another run are alive.
+            FrontierError: if this Redis is configured to throw keys away when it is full.
         """
         policy = self._policy()
         if policy.startswith("allkeys"):
@@ -54,7 +57,7 @@ class Membership:
         self.me = me
 
     def _policy(self) -> str:
-        """The eviction policy of Redis, which acts when it is full; empty where the user may not call INFO."""
+        """The policy by which Redis evicts keys when it is full; empty if the Redis user may not call INFO."""
         from redis.exceptions import NoPermissionError
 
         with explained():
@@ -72,19 +75,19 @@ class Membership:
                 the other workers know it even if this one dies.
 
         Raises:
-            LeaseLost: others have noticed that there was none.
+            LeaseLost: if other workers have removed this one because its sign of life was overdue.
         """
         self._scripts.call(redis_scripts.RENEW, self.me, self._lease_ms, orjson.dumps(about), int(is_incomplete))
 
     def leave(self, is_incomplete: bool) -> tuple[bool, bool]:
-        """Be no worker any more.
+        """Leave the crawl.
 
         Args:
             is_incomplete: this worker's upstream did not give all that it was asked for.
 
         Returns:
-            Whether this was the last worker, and whether something is missing: a worker since the first one came was
-            troubled, or the last one leaves requests that are pending, leased or kept, by whomever.
+            Whether this was the last worker, and whether something is missing. Something is missing if a worker was
+            incomplete since the first one joined, or if the last one leaves requests that are pending, leased or kept.
         """
         others, incomplete, unfinished = self._scripts.call(redis_scripts.LEAVE, self.me, int(is_incomplete))
         return not others, bool(incomplete or (not others and unfinished))

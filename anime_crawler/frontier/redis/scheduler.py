@@ -1,7 +1,7 @@
-"""scrapy-redis' scheduler with leases: `FrontierScheduler` over a Redis that several workers share.
+"""`SharedScheduler` is scrapy-redis' scheduler with the leases of `FrontierScheduler`, for workers that share a Redis.
 
 scrapy-redis reads the settings (``REDIS_URL``, ``REDIS_PARAMS``, ``SCHEDULER_QUEUE_KEY``, ``SCHEDULER_QUEUE_CLASS``,
-…), connects, and builds the queue; what is leased, acked and seen is ours. Its pickles are neither written nor read.
+…), connects, and builds the queue. This package decides what is leased, acked and seen. No pickle is written or read.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from anime_crawler.frontier.store import FrontierError, Lease, Store
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.25
-"""Pause of an idle worker between two looks for work of others; two short calls each."""
+"""An idle worker waits so long between two looks for requests that other workers have added; a look is two short
+calls."""
 
 
 class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
-    """``SCHEDULER_QUEUE_CLASS``. Requests are JSON, leased and acked; see `RedisStore`."""
+    """The setting ``SCHEDULER_QUEUE_CLASS`` names this class. It keeps requests as JSON in a `RedisStore`."""
 
     def __init__(self, server: Any, spider: Spider, key: str, serializer: Any = None) -> None:
-        super().__init__(server, spider, key, serializer=json)  # never its default, which is pickle
+        super().__init__(server, spider, key, serializer=json)  # the default of scrapy-redis is pickle
         session: WorkerSession = spider.crawler.job.session  # type: ignore[attr-defined]
         self.store = BufferedStore(RedisStore(server, self.key, session.membership), session)
 
@@ -48,18 +49,21 @@ class LeaseQueue(Base):  # type: ignore[misc]  # scrapy-redis has no types
 
 
 class SeenFilter(BaseDupeFilter):
-    """``DUPEFILTER_CLASS``. The queue notes a fingerprint with its request in one step: nothing to do here."""
+    """The setting ``DUPEFILTER_CLASS`` names this class. It filters nothing: `RedisStore.push` notes fingerprints."""
 
     @classmethod
     def from_spider(cls, spider: Spider) -> Self:
         return cls()
 
     def clear(self) -> None:
-        """The queue forgets fingerprints with its requests."""
+        """Do nothing: the queue removes the fingerprints together with its requests."""
 
 
 class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
-    """``SCHEDULER`` of a crawl that several workers share; the crawler's job has the `WorkerSession`."""
+    """The setting ``SCHEDULER`` of a crawl that several workers share names this class.
+
+    The crawler's job has the `WorkerSession`.
+    """
 
     queue: LeaseQueue
 
@@ -92,9 +96,9 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
         FrontierScheduler.close(self, reason)
 
     async def may_start(self) -> None:
-        """Wait until it is known who makes the crawl's first requests; `resumed` tells the spider.
+        """Wait until it is known which worker makes the crawl's first requests, and set `resumed` for the spider.
 
-        Companions feed on the catalogue: each worker's makes its own.
+        A companion takes its requests from the catalogue, so the companion of each worker makes its own first requests.
         """
         try:
             is_starter = await self._is_elected() if await self._is_open() else False
@@ -104,7 +108,7 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
         self.resumed = not is_starter
 
     async def _is_open(self) -> bool:
-        """False: the run ends first."""
+        """Wait until the store is open; False if the run ends first."""
         while await self._session.ready():
             if self.queue.store.opened():
                 return True
@@ -130,11 +134,11 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
             self._job.unfinished(self._spider.name, left)
 
     def begun(self) -> None:
-        """The spider knows where it stands: it may be given requests."""
+        """Note that the spider has loaded its state, so that it may be given requests."""
         self._has_begun = True
 
     def started(self) -> None:
-        """The spider has made its first requests."""
+        """Note that the spider has made its first requests."""
         if self._is_main and not self.resumed:
             self.queue.store.started()
 
@@ -162,13 +166,13 @@ class SharedScheduler(FrontierScheduler, Scheduler):  # type: ignore[misc]
             self.queue.store.finish_request(request.meta["derived"])
 
     def _unreadable(self, store: Store, lease: Lease, error: FrontierError) -> None:
-        """Anybody may have written it; it is never given again, and the others are done."""
-        self.queue.store.refuse(lease)  # what derived requests are kept in is this process' memory: nothing is damaged
+        """Set the data aside and go on with the other requests: any client may have written it into this Redis."""
+        self.queue.store.refuse(lease)  # the lease is one of Redis: derived requests in memory are never damaged
         self._job.refuse_request(self._spider.name, f"{self.queue.key}:refused, {lease.id}")
 
 
 class StartMiddleware:
-    """Spider middleware: of several workers one makes a crawl's first requests."""
+    """This spider middleware lets one of several workers make a crawl's first requests."""
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler

@@ -1,30 +1,32 @@
-"""Each of these Lua scripts is one step in Redis: no other client ever sees half of it.
+"""Redis runs each of these Lua scripts as one step: no other client ever sees half of its changes.
+
+A *session* of a crawl begins when the first worker joins, and ends when the last worker is gone.
 
 Keys of a crawl, ``<crawl>`` = ``anime_crawler:crawl:<main spider>``:
 
     <crawl>:run       the run that its workers work at
     <crawl>:alive     sorted set: worker -> until when it is taken for alive, milliseconds of Redis' own clock
     <crawl>:workers   hash: worker -> JSON that it tells of itself
-    <crawl>:session   number; grows when the first worker comes after all others are gone
+    <crawl>:session   number of the session; it grows when a worker joins and no other is alive
     <crawl>:troubled  set when a worker of the session did not get all that it asked its upstream for
     <crawl>:frontiers set of the keys of the frontiers that workers of the session have opened
 
 Keys of a frontier, ``<store>`` = ``anime_crawler:frontier:<spider>``:
 
-    <store>:run               run and address that the requests are of
+    <store>:run               run and address that the requests belong to
     <store>:session           the session of the crawl for which the store was put in order
-    <store>:start             who makes the first requests, or ``done``
+    <store>:start             the worker that makes the first requests, or ``done``
     <store>:seen              set of fingerprints, 20 bytes each
     <store>:requests          hash: id -> request as JSON
     <store>:slots             set of slots that have pending requests
     <store>:pending:<slot>    sorted set: id by -priority, then by age
     <store>:leases            hash: id -> "worker -priority slot"
     <store>:kept              hash: id -> "- -priority slot"; given up in this session, pending in the next
-    <store>:refused           hash: id -> what stood where a request should be
+    <store>:refused           hash: id -> data that stood in place of a request
     <store>:claims            hash: anime id -> worker that has leased it
 
-Scripts begin their writing with something that frees memory where they can, because Redis refuses only the first
-writing command of a script when its memory is full: requests can be leased, acked and renewed then, but not added.
+When its memory is full, Redis refuses a script at its first writing command, unless that command frees memory. So
+scripts begin with such a command where they can: a full Redis still leases, acks and renews, but adds no request.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from importlib.resources import files
 
 
 def _lua(*names: str) -> str:
-    """The script that these files of ``lua/`` make together, after what all scripts share."""
+    """The script that consists of ``lua/common.lua`` and these files of ``lua/``."""
     folder = files("anime_crawler.frontier.redis").joinpath("lua")
     return "".join(folder.joinpath(f"{name}.lua").read_text(encoding="utf-8") for name in ("common", *names))
 

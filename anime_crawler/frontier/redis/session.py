@@ -1,10 +1,10 @@
-"""This process as one of a crawl's workers: its signs of life, and what it may do while Redis does not answer.
+"""`WorkerSession` gives this worker's signs of life, and says what the worker may do while Redis does not answer.
 
     working ──Redis does not answer──▶ away ──it answers──▶ working
        │                                 └──for too long──▶ the run ends here, exit code 3
        └──others took over──▶ lost: nothing in flight is stored or acked, and the run ends here, exit code 3
 
-A worker that was lost does not go on: spiders and pipelines remember what they have seen, also what was not stored.
+A lost worker does not go on, because its spiders and pipelines remember items as seen that were never stored.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from anime_crawler.frontier.store import FrontierAway, FrontierError, LeaseLost
 
 logger = logging.getLogger(__name__)
 
-# Linux's CLOCK_MONOTONIC stands still while the machine sleeps, and then a lease would seem to last for ever.
+# Linux's CLOCK_MONOTONIC stands still while the machine sleeps, so a lease would seem to last longer than it does.
 STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-SIGNS_PER_LEASE = 4  # three may fail before others take over
-RETRY_S = 1.0  # most seconds between two looks for a Redis that is away
-POLL_S = 0.1  # how often those who wait look whether they may go on
+SIGNS_PER_LEASE = 4  # three signs of life may fail before other workers take over
+RETRY_S = 1.0  # the longest time between two tries to reach a Redis that is away
+POLL_S = 0.1  # a coroutine that waits looks so often whether it may go on
 
 
 LOST = (
@@ -44,15 +44,15 @@ class RecoveryListener(Protocol):
 
 
 class WorkerSession:
-    """Give signs of life from entering to leaving the context.
+    """A worker's session in a crawl: as a context manager, it joins at the start and gives signs of life until its end.
 
     Args:
-        run: what tells the run from any other.
-        about: what the worker tells of itself, plain JSON values.
-        end: ends the run in this process: message and exit code.
-        is_stopping: whether it is ending already.
-        patience_s: how long Redis may be away before the run ends.
-        is_incomplete: whether this worker's upstream did not give all that it was asked for.
+        run: the run's key, which no other run has.
+        about: returns what `scrapy workers` shows of this worker, as plain JSON values.
+        end: ends the run in this process, with a message and an exit code.
+        is_stopping: returns whether the run is ending already.
+        patience_s: seconds for which Redis may be away before the run ends.
+        is_incomplete: returns whether this worker's upstream did not give all that it was asked for.
     """
 
     def __init__(
@@ -78,7 +78,11 @@ class WorkerSession:
         self._valid_until = 0.0
 
     async def __aenter__(self) -> Self:
-        """Raises: FrontierError."""
+        """Join the crawl and begin to give signs of life.
+
+        Raises:
+            FrontierError: if the crawl cannot be joined.
+        """
         self._valid_until = steady() + self.membership.lease_s
         self.membership.join(self._run, self._told())
         self._task = asyncio.ensure_future(self._live())
@@ -89,22 +93,22 @@ class WorkerSession:
 
     @property
     def is_working(self) -> bool:
-        """Whether requests may be leased."""
+        """Whether this worker may lease requests: Redis answers, and no leases are lost."""
         return self._away_since is None and not self._is_lost
 
     @property
     def is_lost(self) -> bool:
-        """Whether others have taken over what is in flight here."""
+        """Whether other workers have taken over the requests that are in flight here."""
         return self._is_lost
 
     def lease_valid(self) -> bool:
-        """Whether nobody can have taken over what this worker has leased."""
+        """Whether it is certain that no other worker has taken over this worker's leases."""
         return not self._is_lost and steady() < self._valid_until
 
     async def may_store(self) -> bool:
-        """Whether what is in flight is still this worker's; waits for Redis to say so where that is not certain.
+        """Whether this worker still has its leases, so that items in flight may be stored.
 
-        Once the answer is no, nothing in flight is acked either.
+        The call waits for Redis while that is not certain. After the answer "no", the worker acks no request in flight.
         """
         while not self._is_lost and not self.lease_valid():
             self._is_lost = self._is_stopping()
@@ -112,13 +116,13 @@ class WorkerSession:
         return not self._is_lost
 
     async def ready(self) -> bool:
-        """Wait until requests may be leased. False: the run ends first."""
-        while not self.is_working and not self._is_stopping():  # noqa: ASYNC110  as all who wait for a stop
+        """Wait until this worker may lease requests; False if the run ends first."""
+        while not self.is_working and not self._is_stopping():  # noqa: ASYNC110  no event tells of a stop
             await asyncio.sleep(POLL_S)
         return self.is_working
 
     def record_outage(self, error: FrontierAway) -> None:
-        """Redis did not answer."""
+        """Note that Redis did not answer, and end the run once that has lasted for `patience_s`."""
         if self._away_since is None:
             self._away_since = steady()
             logger.warning("%s. Waiting for it", error)
@@ -126,17 +130,21 @@ class WorkerSession:
             self._end(f"{error}. The same command continues when it is back", error.exit_code)
 
     def record_loss(self) -> None:
-        """Others have taken over, or may have."""
+        """Note that other workers have taken over this worker's leases, or may have, and end the run."""
         self._is_lost = True
         self._end(LOST, LeaseLost.exit_code)
 
     def leave(self, is_incomplete: bool) -> tuple[bool, bool]:
-        """See `Membership.leave`. Raises: FrontierError, where nobody knows whether this is the last."""
+        """End the session; the result is that of `Membership.leave`.
+
+        Raises:
+            FrontierError: if Redis does not tell whether this is the last worker.
+        """
         self._task.cancel()
         return self.membership.leave(is_incomplete)
 
     def report_incomplete(self) -> None:
-        """Let the others know at once that something is missing; where Redis does not answer, the next sign tells."""
+        """Tell the other workers at once that something is missing; if Redis is away, the next sign of life does."""
         with suppress(FrontierError):
             self.membership.renew(self._told(), is_incomplete=True)
 
@@ -159,7 +167,7 @@ class WorkerSession:
         asked = steady()
         if self._away_since is None:
             self.membership.renew(self._told(), self._is_incomplete())
-        else:  # the call may last seconds; nobody else speaks with Redis then
+        else:  # in a thread, because the call may last seconds; no other call to Redis is made while it is away
             await asyncio.to_thread(self.membership.renew, self._told(), self._is_incomplete())
         self._valid_until = asked + self.membership.lease_s
         for listener in self.listeners:
@@ -173,5 +181,5 @@ class WorkerSession:
 
 
 def steady() -> float:
-    """Seconds on a clock that nobody sets and that goes on while the process or its machine is stopped."""
+    """Seconds on a clock that is never set and that goes on while the process is stopped or its machine sleeps."""
     return time.clock_gettime(STEADY)

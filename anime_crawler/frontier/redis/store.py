@@ -1,4 +1,4 @@
-"""The frontier's store in Redis: as many owners as there are workers, each with leases of its own."""
+"""`RedisStore` keeps the frontier in Redis. Each worker is an owner and has leases of its own."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from anime_crawler.frontier.redis.membership import Membership
 from anime_crawler.frontier.store import Lease, LeaseLost
 
 PREFIX = "anime_crawler:frontier:"
-"""How the keys of all frontiers begin, with the spider's name after it."""
+"""The keys of a frontier begin with this and the spider's name."""
 LONG = 600
-"""Bytes from which a request is compressed: with its order and fingerprint it then takes less than a kilobyte. A
-GraphQL batch of 1,700 bytes takes 850, a page of a list with the state of its walk 500; most are short and readable."""
-ZLIB = b"x"  # how it begins, and no JSON does
+"""A request of so many bytes or more is compressed, and takes less than a kilobyte with its order and fingerprint. A
+GraphQL batch of 1,700 bytes takes 850 bytes. A page of a list with the state of its walk has 500 bytes. Most requests
+are short and stay readable."""
+ZLIB = b"x"  # compressed data begins with this byte, and JSON never does
 MOST = 2**20
-"""Bytes that a compressed request may have: what lies in Redis is not trusted."""
+"""A request may have so many bytes once it is decompressed: the content of Redis is not trusted."""
 
 
 class RedisStore:
-    """A `Store` under the keys that begin with `key`; see `redis_scripts` for what they hold.
+    """A `Store` under the keys that begin with `key`; `scripts.py` lists them with their content.
 
     Every method that changes something raises `LeaseLost` once Redis no longer counts this worker among the living.
     """
@@ -36,19 +37,23 @@ class RedisStore:
         return int(self._call(redis_scripts.OPEN, generation))
 
     def elect(self) -> Literal["start", "wait", "done"]:
-        """Whether this worker makes the first requests, another one is about to, or they have been made."""
+        """Elect the worker that makes the first requests.
+
+        Returns:
+            ``start``: this worker makes them. ``wait``: another worker is about to. ``done``: they have been made.
+        """
         answer: Literal["start", "wait", "done"] = self._call(redis_scripts.ELECT).decode()
         return answer
 
     def started(self) -> None:
-        """The first requests have been made."""
+        """Note that the first requests have been made."""
         self._call(redis_scripts.STARTED)
 
     def push(self, fingerprint: bytes | None, slot: str, priority: int, data: bytes) -> bool:
         return bool(self._call(redis_scripts.PUSH, fingerprint or b"", slot, -priority, packed(data)))
 
     def pop(self, active: Mapping[str, int], done: Collection[Lease] = ()) -> Lease | None:
-        """See `Store.pop`; in the same step the leases of `done` are acked."""
+        """Lease a request as `Store.pop` does, and ack the leases of `done` in the same step."""
         slots = (word for item in active.items() for word in item)
         found = self._call(redis_scripts.POP, len(done), *(lease.id for lease in done), *slots)
         return Lease(found[0].decode(), unpacked(found[1])) if found else None
@@ -60,11 +65,15 @@ class RedisStore:
         self._call(redis_scripts.KEEP, lease.id)
 
     def refuse(self, lease: Lease) -> None:
-        """The lease holds no request: it is put where people can look at it, and never given again."""
+        """Set aside leased data that is not a request: a person can look at it, and `pop` never gives it again."""
         self._call(redis_scripts.REFUSE, lease.id)
 
     def reclaim(self, held: Collection[Lease]) -> None:
-        """Leases of workers that are gone, and this worker's beside those it knows of, become pending."""
+        """Make requests pending that dead workers have leased, or that this worker has leased without knowing it.
+
+        Args:
+            held: the leases that this worker knows of.
+        """
         self._call(redis_scripts.RECLAIM, *(lease.id for lease in held))
 
     def pending(self) -> int:
@@ -92,15 +101,15 @@ class RedisStore:
         self._call(redis_scripts.CLEAR)
 
     def clear_if_done(self) -> None:
-        """Forget everything unless something is pending, leased or kept."""
+        """Remove all fingerprints unless a request is pending, leased or kept."""
         self._call(redis_scripts.CLEAR_IF_DONE)
 
     def close(self) -> None:
-        with suppress(LeaseLost):  # then nothing is leased to this worker
+        with suppress(LeaseLost):  # a worker whose leases are lost has nothing to return
             self.reclaim([])
 
     def _counts(self) -> tuple[int, int, int, int]:
-        """Pending, leased here, leased elsewhere, kept."""
+        """The numbers of requests that are pending, leased here, leased elsewhere and kept."""
         pending, here, elsewhere, kept = self._call(redis_scripts.COUNT)
         return pending, here, elsewhere, kept
 
@@ -109,12 +118,12 @@ class RedisStore:
 
 
 def packed(data: bytes) -> bytes:
-    """A request as Redis keeps it: JSON, or compressed JSON."""
+    """The request as Redis keeps it: as JSON, or as compressed JSON if it is long."""
     return zlib.compress(data) if len(data) >= LONG else data
 
 
 def unpacked(data: bytes) -> bytes:
-    """`unpacked` gives back what `packed` was given. Other bytes stay or are cut: they are no JSON, so no request."""
+    """The bytes that `packed` was given. Other bytes are left as they are, or cut at `MOST`: they are not a request."""
     if not data.startswith(ZLIB):
         return data
     try:

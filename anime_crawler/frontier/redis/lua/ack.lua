@@ -1,2 +1,2 @@
--- ARGV: worker, then ids of requests that are done.
+-- ARGV: worker, then ids of requests that are done. The script acks them.
 for i = 2, #ARGV do ack(ARGV[i]) end

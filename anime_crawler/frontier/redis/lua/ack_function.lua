@@ -1,4 +1,4 @@
--- A request that the worker has done is forgotten; one that it has lost meanwhile is left alone.
+-- ack removes a request that the worker has done; it leaves a request alone that the worker has lost meanwhile.
 local function ack(id)
     local lease = redis.call('HGET', store .. ':leases', id)
     if lease and string.match(lease, '^%S+') == me then

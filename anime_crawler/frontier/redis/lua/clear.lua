@@ -1,2 +1,2 @@
--- ARGV: worker. Forgets all requests.
+-- ARGV: worker. The script removes all requests and fingerprints.
 forget()

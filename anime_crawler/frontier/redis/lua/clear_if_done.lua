@@ -1,2 +1,2 @@
--- ARGV: worker. Forgets the fingerprints when no request is left.
+-- ARGV: worker. The script removes the fingerprints if no request is left.
 if count_unfinished() == 0 then forget() end

@@ -1,4 +1,4 @@
--- What all scripts share: KEYS are the membership and the frontier, the first ARGV is the worker that calls.
+-- All scripts begin with this file. KEYS are the crawl and the frontier; the first ARGV is the worker that calls.
 local membership, store, me = KEYS[1], KEYS[2], ARGV[1]
 local function is_alive(worker) return redis.call('ZSCORE', membership .. ':alive', worker) end
 local function now_ms()

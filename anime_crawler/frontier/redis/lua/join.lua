@@ -1,4 +1,5 @@
--- ARGV: worker, lease in ms, run, what the worker tells of itself. Replies HELD while workers of another run live.
+-- ARGV: worker, lease in ms, run, what the worker tells of itself as JSON.
+-- The worker joins the crawl. The script replies HELD while workers of another run are alive.
 drop_expired()
 local others = redis.call('ZCARD', membership .. ':alive')
 if others > 0 and redis.call('GET', membership .. ':run') ~= ARGV[3] then return redis.error_reply('HELD') end

@@ -1,5 +1,6 @@
--- ARGV: worker, whether it is incomplete. Gives: how many others live, whether any worker was incomplete, requests not done.
--- What a worker kept or was at when it died is in the frontier still, and nobody else knows of it.
+-- ARGV: worker, whether it is incomplete.
+-- Gives: the number of other workers alive, whether any worker was incomplete, the number of requests not done.
+-- The frontiers are counted because only they know of requests that a worker kept, or held when it died.
 drop_expired()
 redis.call('ZREM', membership .. ':alive', me)
 redis.call('HDEL', membership .. ':workers', me)

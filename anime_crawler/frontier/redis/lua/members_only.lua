@@ -1,2 +1,2 @@
--- A worker that the others take for dead may do nothing any more.
+-- A worker that is no longer among the living gets the reply LOST, and the script changes nothing.
 if not is_alive(me) then return redis.error_reply('LOST') end

@@ -1,4 +1,5 @@
--- ARGV: worker, run and address. Gives: how many requests are pending. Replies HELD for requests of another run.
+-- ARGV: worker, run and address. Gives: the number of pending requests.
+-- The script replies HELD if the requests belong to another run whose workers are alive.
 local session = redis.call('GET', membership .. ':session')
 redis.call('SADD', membership .. ':frontiers', store)
 local is_first = redis.call('GET', store .. ':session') ~= session

@@ -1,2 +1,2 @@
--- ARGV: worker. Gives: how many others live.
+-- ARGV: worker. Gives: the number of other workers that are alive.
 drop_expired() return redis.call('ZCARD', membership .. ':alive')

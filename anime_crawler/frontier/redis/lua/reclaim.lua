@@ -1,4 +1,5 @@
--- ARGV: worker, then the ids that it holds. What it leased in a call whose answer was lost is pending again.
+-- ARGV: worker, then the ids that it holds. Requests of dead workers become pending again, and so do requests that
+-- the worker leased in a call whose answer was lost.
 reclaim()
 local holds = {}
 for i = 2, #ARGV do holds[ARGV[i]] = true end

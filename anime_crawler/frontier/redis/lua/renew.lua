@@ -1,5 +1,5 @@
 -- ARGV: worker, lease in ms, what it tells of itself, whether it is incomplete.
--- A worker that is late but that nobody missed goes on as if nothing had been.
+-- A worker whose sign of life is late goes on, as long as no other worker has removed it.
 redis.call('ZREM', membership .. ':alive', me)
 redis.call('ZADD', membership .. ':alive', now_ms() + ARGV[2], me)
 redis.call('HSET', membership .. ':workers', me, ARGV[3])

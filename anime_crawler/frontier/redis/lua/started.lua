@@ -1,2 +1,2 @@
--- ARGV: worker. The first requests are made.
+-- ARGV: worker. The script notes that the first requests have been made.
 redis.call('SET', store .. ':start', 'done')
