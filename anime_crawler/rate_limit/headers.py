@@ -8,15 +8,15 @@ from email.utils import parsedate_to_datetime
 
 from scrapy.http.headers import Headers
 
-SMALLEST_UNIX_TIME = 1_000_000_000  # 2001; a smaller X-RateLimit-Reset counts seconds from now
+SMALLEST_UNIX_TIME = 1_000_000_000  # in 2001; a smaller X-RateLimit-Reset counts seconds from now
 
 
 def retry_after_s(headers: Headers, now: float) -> float | None:
-    """Seconds that ``Retry-After`` asks for, given in seconds or as a date; ``None``: absent or not understood.
+    """Seconds for which ``Retry-After`` asks, as a number or as a date; ``None`` if it is absent or not understood.
 
     Args:
-        now: Unix time, used where the response does not state its own ``Date``; dates are taken against the server's
-            clock, so that a wrong clock here changes nothing.
+        now: Unix time. It is used only if the response states no ``Date`` of its own: a date is compared with the
+            server's clock, so that a wrong clock on this machine changes nothing.
     """
     text = _text(headers, "Retry-After")
     if re.fullmatch(r"\d+(\.\d+)?", text):
@@ -28,13 +28,14 @@ def retry_after_s(headers: Headers, now: float) -> float | None:
 def rate_limit_reset_s(
     headers: Headers, now: float, *, reserve: int = 0, unsaid_s: float | None = None
 ) -> float | None:
-    """Seconds until ``X-RateLimit-Reset`` when ``X-RateLimit-Remaining`` is low; ``None``: nothing to wait for.
+    """Seconds until ``X-RateLimit-Reset`` if ``X-RateLimit-Remaining`` is low; ``None`` if no wait is needed.
 
-    Upstreams differ: the header is Unix time or seconds from now, and the size of the number tells which. 0 is no time.
+    Some upstreams send Unix time in ``X-RateLimit-Reset``, others send seconds from now; the size of the number tells
+    which. A value of 0 states no time.
 
     Args:
-        reserve: how many remaining requests are low.
-        unsaid_s: what to give where no time is stated.
+        reserve: ``X-RateLimit-Remaining`` is low if it is at most this number of requests.
+        unsaid_s: the result if the headers state no time.
     """
     remaining, reset = _text(headers, "X-RateLimit-Remaining"), _text(headers, "X-RateLimit-Reset")
     if not re.fullmatch(r"\d{1,9}", remaining) or int(remaining) > reserve:

@@ -1,4 +1,8 @@
-"""What every form of the limiter shares: the interface, its error, its constants, and the choice of SQLite or Redis."""
+"""`Limiter` decides which request may leave, and when; `open_limiter` opens the form that the settings choose.
+
+`SqliteLimiter` serves the processes of one machine, and `RedisLimiter` those of several machines. Both count with the
+constants and functions of this module.
+"""
 
 from __future__ import annotations
 
@@ -10,97 +14,101 @@ from anime_crawler.config import Config, ConfigError
 from anime_crawler.rate_limit.limits import Limits, Window
 
 LIMITER_FILE = Path("var/politeness.sqlite")
-"""Requests sent, shared by every process that works in this directory; with REDIS_URL they are in Redis."""
-LONGEST_WAIT_S = 3600.0  # an hour's window is waited for; a day's quota ends the run, which can be resumed
-BREAKER_THRESHOLD = 5  # failures in a row: fewer happen when one worker of the upstream restarts
+"""Every process that works in this directory counts its requests in this file; with REDIS_URL they are in Redis."""
+LONGEST_WAIT_S = 3600.0  # a run waits for an hour's window; a day's quota ends it, and it can be resumed
+BREAKER_THRESHOLD = 5  # failures in a row that open the breaker; a restart of one of the upstream's workers gives fewer
 FIRST_REST_S = 30.0  # long enough for a restart of the upstream
-LONGEST_REST_S = 300.0  # with doubling: 5 requests and 4 probes in the first ten minutes of an outage
-CLOCKS_APART_S = 0.001  # between the asker's clock and the storage's, over the length of one request
-ASK_AGAIN_S = 1.0  # who stands in line moves up when those ahead give up or die
+LONGEST_REST_S = 300.0  # the rest doubles up to this: 5 requests and 4 probes in the first ten minutes of an outage
+CLOCKS_APART_S = 0.001  # the caller's clock and the storage's may differ by this over the length of one request
+ASK_AGAIN_S = 1.0  # a request that waits asks so often, because it moves up when those ahead of it give up or die
 
 
 class LimiterError(ConfigError):
-    """The budgets cannot be opened, read or written. Without them no limit would hold, so nothing is sent."""
+    """The budgets cannot be opened, read or written. No request is sent then, because no limit would hold."""
 
     exit_code = 2
-    """A file that cannot be written is a matter of configuration."""
+    """The configuration names a file that cannot be written."""
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Why a request may not be sent yet."""
+    """A `Wait` says why a request may not be sent yet."""
 
     seconds: float
-    """After this time ask again; others may have been faster."""
+    """Seconds after which the caller may ask again. It may have to wait again, because others may be faster."""
     cause: Literal["limit", "penalty", "breaker", "outage"]
     reason: str
-    """For people: ``limit 30/min``."""
+    """The reason in words for people, such as ``limit 30/min``."""
     place: str = ""
-    """Where those who wait stand in line: the place in it. Ask again with it every `ASK_AGAIN_S`, or lose it."""
+    """The request's place in the queue, if the limiter has one. The caller asks again with it every `ASK_AGAIN_S`, or
+    loses it."""
 
     @property
     def pause_s(self) -> float:
-        """Seconds until the next time of asking."""
+        """Seconds until the caller should ask again."""
         return min(self.seconds, ASK_AGAIN_S) if self.place else self.seconds
 
 
 class Limiter(Protocol):
-    """The budget storage decides who may send a request, and when, for all who share it. Every call is one step.
+    """The limiter decides, for all processes that share it, which request may be sent and when. Every call is atomic.
 
-    An upstream is a name that `budget_of` gives. A request is remembered for as long as the longest window that
-    anybody who shares the storage has for its upstream, on the card or in a setting: who has short windows, or none,
-    takes nothing from the count of the others.
+    An upstream is a name that `budget_of` gives. A request is remembered for as long as the longest window that any of
+    these processes has for the upstream, on the card or in a setting. So a process with short windows, or with none,
+    removes nothing from the count of the others.
 
     Raises:
-        LimiterError: from every method.
+        LimiterError: any method may raise it.
     """
 
     def acquire(self, upstream: str, limits: Limits, place: str = "") -> Wait | None:
-        """``None``: send now, it is counted. Else nothing is counted, and how long to wait before asking again.
+        """Ask whether a request may be sent now.
 
-        Nothing is reserved ahead, so that a process that dies while waiting takes nothing with it.
+        A turn is never reserved ahead, so a process that dies while it waits uses up nothing.
 
         Args:
-            place: of the `Wait` that the last time of asking gave.
+            place: the `place` of the `Wait` that the last call for this request returned.
+
+        Returns:
+            ``None`` if the request may be sent now; it is counted. Otherwise a `Wait`, and nothing is counted.
         """
         ...
 
     def late(self, upstream: str, limits: Limits, ago_s: float, by_s: float) -> None:
-        """The request that was let go `ago_s` ago may have arrived `by_s` late: windows count it from then."""
+        """Count the request that left `ago_s` seconds ago as if it had left `by_s` later: it may have arrived late."""
         ...
 
     def penalize(self, upstream: str, seconds: float, why: str) -> None:
-        """Let nobody ask the upstream for this long; a longer penalty that holds already stays."""
+        """Let no process ask the upstream for so many seconds. A penalty that ends later stays in force."""
         ...
 
     def record_failure(self, upstream: str) -> None:
-        """The upstream failed us once more; the breaker opens at the fifth time in a row."""
+        """Count one more failure of the upstream. The breaker opens at the fifth in a row (`BREAKER_THRESHOLD`)."""
         ...
 
     def record_success(self, upstream: str) -> None:
-        """The upstream answered as it should: the breaker closes."""
+        """Note that the upstream answered as it should, which closes the breaker."""
         ...
 
     def used(self, upstream: str, limits: Limits) -> dict[str, int]:
-        """Requests sent in each window that ends now, by window: ``{"5/s": 0, "90/min": 12}``."""
+        """Number of requests sent in each window that ends now: ``{"5/s": 0, "90/min": 12}``."""
         ...
 
     def resting(self, upstream: str) -> Wait | None:
-        """The penalty or ban that holds now, if any."""
+        """The penalty or ban that is in force now, if there is one."""
         ...
 
     def exhausted(self, upstream: str, limits: Limits) -> Wait | None:
-        """The window that has no room for longer than a run waits, a day's quota, if any."""
+        """The wait for a window that is full for longer than a run waits, such as a day's quota, if there is one."""
         ...
 
     def close(self) -> None: ...
 
 
 def open_limiter(config: Config, path: Path) -> Limiter:
-    """Redis where REDIS_URL is set, else the SQLite file at `path`.
+    """Open the limiter in Redis if REDIS_URL is set, or else in the SQLite file at `path`.
 
     Raises:
-        LimiterError: it cannot be used.
+        LimiterError: if the Redis or the file cannot be used.
     """
     # Both are imported here because they import this module, and because the Redis library takes 0.05 s to import.
     if config.redis_url:
@@ -113,15 +121,15 @@ def open_limiter(config: Config, path: Path) -> Limiter:
 
 
 def remembered_s(limits: Limits) -> float:
-    """For how long a request is remembered for these limits: their longest window, or the card's; 0: not at all."""
+    """Seconds for which these limits need a request remembered: their longest window or the card's; 0 without one."""
     return _stretched(max([limits.card_window_s, *(window.seconds for window in limits.windows)]))
 
 
 def stretched_s(window: Window) -> float:
-    """Seconds after which a window is taken to have room again: 4 % more, half a second at most.
+    """Seconds after which the limiter counts a window as free again: its length and 4 % more, at most half a second.
 
-    Requests sent apart may arrive closer together. What `Limiter.late` tells of makes up for long delays; this
-    is for those too short to be told, 30 ms in the crawler, and leaves 95 % of every window to be used.
+    Requests may arrive closer together than they were sent. `Limiter.late` makes up for long delays. The 4 % make up
+    for delays that are too short to be told, 30 ms in the crawler, and leave 95 % of every window to be used.
     """
     return _stretched(window.seconds)
 

@@ -1,4 +1,4 @@
-"""Rate limits as text and as data: ``5/s,90/min,200/day`` are three windows that hold together."""
+"""`Limits` are rate limits as data; as text, ``5/s,90/min,200/day`` is three windows that all hold at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNITS_S = {
 
 @dataclass(frozen=True)
 class Window:
-    """At most `count` requests in any `seconds`."""
+    """A `Window` allows at most `count` requests in any period of `seconds`."""
 
     count: int
     seconds: float
@@ -37,12 +37,12 @@ class Window:
 
 @dataclass(frozen=True)
 class Limits:
-    """Windows that hold together; none at all means no limit."""
+    """`Limits` are windows that all hold at once. Without a window there is no limit."""
 
     windows: tuple[Window, ...] = ()
     card_window_s: float = 0.0
-    """The longest window of the source's card. A setting that replaces the card's windows, even `off`, does not shorten
-    for how long a request is remembered: other processes keep the card's."""
+    """Seconds of the longest window on the source's card. Other processes may still use these windows. So a setting
+    that replaces them, even with `off`, does not shorten the time for which a request is remembered."""
 
     def __str__(self) -> str:
         return ",".join(map(str, self.windows)) or "off"
@@ -52,10 +52,10 @@ def parse_limits(text: str) -> Limits:
     """The limits that `text` states.
 
     Args:
-        text: ``5/s,90/min`` or ``off``; ``1/4s`` is one in four seconds.
+        text: ``5/s,90/min`` or ``off``; ``1/4s`` is one request in four seconds.
 
     Raises:
-        ValueError: naming the part that is not of the form count/unit.
+        ValueError: if a part is not of the form count/unit; the message names the part.
     """
     if text.strip().lower() == "off":
         return Limits()
@@ -71,10 +71,12 @@ def parse_limits(text: str) -> Limits:
 
 
 def limits_of(config: Any, card: Any) -> Limits:
-    """The limits in force for the source: the setting that its card names, else the card's own; and `RATE_LIMIT_RPS`.
+    """The limits that are in force for the source: those of the setting that its card names, or else the card's own.
+
+    A rate in `RATE_LIMIT_RPS` is added as one more window.
 
     Args:
-        config: a `Config`; this module is below it.
+        config: a `Config`; `config.py` imports this module, so the type cannot be named here.
         card: a `SourceCard`.
     """
     of_card = parse_limits(card.limits)
@@ -85,7 +87,7 @@ def limits_of(config: Any, card: Any) -> Limits:
 
 
 def with_rate(limits: Limits, requests_per_second: float | None) -> Limits:
-    """The limits and, on top of them, a window that holds the rate: 2 is 2 in a second, 0.5 is 1 in two seconds."""
+    """The limits with one more window for the rate: 2 means 2 requests in a second, 0.5 means 1 in two seconds."""
     if requests_per_second is None:
         return limits
     count = max(1, int(requests_per_second))
@@ -93,28 +95,28 @@ def with_rate(limits: Limits, requests_per_second: float | None) -> Limits:
 
 
 def budget_of(name: str, address: str, usual_address: str = "") -> str:
-    """The name under which the budget of an upstream is kept: ``kodik``, or ``kodik@127.0.0.1:8100``.
+    """The name under which the limiter keeps the budget of an upstream: ``kodik``, or ``kodik@127.0.0.1:8100``.
 
-    What is sent to another host, a mirror or the sandbox, is not what the source's own host counts. The plain name is
-    that of the usual host. It was everybody's name before hosts were told apart: what an older release noted counts for
-    the source's own host, so that no quota is forgotten over an upgrade.
+    Another host, such as a mirror or the sandbox, has a budget of its own, because the source's own host does not count
+    its requests. The source's own host has the plain name. Older releases used the plain name for every host, so after
+    an upgrade their requests count for the source's own host and no quota is forgotten.
 
     Args:
-        address: that is asked, from the settings.
-        usual_address: of the source's card; empty: it has none.
+        address: the base address from the settings.
+        usual_address: the base address of the source's card; empty if the card has none.
     """
     host = _host_of(address)
     return name if usual_address and host == _host_of(usual_address) else f"{name}@{host}"
 
 
 def address_of(config: Any, card: Any) -> str:
-    """The source's base address: the setting on its card, else the card's default."""
+    """The source's base address: that of the setting which its card names, or else the card's own."""
     address: str = config.value(card.base_url_setting) if card.base_url_setting else card.base_url
     return address
 
 
 def _host_of(address: str) -> str:
-    """``host``, or ``host:port`` where the port is not the usual one."""
+    """``host``, or ``host:port`` if the port is not the scheme's usual one."""
     url = urlsplit(address)
     port = port_of(url)
     return host_of(url) if port in (0, PORTS.get(url.scheme)) else f"{host_of(url)}:{port}"

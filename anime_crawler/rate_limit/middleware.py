@@ -1,4 +1,7 @@
-"""The last stage before the downloader: a request passes when its upstream's limits, penalties and breaker allow it."""
+"""`PolitenessMiddleware` stands last before the downloader and holds each request until its upstream may be asked.
+
+The limits, the penalties and the breaker of the upstream say when that is.
+"""
 
 from __future__ import annotations
 
@@ -18,24 +21,28 @@ from anime_crawler.rate_limit.rest import LONGEST_ASKED_S, LONGEST_SLEEP_S
 from anime_crawler.rate_limit.upstream import Upstream, attempt_of
 
 LATE_S = 0.03
-"""An answer that takes so much longer than the quickest may be for a request that arrived late, …"""
+"""If an answer takes so much longer than the quickest of the last 20, its request may have arrived late."""
 LATEST_S = 0.25
-"""… but not by more: on a busy machine 0.1 s was seen, a new connection takes three round trips. The rest is the
-upstream's own time."""
+"""A request is never counted as later than this. On a busy machine 0.1 s was seen, and a new connection takes three
+round trips; longer delays are the upstream's own time."""
 
 
 class PolitenessMiddleware:
-    """Request meta that it reads and writes: ``attempt`` (from 1), ``not_before`` (Unix time of the next attempt),
-    ``spent_s`` (seconds that the request has been failing for), ``sent_at`` (steady time of this attempt),
-    ``process`` (which process these are of).
+    """`PolitenessMiddleware` reads and writes these keys of a request's meta.
+
+    - ``attempt``: number of this attempt, from 1.
+    - ``not_before``: Unix time before which this attempt is not made.
+    - ``spent_s``: seconds for which the request has been failing.
+    - ``sent_at``: time of this attempt in seconds of `time.monotonic`.
+    - ``process``: the process that wrote the other keys.
     """
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
         self._took_s: deque[float] = deque(maxlen=20)
-        """How long the last answers took: from the turn to the answer."""
+        """Seconds that each of the last answers took, from the request's turn to the answer."""
         self._process = uuid.uuid4().hex
-        """Tells this process from others in what a job directory keeps."""
+        """This name marks the requests of this process in a job directory, which may keep those of earlier ones."""
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -53,7 +60,7 @@ class PolitenessMiddleware:
             self._upstream.count("retries")
 
     def process_response(self, request: Request, response: Response) -> Response:
-        if "cached" in response.flags:  # what it says of limits was true when it was stored
+        if "cached" in response.flags:  # its headers on limits were true when it was stored, and are not now
             return response
         self._note_arrival(request)
         if response.status == 429:
@@ -67,20 +74,24 @@ class PolitenessMiddleware:
         return response
 
     def _forget_an_earlier_process(self, request: Request) -> None:
-        """A request that an earlier process has tried gets all its attempts again: it may be answered by now."""
+        """Give a request all its attempts again if an earlier process tried it: it may succeed by now."""
         if request.meta.setdefault("process", self._process) != self._process:
             request.meta["process"] = self._process
             request.meta.pop("attempt", None)
             request.meta.pop("spent_s", None)
 
     async def _back_off(self, request: Request) -> None:
-        """Not longer than the longest pause, should the clock have been set back since."""
+        """Pause until ``not_before``, for BACKOFF_MAX_SECONDS at most: the wall clock may have been set back since."""
         seconds = request.meta.get("not_before", 0) - time.time()
         longest = self._upstream.config.backoff_max_seconds
         await self._upstream.pause(request, min(seconds, longest), f"pause before attempt {attempt_of(request)}")
 
     def _note_arrival(self, request: Request) -> None:
-        """Windows hold where requests arrive. How long an answer takes that is not late, the first one cannot tell."""
+        """Tell the limiter that a request may have arrived late, because an upstream counts requests as they arrive.
+
+        The delay is the time by which the answer was slower than the quickest of the last 20. The first answer has
+        nothing to be compared with, so its whole time counts as a delay, up to `LATEST_S`.
+        """
         took_s = time.monotonic() - request.meta["sent_at"]
         late_s = took_s - min(self._took_s, default=0)
         if late_s > LATE_S:
@@ -104,10 +115,10 @@ class PolitenessMiddleware:
         return self._upstream.acquire(request, place)
 
     def _time_left(self, request: Request) -> float:
-        """Seconds the request may still wait for a sick upstream.
+        """Seconds for which the request may still wait for an upstream that fails.
 
         Raises:
-            GivenUp: none.
+            GivenUp: if no time is left.
         """
         left: float = self._upstream.deadline_s - request.meta.get("spent_s", 0.0)
         if left > 0:

@@ -1,8 +1,8 @@
-"""The budgets in Redis, for workers on several machines; each call is one Lua script on Redis' own clock.
+"""`RedisLimiter` keeps the budgets in Redis, for workers on several machines. Each call is one Lua script.
 
-Who must wait stands in line, first come first served over all workers. Redis away: everybody waits, nothing is sent
-without a budget. Redis restarted without what it knew: every window counts as full for its whole length, because what
-was sent is not known any more.
+The scripts use Redis' own clock. Requests that must wait form one queue over all workers: first come, first served.
+While Redis is away all workers wait, because nothing is sent without a budget. If Redis restarts and has lost its data,
+every window counts as full for its whole length, because nobody knows any more what was sent.
 """
 
 from __future__ import annotations
@@ -41,35 +41,37 @@ from anime_crawler.rate_limit.redis_scripts import (
 )
 from anime_crawler.redis_words import may_pass, refusal
 
-PLACE_KEPT_S = ASK_AGAIN_S + 2.0  # a busy event loop comes late; the place of a dead worker is free after this time
-RETRY_S = 2.0  # between two tries to reach Redis; each may take as long as its timeout
-PATIENCE_S = 300.0  # a restart with its file takes seconds, a machine's minutes; then the run ends and can be resumed
+PLACE_KEPT_S = ASK_AGAIN_S + 2.0  # a busy event loop asks late; the place of a dead worker is free after this time
+RETRY_S = 2.0  # the pause between two tries to reach Redis; each try may take as long as its timeout
+# A restart of Redis takes seconds with its file, a restart of its machine takes minutes. A longer outage ends the run,
+# which can be resumed.
+PATIENCE_S = 300.0
 
 
 class LimiterAwayError(LimiterError):
-    """Redis cannot be used."""
+    """Redis cannot be used at the moment; the same call may succeed later."""
 
     exit_code = 3
 
 
 class RedisLimiter:
-    """See `Limiter`. Redis is asked once at the start, so that a wrong address is told at once.
+    """The `Limiter` for several machines. It calls Redis once at the start, so that a wrong address shows at once.
 
     Args:
-        url: REDIS_URL.
+        url: the value of REDIS_URL.
     """
 
     def __init__(self, url: str, clock: SystemClock | None = None) -> None:
         self._redis = redis_client(url)
         self._clock = clock or SystemClock()
         self._seen = 0
-        """The time that Redis told last, in its microseconds, …"""
+        """The last time that Redis told, in microseconds of its clock."""
         self._asked_at = 0.0
-        """… and when we asked, on our steady clock."""
+        """The time of the call that gave `_seen`, in seconds of this machine's steady clock."""
         self._away_since: float | None = None
         self._retry_at = 0.0
         self._notes: deque[tuple[str, str, tuple[Any, ...]]] = deque()
-        """Calls that Redis has not received yet: (script, upstream, arguments)."""
+        """Calls that Redis has not received yet, as (script, upstream, arguments)."""
         self.used("start", Limits())
 
     def close(self) -> None:
@@ -116,7 +118,7 @@ class RedisLimiter:
         )
 
     def _note(self, script: str, upstream: str, *arguments: Any) -> None:
-        """Tell Redis now, or before the next request is sent: none is while Redis is away."""
+        """Make the call now, or keep it until Redis answers; no request is sent before that."""
         self._notes.append((script, upstream, arguments))
         if self._clock.steady() >= self._retry_at:
             try:
@@ -131,7 +133,7 @@ class RedisLimiter:
             self._notes.popleft()
 
     def _run(self, script: str, upstream: str, *arguments: Any) -> list[Any]:
-        """The script's answer; its first value is Redis' time."""
+        """Run the script and return its answer, whose first value is the time of Redis."""
         keys = [PREFIX + "clock", *(f"{PREFIX}{upstream}:{part}" for part in PARTS)]
         asked_at = self._clock.steady()
         since = _micros(asked_at - self._asked_at)
@@ -150,10 +152,10 @@ class RedisLimiter:
         return answer
 
     def _be_patient(self, error: LimiterAwayError) -> None:
-        """Note the outage.
+        """Note the outage of Redis.
 
         Raises:
-            LimiterAwayError: it has lasted too long.
+            LimiterAwayError: if the outage has lasted longer than `PATIENCE_S`.
         """
         now = self._clock.steady()
         if self._away_since is None:
@@ -167,7 +169,7 @@ class RedisLimiter:
 
 
 def _reason(cause: bytes, why: bytes, limits: Limits) -> str:
-    """For people, as `SqliteLimiter` words it."""
+    """The reason in the words of `SqliteLimiter`."""
     if cause == b"limit":
         return f"limit {limits.windows[int(why)]}"
     if cause == b"breaker":
@@ -176,7 +178,7 @@ def _reason(cause: bytes, why: bytes, limits: Limits) -> str:
 
 
 def _sizes(limits: Limits) -> list[int]:
-    """Count and length of each window, one after the other."""
+    """Count and length in microseconds of each window, one after the other."""
     return [number for window in limits.windows for number in (window.count, _micros(stretched_s(window)))]
 
 

@@ -1,4 +1,4 @@
-"""The Redis form of the budgets as Lua, in ``lua/``: each script is one step that nothing comes between.
+"""These Lua scripts, in ``lua/``, are the calls of `RedisLimiter`. Redis runs each one as a single step.
 
 Times are whole microseconds. Every script gets the same keys and the same first two arguments.
 """
@@ -9,14 +9,15 @@ from importlib.resources import files
 
 PREFIX = "anime_crawler:budget:"
 PARTS = ("sent", "line", "due", "state")
-"""Of one upstream: when requests were sent; who waits, by arrival; until when each is waited for; penalty, breaker."""
+"""Each upstream has these four keys. ``sent``: times of requests. ``line``: places in the queue, by arrival. ``due``:
+until when each place is kept. ``state``: penalty and breaker."""
 
 CLOCK = "redis.call('TIME')"
-"""How a script asks for the time; tests put a clock of their own there."""
+"""The scripts ask for the time with this call; tests replace it by a clock of their own."""
 
 
 def _lua(name: str) -> str:
-    """The script of that name, after what all scripts share."""
+    """The script that consists of ``lua/common.lua`` and the file of that name."""
     folder = files("anime_crawler.rate_limit").joinpath("lua")
     return "".join(folder.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("common", name))
 

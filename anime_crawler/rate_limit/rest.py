@@ -1,4 +1,4 @@
-"""For how long nobody asks an upstream after it has refused an answer: its own word, else what the card knows. Pure."""
+"""`rest_after` says for how long no process asks an upstream that has refused an answer. It is pure."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from anime_crawler.base_spiders import Verdict
 from anime_crawler.rate_limit.headers import retry_after_s
 
 LONGEST_ASKED_S = 86_400.0
-"""A day. A ``Retry-After`` of more is taken for an error; a ban of more stands on the source's card."""
+"""A day. A longer ``Retry-After`` is taken for an error; the card of a source states a ban that is longer."""
 LONGEST_SLEEP_S = 900.0
-"""A quarter of an hour. A run does not sleep through a longer rest: it ends incomplete, and the next one continues."""
+"""A quarter of an hour. A run does not sleep through a longer rest: it ends incomplete, and the next run continues."""
 BLOCKS = frozenset({"blocked", "challenge"})
-"""Kinds of verdict that say: this address, or this program, is shut out."""
+"""Verdicts of these kinds say that the upstream shuts out this address or this program."""
 
 
 def rest_after(verdict: Verdict, card: Any, status: int, headers: Headers, now: float) -> tuple[float, str]:
-    """Seconds for which nobody may ask after this refusal, and why; 0: no rest.
+    """Seconds for which no process may ask the upstream after this refusal, and the reason; 0 seconds mean no rest.
 
-    ``Retry-After`` counts with every status but a redirect's, for a day at most. Where it says nothing, a block lasts
-    as long as the card says. A time that the verdict names is a lower bound for both.
+    ``Retry-After`` counts with every status but a redirect's, for a day at most. Without it, a block lasts as long as
+    the card says. A time that the verdict names is a lower bound for both.
 
     Args:
         card: a `SourceCard`.

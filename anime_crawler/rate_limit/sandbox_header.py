@@ -1,5 +1,5 @@
-"""How the sandbox says that its answers are invented."""
+"""The sandbox marks its answers with a header, because they are invented."""
 
 SANDBOX_HEADER = "X-Anime-Crawler-Sandbox"
-"""In each of its answers, its backend's too. A reference backend that somebody serves alone sends none: it is their
-own."""
+"""Each answer of the sandbox has this header, and so has each answer of the sandbox's backend. A reference backend that
+somebody serves alone does not send it, because its data is their own."""

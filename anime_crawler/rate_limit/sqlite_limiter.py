@@ -1,7 +1,8 @@
-"""One budget per upstream, shared by all processes of a machine through a SQLite file, kept over restarts.
+"""`SqliteLimiter` keeps one budget per upstream in a SQLite file that all processes of a machine share.
 
-pyrate-limiter holds several windows in SQLite under a file lock too, but by the wall clock: set forward, it bursts;
-set back, it blocks for as long. It knows no penalties and no breaker either: their state would need this file anyway.
+The budgets survive restarts. pyrate-limiter keeps several windows in SQLite under a file lock too, but it uses the wall
+clock: it sends a burst when that clock is set forward, and blocks for as long as the clock is set back. It has neither
+penalties nor a breaker, whose state would need this file anyway.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from anime_crawler.rate_limit.limiter import (
 )
 from anime_crawler.rate_limit.limits import Limits, Window
 
-BUSY_S = 10.0  # the longest wait for other processes' transactions, of 0.1 ms each
+BUSY_S = 10.0  # the longest wait for transactions of other processes; each takes 0.1 ms
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS sent (upstream TEXT NOT NULL, at REAL NOT NULL);
@@ -47,7 +48,7 @@ SCHEMA = """
 
 @dataclass
 class _State:
-    """Row of table ``upstream``."""
+    """A row of the table ``upstream``; `failures` is its column ``troubles``."""
 
     blocked_until: float = 0.0
     blocked_why: str = ""
@@ -61,7 +62,7 @@ class _State:
 
 
 class SqliteLimiter:
-    """The form for one machine (see `Limiter`). Every call is one short transaction; nobody stands in line."""
+    """The `Limiter` for one machine. Every call is one short transaction, and there is no queue."""
 
     def __init__(self, path: Path | str, clock: SystemClock | None = None) -> None:
         self._path = path
@@ -114,7 +115,7 @@ class SqliteLimiter:
 
     def record_success(self, upstream: str) -> None:
         with self._explained():
-            if self._state(upstream).failures:  # a read costs less, and every answer asks
+            if self._state(upstream).failures:  # a read is cheaper than a write, and this runs for every answer
                 self._db.execute("UPDATE upstream SET troubles = 0 WHERE name = ?", (upstream,))
 
     def used(self, upstream: str, limits: Limits) -> dict[str, int]:
@@ -131,20 +132,23 @@ class SqliteLimiter:
         return wait if wait and wait.seconds > LONGEST_WAIT_S else None
 
     def _is_unrestricted(self, upstream: str) -> bool:
-        """A read of some microseconds, so that an upstream without limits costs no transaction per request."""
+        """Whether nothing restricts or counts the upstream's requests.
+
+        This is a read of some microseconds, so that an upstream without limits costs no transaction per request.
+        """
         with self._explained():
             state = self._state(upstream)
             is_counted = self._db.execute("SELECT 1 FROM remembered WHERE upstream = ?", (upstream,)).fetchone()
         return not state.is_open and not state.blocked_until and not is_counted
 
     def _full(self, upstream: str, limits: Limits, now: float) -> Wait | None:
-        """The window that takes longest to have room again; ``None``: all have room."""
+        """The wait for the window that takes longest to have room again; ``None`` if all windows have room."""
         waits = [(self._free_at(upstream, window) - now, window) for window in limits.windows]
         seconds, window = max(waits, default=(0.0, None), key=lambda wait: wait[0])
         return Wait(seconds, "limit", f"limit {window}") if seconds > 0 else None
 
     def _free_at(self, upstream: str, window: Window) -> float:
-        """When the request that is `count` back leaves the window."""
+        """The time at which the window has room: when the request that is `window.count` back leaves it."""
         row = self._db.execute(
             "SELECT at FROM sent WHERE upstream = ? ORDER BY at DESC LIMIT 1 OFFSET ?", (upstream, window.count - 1)
         ).fetchone()
@@ -152,7 +156,7 @@ class SqliteLimiter:
 
     def _record(self, upstream: str, limits: Limits, state: _State, now: float) -> None:
         if state.is_open:
-            # This one is the probe. If it fails, or its process dies, the next may go after twice the rest.
+            # This request is the probe. If it fails, or its process dies, the next probe may go after twice the rest.
             state.rest_s = min(2 * state.rest_s, LONGEST_REST_S)
             state.probe_at = now + state.rest_s
             self._save(upstream, state)
@@ -161,7 +165,10 @@ class SqliteLimiter:
             self._db.execute("INSERT INTO sent VALUES (?, ?)", (upstream, now))
 
     def _remembered_s(self, upstream: str, own_s: float, now: float) -> float:
-        """For how long the upstream's requests are kept; who has had the longest window counts for as long as that."""
+        """Seconds for which the upstream's requests are kept.
+
+        The longest window that any process has had counts, for as long as that window lasts.
+        """
         row = self._db.execute("SELECT seconds, until FROM remembered WHERE upstream = ?", (upstream,)).fetchone()
         if row and row[0] > own_s and row[1] > now:
             return float(row[0])
@@ -189,7 +196,7 @@ class SqliteLimiter:
 
     @contextmanager
     def _transaction(self) -> Iterator[float]:
-        """A transaction that no other process is in; gives the time."""
+        """A transaction that excludes all other processes; it gives the time."""
         with self._explained():
             self._db.execute("BEGIN IMMEDIATE")
             try:

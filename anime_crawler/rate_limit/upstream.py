@@ -1,4 +1,4 @@
-"""One crawler's dealings with the shared budget of its upstream, as the middlewares need them."""
+"""`Upstream` gives the middlewares of one crawler the verdicts, limits, pauses and counters of its upstream."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from anime_crawler.rate_limit.sandbox_header import SANDBOX_HEADER
 
 T = TypeVar("T")
 
-POLL_S = 0.1  # a stop is noticed within this time
-DEADLINE_S = 90.0  # time that one request may fail for, over all its attempts; limits that are waited for do not count
+POLL_S = 0.1  # a wait notices a stop of the run within this time
+DEADLINE_S = 90.0  # one request may fail for so long, over all its attempts; waits for limits do not count
 PART = "part_of_page"
-"""Request meta: the kind (``script``, ``xhr``, ``fetch``) of a part of a page that is shown in a browser."""
+"""This key of a request's meta marks a part of a page that a browser shows: ``script``, ``xhr`` or ``fetch``."""
 
 
-class ForeignHost(Exception):  # noqa: N818  named for what it says
-    """The request is not for the host that the settings name; it is not sent."""
+class ForeignHost(Exception):  # noqa: N818  the name says what is wrong
+    """The request is for another host than the one that the settings name. It is not sent."""
 
 
 class Upstream:
-    """Name, limits and state of the upstream that one crawler asks."""
+    """`Upstream` holds the name, the limits and the state of the upstream that one crawler asks."""
 
     def __init__(self, crawler: Crawler) -> None:
         job: Any = crawler.job  # type: ignore[attr-defined]
@@ -43,33 +43,40 @@ class Upstream:
         self.card = crawler.spidercls.card  # type: ignore[attr-defined]
         self.name: str = self.card.name
         self._limits = limits_of(job.config, self.card)
-        # One attempt gets its whole time, however long people allow it to take.
+        # One attempt gets the whole time that HTTP_TIMEOUT_SECONDS allows it.
         self.deadline_s = max(DEADLINE_S, job.config.http_timeout_seconds)
 
     @property
     def base_url(self) -> str:
-        """Address that the settings, or else the card, give."""
+        """The upstream's base address, from the settings or else from the card."""
         return cast("SourceSpider", self._crawler.spider).base_url
 
     @property
     def budget(self) -> str:
-        """The name of its budget. Further hosts of a card (AniDB's API) have one owner, who counts them together."""
+        """The name of the upstream's budget.
+
+        Further hosts on a card (AniDB's API) belong to the same owner, who counts their requests together.
+        """
         return budget_of(self.name, self.base_url, self.card.base_url)
 
     def check_address(self, request: Request) -> None:
-        """Raises ForeignHost where scheme, host or port are not the configured ones."""
+        """Check that the request goes to the configured address.
+
+        Raises:
+            ForeignHost: if scheme, host or port are not the configured ones.
+        """
         others = self.card.other_urls if self.base_url == self.card.base_url else ()
         if origin(request.url) not in map(origin, (self.base_url, *others)):
             raise ForeignHost(f"{request.url} is not on {self.base_url}; it was not requested")
 
     def judge(self, request: Request, response: Response) -> Verdict:
-        """The spider's verdict; it knows pages only, so of a page's part it is enough that it came."""
+        """The spider's verdict on a response. A part of a page is accepted if it came: the spider knows pages only."""
         if PART in request.meta and response.status == 200:
             return ACCEPT
         return cast("SourceSpider", self._crawler.spider).judge(response)
 
     def note_origin(self, response: Response) -> None:
-        """`note_origin` marks the spider once the sandbox has answered it, because what it then stores is invented."""
+        """Mark the spider once the sandbox has answered it, because the items that it then stores are invented."""
         if SANDBOX_HEADER in response.headers:
             cast("SourceSpider", self._crawler.spider).is_of_sandbox = True
 
@@ -79,13 +86,13 @@ class Upstream:
         return bool(self._job.stopping or slot is None or slot.closing is not None)
 
     def stopped(self, request: Request) -> GivenUp:
-        """The error for a request that the end of the run overtook; it stays pending."""
+        """The error for a request that was under way when the run ended. The request stays pending."""
         request.meta["unfinished"] = True
         verdict = Verdict(Action.GIVE_UP, "stopped", "the run was stopped; the request stays for the next one")
         return GivenUp(verdict, attempt_of(request) - 1)
 
     def resting(self, request: Request, wait: Wait) -> GivenUp:
-        """The error for a request that would have to wait too long; it stays pending."""
+        """The error for a request that would have to wait too long. The request stays pending."""
         request.meta["unfinished"] = True
         until = datetime.fromtimestamp(time.time() + wait.seconds).strftime("%Y-%m-%d %H:%M")
         message = f"{self.card.title} rests until {until}: {wait.reason}; run the same command after that"
@@ -93,18 +100,18 @@ class Upstream:
         return GivenUp(Verdict(Action.GIVE_UP, kind, message), attempt_of(request) - 1)
 
     def fatal(self, request: Request, message: str, exit_code: int) -> GivenUp:
-        """End the run, for a person must act; gives the error for the request, which stays pending."""
+        """End the run because a person must act, and return the error for the request, which stays pending."""
         self._job.fatal(message, exit_code)
         return self.stopped(request)
 
     async def pause(self, request: Request, seconds: float, reason: str, told_s: float | None = None) -> None:
-        """Wait, telling people why and until when.
+        """Wait for `seconds`, and show the reason and the end of the wait in the progress display.
 
         Args:
-            told_s: how long it will take in all, where that is longer.
+            told_s: seconds that the whole wait will take, if that is longer than this pause.
 
         Raises:
-            GivenUp: the run is being stopped.
+            GivenUp: if the run is being stopped.
         """
         end = time.monotonic() + seconds
         until = datetime.fromtimestamp(time.time() + (told_s or seconds)).strftime("%H:%M:%S")
@@ -117,15 +124,15 @@ class Upstream:
         self._job.report.waiting.pop(self.name, None)
 
     def count(self, name: str, n: int = 1) -> None:
-        """Add to a counter of the run report."""
+        """Add `n` to a counter of the run report."""
         self._job.report.count(self.name, name, n)
 
     def problem(self, kind: str, message: str) -> None:
-        """Note in the run report what a person must know."""
+        """Add a problem to the run report, for a person to read."""
         self._job.report.problem(self.name, kind, message)
 
     def has_problems(self) -> bool:
-        """Whether the run report says that something went wrong with it."""
+        """Whether the run report holds a problem of this upstream."""
         return any(problem["service"] == self.name for problem in self._job.report.problems)
 
     def acquire(self, request: Request, place: str) -> Wait | None:
@@ -137,16 +144,16 @@ class Upstream:
         self._safely(request, lambda: self._limiter.late(self.budget, self._limits, ago_s, by_s))
 
     def rest(self, request: Request, seconds: float, why: str) -> None:
-        """Let nobody ask the upstream for this long, in no process."""
+        """Let no process ask the upstream for so many seconds."""
         self._safely(request, lambda: self._limiter.penalize(self.budget, seconds, why))
 
     def note_health(self, request: Request, is_trouble: bool) -> None:
-        """Tell the breaker how it went."""
+        """Tell the breaker whether the upstream failed."""
         tell = self._limiter.record_failure if is_trouble else self._limiter.record_success
         self._safely(request, lambda: tell(self.budget))
 
     def _safely(self, request: Request, call: Callable[[], T]) -> T:
-        """The call's result; without the shared state no limit would hold, so the run ends where it is lost."""
+        """The call's result. If the limiter cannot be used the run ends, because no limit would hold without it."""
         try:
             return call()
         except LimiterError as error:
@@ -154,12 +161,12 @@ class Upstream:
 
 
 def origin(url: str) -> tuple[str, str | None, int | None, bool]:
-    """Scheme, host, port and whether a user name stands before the host: together they tell one server from another."""
+    """Scheme, host, port, and whether a user name stands before the host: these identify the server of an address."""
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     return parts.scheme, parts.hostname, port, "@" in parts.netloc
 
 
 def attempt_of(request: Request) -> int:
-    """1 for the first time that a request is sent."""
+    """The number of the request's attempt; 1 is the first."""
     return int(request.meta.get("attempt", 1))

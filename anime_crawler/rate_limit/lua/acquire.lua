@@ -1,6 +1,6 @@
--- ARGV: ticket, how long a place is kept, failures that open the breaker, its longest rest, how long requests are
--- to be remembered, then count and length of each window. Gives: now, microseconds to wait, cause, number of the
--- window or a text.
+-- ARGV: ticket, how long a place is kept, number of failures that opens the breaker, its longest rest, how long
+-- requests are to be remembered, then count and length of each window.
+-- Gives: now, microseconds to wait, cause, and the number of the window or the reason as a text.
 local ticket, kept, threshold, longest_rest = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local remembered = tonumber(ARGV[7])
 local first, last = 8, #ARGV
@@ -14,14 +14,15 @@ local function told(at, cause, why)
     return {now, at - now, cause, why}
 end
 
--- Those ahead of the ticket; who has not asked again in time has lost the place.
+-- Count the tickets ahead of this one. A ticket that was not asked for again in time has lost its place.
 for _, absent in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now)) do
     redis.call('ZREM', line, absent)
     redis.call('ZREM', due, absent)
 end
 local ahead = redis.call('ZRANK', line, ticket) or redis.call('ZCARD', line)
 
--- When a window has room for the ticket and all ahead of it. More of them than it takes wait for whole windows.
+-- free_at gives the time at which a window has room for the ticket and for all tickets ahead of it. If more tickets are
+-- ahead than the window takes, the ticket waits for whole windows.
 local function free_at(count, length)
     local rounds, place = math.floor(ahead / count), ahead % count
     local from = after(now - length)
@@ -49,14 +50,15 @@ if full_until > now then return told(full_until, 'limit', tostring(full)) end
 local failures, probe_at = field('troubles'), field('probe_at')
 if failures >= threshold then
     if probe_at > now then return told(probe_at, 'breaker', tostring(failures)) end
-    -- This one is the probe. If it fails, or its process dies, the next may go after twice the rest.
+    -- This request is the probe. If it fails, or its process dies, the next probe may go after twice the rest.
     local rest = math.min(2 * field('rest'), longest_rest)
     redis.call('HSET', state, 'rest', rest, 'probe_at', now + rest)
     keep_state()
 end
 redis.call('ZREM', line, ticket)
 redis.call('ZREM', due, ticket)
--- Who has had the longest window of all who share this decides what is forgotten, for as long as that window.
+-- The longest window of all processes that share the budget decides which requests are forgotten. It counts for as long
+-- as it lasts after its process was here.
 if field('remembered') > remembered and field('remembered_until') > now then
     remembered = field('remembered')
 elseif remembered > 0 then

@@ -1,7 +1,8 @@
--- What all scripts share. Times are whole microseconds.
--- ARGV of every script: what the caller was told last, and how long ago by a clock that nobody sets.
-local CLOCK_KEPT_MS = 32 * 86400000  -- longer than the longest window anybody has, a month's
-local STATE_KEPT_MS = 86400000  -- a row of failures that nobody added to for a day says nothing any more
+-- All scripts begin with this file. Times are whole microseconds.
+-- The first two ARGV of every script are the time that the last script told the caller, and how long ago that was by the
+-- caller's steady clock.
+local CLOCK_KEPT_MS = 32 * 86400000  -- 32 days, longer than the longest window, which is a month
+local STATE_KEPT_MS = 86400000  -- a day; a row of failures that did not grow for a day says nothing any more
 local clock_key, sent, line, due, state = unpack(KEYS)
 local time = redis.call('TIME')
 local clock = redis.call('HMGET', clock_key, 'offset', 'latest', 'lost')
@@ -10,13 +11,16 @@ local lost = tonumber(clock[3])
 local machine = time[1] * 1000000 + time[2]
 local now = machine + offset
 
--- What the caller was told last, and how long ago by a clock that nobody sets. More went by here: Redis' clock was
--- set forward, or this call was under way for longer than that one, which costs that much time once.
+-- If more time went by here than on the caller's steady clock, then Redis' clock was set forward, or this call was
+-- under way for longer than the last one. The scripts then take the caller's time and 50 ms more; a slow call loses the rest
+-- of its time once.
 local seen, since = tonumber(ARGV[1]), tonumber(ARGV[2])
 if seen > 0 then now = math.min(now, seen + since + 50000) end
--- Set back: no time has passed as far as we know. Never the same time twice, so that a time can be a member.
+-- If Redis' clock was set back, the scripts assume that no time has passed. No time is given twice, so that a time can
+-- be the member of a sorted set.
 now = math.max(now, latest + 1, seen + 1)
--- Told later than anything we remember: Redis has lost what it knew, and what was sent since.
+-- If the caller was told a later time than Redis remembers, then Redis has lost data, and with it the requests sent
+-- since.
 if seen > latest then lost = now end
 redis.call('HSET', clock_key, 'offset', now - machine, 'latest', now)
 if lost then redis.call('HSET', clock_key, 'lost', lost) end

@@ -1,4 +1,5 @@
--- ARGV: count and length of each window. Gives: now, microseconds until all have room, cause, the last.
+-- ARGV: count and length of each window.
+-- Gives: now, microseconds until all windows have room, the cause, the number of the window that takes longest.
 local full_until, full = 0, 0
 for i = 3, #ARGV, 2 do
     local oldest = tonumber(ARGV[i]) - 1
