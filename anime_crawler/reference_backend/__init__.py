@@ -1,8 +1,8 @@
-"""A backend of our own that serves the import contract, as strict and as awkward as the real service.
+"""`reference_backend` serves the import contract, and is as strict and as awkward as the real service.
 
-Two uses: ``scrapy backend`` for users who have no backend, and the sandbox's backend with its fault switches.
-What the contract's clients may use is ``/health`` and three POST paths; everything under ``/_reference`` shows or
-switches what the real service hides and is for tests and operators only.
+It has two uses: ``scrapy backend`` for users who have no backend, and the sandbox's backend with its fault switches.
+Clients of the contract may use ``/health`` and three POST paths. The paths under ``/_reference`` are for tests and
+operators: they show or switch what the real service hides.
 """
 
 from anime_crawler.reference_backend.app import create_app

@@ -1,4 +1,4 @@
-"""The reference backend as an ASGI application, to run alone or mounted under a prefix."""
+"""`create_app` makes the reference backend as an ASGI application, to run alone or mounted under a prefix."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def create_app(database_url: str, internal_token: str, faults: Faults | None = N
     """The reference backend; serve it with ``http=DroppableConnection`` (see `connection`).
 
     Args:
-        database_url: SQLite file, ``sqlite://`` (memory) or PostgreSQL; the tables are created where missing. One
-            server at a time per database: it knows the slugs in use by heart.
-        internal_token: what `X-Internal-Token` must be.
-        faults: switches at the start; `POST /_reference/faults` changes them.
-        dev: a 422 tells which field is wrong, which the real one never does.
+        database_url: SQLite file, ``sqlite://`` (memory) or PostgreSQL; missing tables are created. Only one server at
+            a time may use a database, because it keeps the slugs in use in memory.
+        internal_token: the value that the header ``X-Internal-Token`` must have.
+        faults: the faults at the start; ``POST /_reference/faults`` changes them.
+        dev: whether a 422 tells which field is wrong, which the real backend never does.
 
     Returns:
-        An application with its `Backend` in ``app.state.backend``. A mounted one has no end of its own: call
-        ``app.state.backend.store.writer.close()``.
+        An application with its `Backend` in ``app.state.backend``. If it is mounted, its lifespan does not run, so its
+        user must call ``app.state.backend.store.writer.close()``.
 
     Raises:
-        DatabaseError: the database cannot be opened.
+        DatabaseError: if the database cannot be opened.
     """
     switches = Switches(faults or Faults())
     backend = Backend(Store(database_url, switches), Stats(), switches, internal_token.encode(), dev)
@@ -101,7 +101,7 @@ def _video_answer(_payload: VideoImport) -> dict[str, Any]:
 
 
 class Trace:
-    """Gives every request its trace id, the client's own if it sent one, and echoes it."""
+    """`Trace` gives every request a trace id, the client's own if it sent one, and echoes it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -109,7 +109,7 @@ class Trace:
         self._numbers = itertools.count()  # a random id for each request would cost more than all routing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, with the id in its scope and in the header of its answer."""
+        """Pass a request on with the trace id in its scope, and put the id into a header of the answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -132,5 +132,5 @@ async def _http_error(request: Request, error: Any) -> Response:
 
 async def _internal_error(request: Request, _error: Exception) -> Response:
     body = envelope(500, "Internal server error", request.scope["trace_id"], code="INTERNAL_ERROR")
-    headers = {"x-trace-id": request.scope["trace_id"]}  # this handler stands outside of `Trace`
+    headers = {"x-trace-id": request.scope["trace_id"]}  # Starlette calls this handler outside of `Trace`
     return Response(body, 500, headers, media_type="application/json")

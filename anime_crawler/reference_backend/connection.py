@@ -1,4 +1,4 @@
-"""uvicorn's connection, with the handle that the fault switches need: to drop it, and to set its idle time."""
+"""`DroppableConnection` is uvicorn's connection, which faults can also drop and give another idle time."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ EXTENSION = "anime_crawler.connection"
 
 
 class DroppableConnection(HttpToolsProtocol):
-    """Pass it to uvicorn as ``http=``. Requests find it in their scope."""
+    """`DroppableConnection` puts itself into the scope of its requests. Pass the class to uvicorn as ``http=``."""
 
     numbers = itertools.count()
     requests_carried = 0
-    """Since it was accepted."""
+    """Number of requests since the connection was accepted."""
     number: int | None = None
-    """In the order of first requests; connections are dealt to workers by it."""
+    """Number of the connection in the order of first requests. `Switches` deals connections to workers by it."""
 
     def on_message_begin(self) -> None:
-        """Put the handle into the new request's scope."""
+        """Put this connection into the new request's scope."""
         super().on_message_begin()
         if self.number is None:
             self.number = next(self.numbers)
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]  # a handle, not options
 
     def count_request(self, recycle_after: int | None, keep_alive_s: float | None) -> None:
-        """Take note of a request.
+        """Count a request.
+
+        Args:
+            recycle_after: most requests that the connection carries; ``None``: no limit.
+            keep_alive_s: seconds after which the idle connection is closed; ``None``: uvicorn's.
 
         Raises:
-            DroppedError: the connection has carried its share.
+            DroppedError: if the connection has carried more than `recycle_after` requests.
         """
         self.requests_carried += 1
         if keep_alive_s is not None:
@@ -41,17 +45,17 @@ class DroppableConnection(HttpToolsProtocol):
             raise DroppedError
 
     async def drop(self, receive: Receive) -> None:
-        """Reset the connection; the request in hand gets no answer."""
+        """Reset the connection, so that the current request gets no answer."""
         self.transport.abort()
         while (await receive())["type"] != "http.disconnect":
             pass
 
 
 def connection_of(scope: Scope) -> DroppableConnection:
-    """The connection a request came on.
+    """The connection on which a request came.
 
     Raises:
-        RuntimeError: the server was started without this protocol, so no fault could be kept.
+        RuntimeError: if uvicorn was started without ``http=DroppableConnection``, so that faults would do nothing.
     """
     connection = scope.get("extensions", {}).get(EXTENSION)
     if connection is None:

@@ -1,4 +1,4 @@
-"""Everything stored, as JSON that two equal backends give byte for byte."""
+"""`dump` gives all stored rows as JSON. Two backends with equal rows give the same bytes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from anime_crawler.reference_backend.tables import anime, episode, video
 from anime_crawler.reference_backend.writer import Writer
 
 ANIME_PER_PAGE = 100
-"""Some 6,000 players: a megabyte of JSON, less than 0.1 s in which no POST is stored."""
+"""Anime per read. A page has some 6,000 players, which are a megabyte of JSON and stop POSTs for less than 0.1 s."""
 
 ANIME_VALUES: dict[str, Column[Any]] = {name: anime.c[name] for name in AnimeImport.model_fields}
-"""The payload's names and their columns."""
+"""Name of a field in the payload -> its column."""
 EPISODE_VALUES: dict[str, Column[Any]] = {
     "source_episode_id": episode.c.source_episode_id,
     "number": episode.c.number,
@@ -31,12 +31,12 @@ JSON_TEXT = ("alternative_titles", "genres")
 
 @dataclass(frozen=True)
 class _Part:
-    """One of the three lists."""
+    """A `_Part` describes one of the three lists of a dump."""
 
     name: str
     tables: FromClause
     order: Sequence[ColumnElement[Any]]
-    """Below the anime. Python sorts, because databases differ in how they sort text."""
+    """Columns that order the rows of one anime. Python sorts them, because databases differ in how they sort text."""
     values: dict[str, Column[Any]]
 
 
@@ -57,10 +57,12 @@ def _parts(with_slugs: bool) -> list[_Part]:
 
 
 async def dump(writer: Writer, with_slugs: bool) -> AsyncIterator[bytes]:
-    """``{"anime": […], "episodes": […], "videos": […]}`` with a row per line: no row ids, times or administrator's
-    switches. Anime by source id, episodes by anime and number, players by episode and URL.
+    """``{"anime": […], "episodes": […], "videos": […]}`` with one row per line.
 
-    The tables are read in pages, between POSTs, so a dump taken during an import is not of one instant.
+    Anime are in the order of source ids, episodes of anime and number, players of episode and URL. Row ids, times and
+    an administrator's switches are left out.
+
+    The tables are read page by page between POSTs, so a dump that is taken during an import does not show one instant.
     """
     ids = await writer.run(_anime_ids)
     pages = [ids[start : start + ANIME_PER_PAGE] for start in range(0, len(ids), ANIME_PER_PAGE)]

@@ -1,7 +1,8 @@
-"""The three import routes as plain ASGI: body, token, rules, store, answer, in the real backend's order.
+"""`ImportEndpoint` is one of the three import routes, in plain ASGI.
 
-FastAPI's own routes would give the same answers (a test compares) at three times the cost, and a benchmark's server
-must not be what is measured.
+It reads the body, checks token and rules, stores and answers, in the real backend's order. FastAPI's own routes would
+give the same answers (a test compares them) at three times the cost, and a benchmark of the crawler must not measure
+its server.
 """
 
 from __future__ import annotations
@@ -35,19 +36,19 @@ Headers = list[tuple[bytes, bytes]]
 JSON = b"application/json"
 
 LOCK_POLL_S = 0.01
-"""Seconds between two looks whether a lock has gone; POSTs that waited for it go on within one such time."""
+"""Seconds between two checks whether a lock is gone. POSTs that waited for it go on within this time."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """The `Backend` holds what the routes share."""
+    """A `Backend` holds what the three routes share."""
 
     store: Store
     stats: Stats
     switches: Switches
     token: bytes
     dev: bool = False
-    """Whether a 422 tells its details."""
+    """Whether a 422 tells which field is wrong."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,17 @@ class Import:
 
     route: str
     kind: str
-    """Of the rows it makes."""
+    """Kind of the rows that the route stores, in the statistics."""
     model: type[BaseModel]
     keys: Callable[[Any], list[Key]]
     work: Callable[..., Counter[str]]
-    """Method of `Store`: (connection, payload, post)."""
+    """The method of `Store` that stores the payload; its arguments are connection, payload and post."""
     answer: Callable[[Any], dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, body and further headers."""
+    """An `Answer` is the status, body and headers of a response."""
 
     status: int
     body: bytes
@@ -80,14 +81,14 @@ class Answer:
 
 
 class ImportEndpoint:
-    """One import route."""
+    """`ImportEndpoint` answers the POSTs of one import route."""
 
     def __init__(self, backend: Backend, what: Import) -> None:
         self._backend = backend
         self._what = what
         self._behind_gateway: set[asyncio.Task[Answer]] = set()
         self._queues: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        """Of those who wait for each lock."""
+        """For the id of each fault that is a lock, the queue of the POSTs that wait for it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one POST."""
@@ -103,7 +104,7 @@ class ImportEndpoint:
             await answer.send(send)
 
     async def _answer_or_gateway(self, scope: Scope, receive: Receive) -> Answer:
-        """The backend's answer; or that of the gateway, behind which the backend goes on with the POST."""
+        """The backend's answer; the gateway's if the backend takes too long, which then goes on with the POST."""
         switches = self._backend.switches
         gateway = switches.gateway(self._what.route, _number(scope)) if switches.faults.rules else None
         if gateway is None:
@@ -116,7 +117,9 @@ class ImportEndpoint:
         working = asyncio.ensure_future(self._answer_or_refusal(scope, replay))
         self._behind_gateway.add(working)
         working.add_done_callback(self._behind_gateway.discard)
-        working.add_done_callback(lambda task: task.cancelled() or task.exception())  # who asked has its answer already
+        working.add_done_callback(
+            lambda task: task.cancelled() or task.exception()
+        )  # the client has the gateway's answer
         done, _ = await asyncio.wait({working}, timeout=gateway.gateway_s)
         if done:
             return working.result()
@@ -160,8 +163,8 @@ class ImportEndpoint:
         only_writes = fault.holds == "writes" and isinstance(payload, VideoImport)
         if only_writes and not await store.writer.run(partial(store.would_change_video, payload=payload)):
             return
-        async with self._queues[id(fault)]:  # in the order in which they came, as a database lets them in
-            while self._backend.switches.is_held(fault):  # noqa: ASYNC110  a lock tells nobody that it has gone
+        async with self._queues[id(fault)]:  # a database, too, lets requests go on in the order in which they came
+            while self._backend.switches.is_held(fault):  # noqa: ASYNC110  no event tells that a lock is gone
                 await asyncio.sleep(LOCK_POLL_S)
 
     async def _store(self, payload: Any, post: Post) -> Answer:
@@ -172,14 +175,14 @@ class ImportEndpoint:
             changes = await backend.store.writer.run(partial(what.work, payload=payload, post=post))
         except RefusedError:
             raise
-        except Exception as error:  # whatever the driver raises; the real import handlers catch all, too
+        except Exception as error:  # the driver may raise anything; the real import handlers catch everything, too
             log.exception("%s not stored", what.route)
             raise RefusedError(500, f"Failed to import {what.route}: {error}") from None
         backend.stats.changed(what.kind, changes)
         return Answer(200, orjson.dumps(what.answer(payload)))
 
     async def _strike(self, fault: Fault, scope: Scope, parameters: object) -> Answer | None:
-        """Apply the fault to the POST and give its answer. ``None``: it is answered as without the fault."""
+        """Apply the fault to the POST and return its answer; ``None``: the POST is answered as without the fault."""
         if fault.delay_s:
             await asyncio.sleep(fault.delay_s)
         if fault.drop:
@@ -211,7 +214,7 @@ class ImportEndpoint:
 
 
 def _number(scope: Scope) -> int:
-    """Of the POST's connection; 0 where the server has none to show."""
+    """The number of the POST's connection; 0: the server does not show it."""
     connection = scope.get("extensions", {}).get(EXTENSION)
     return connection.number if connection is not None else 0
 
@@ -236,7 +239,7 @@ def _header(headers: Headers, wanted: bytes) -> bytes | None:
 
 
 def _document(headers: Headers, body: bytes) -> Any:
-    """The body as FastAPI takes it: JSON when the header says so, else the bytes, which no rule accepts."""
+    """The body as FastAPI reads it: as JSON if the header says so, else as bytes, which no rule accepts."""
     if not body:
         return None
     if not _is_json(_header(headers, b"content-type") or b""):

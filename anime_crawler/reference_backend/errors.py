@@ -1,4 +1,5 @@
-"""A refused POST gets the error envelope, with the database's texts as the real backend passes them on."""
+"""`envelope` makes the body of every error, and `database_text` the texts of database errors as the real backend has
+them."""
 
 from __future__ import annotations
 
@@ -8,12 +9,12 @@ import orjson
 
 
 class RefusedError(Exception):
-    """A POST that is answered with an error and stores nothing.
+    """The backend raises this if it answers a POST with an error and stores nothing.
 
     Args:
         status: HTTP status.
         message: text of the envelope.
-        details: what is wrong with which field; the real backend keeps it to its log.
+        details: the wrong fields and their rules; the real backend writes them only to its log.
     """
 
     def __init__(self, status: int, message: str, details: Any = None) -> None:
@@ -24,11 +25,11 @@ class RefusedError(Exception):
 
 
 class DroppedError(Exception):
-    """The connection ends without an answer."""
+    """The backend raises this if it ends the connection without an answer."""
 
 
 def envelope(status: int, message: str, trace_id: str, details: Any = None, code: str | None = None) -> bytes:
-    """The one shape of every error body."""
+    """The body of an error; all errors have this shape."""
     error = {
         "code": code or ("VALIDATION_ERROR" if status == 422 else "HTTP_ERROR"),
         "message": message,
@@ -68,14 +69,14 @@ DATABASE_TROUBLES = (*_DATABASE_TEXTS, *_PLAIN_TEXTS)
 
 
 def database_text(trouble: str, route: str, parameters: object) -> str:
-    """The message of a 500 that the database caused.
+    """The message of a 500 that the database has caused.
 
     Args:
         trouble: one of `DATABASE_TROUBLES`.
         route: anime, episodes or video.
-        parameters: the payload; the real texts carry it, so a client that logs them whole logs descriptions and URLs.
+        parameters: the payload. The real texts quote it, so a client that logs a whole text logs descriptions and URLs.
 
-    Source: the classes, constraints and quoted texts of the contract's error matrix; SQLAlchemy's layout around them.
+    Source: classes, constraints and quoted texts are from the contract's error matrix, the layout is SQLAlchemy's.
     """
     if trouble in _PLAIN_TEXTS:
         return f"Failed to import {route}: {_PLAIN_TEXTS[trouble]}"

@@ -1,4 +1,4 @@
-"""Fault switches: what the real backend, its container and its proxies do by themselves, on demand."""
+"""`Faults` make the reference backend fail on demand as the real backend, its container and its proxies do."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gateway_504": {"gateway_s": 1.0, "status": 504, "body": "<h1>504 Time-out</h1>", "content_type": "text/html"},
     **{name: {"status": 500, "trouble": name, "at": "store"} for name in DATABASE_TROUBLES},
 }
-"""By name, each row of the contract's error matrix.
+"""Name -> values of a `Fault`, for each row of the contract's error matrix.
 
-A rule may replace any part: ``{"name": "slow", "delay_s": 40}``.
+A rule may replace any value: ``{"name": "slow", "delay_s": 40}``.
 """
 
 
@@ -59,39 +59,40 @@ class Fault(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = "custom"
-    """A key of `PRESETS`, whose values it takes, or any other word."""
+    """A key of `PRESETS`, whose values the fault takes, or any other word."""
     route: Route = "*"
     at: Stage = "arrival"
-    """``arrival``: as a proxy would, before token and body are looked at. ``store``: as a good POST is to be stored."""
+    """``arrival``: the fault strikes before token and body are checked, as a proxy's does. ``store``: the fault strikes
+    when a good POST is to be stored."""
     times: int | None = Field(None, ge=1)
-    """How many POSTs it strikes; None: no end."""
+    """Number of POSTs that the fault strikes; None: no limit."""
     rate: float = Field(1.0, ge=0, le=1)
-    """Share of the POSTs that it strikes."""
+    """Share of the POSTs that the fault strikes."""
     skip: int = Field(0, ge=0)
-    """POSTs of its route that are let through first."""
+    """Number of POSTs of its route that the fault lets through first."""
     lasts_s: float | None = Field(None, ge=0)
-    """Seconds after which it ends by itself; None: never."""
+    """Seconds after which the fault ends by itself; None: never."""
     worker: int | None = Field(None, ge=0)
-    """Strike only POSTs that came to this one of `Faults.workers`; None: those of all workers."""
+    """Number of the worker (of `Faults.workers`) whose POSTs alone the fault strikes; None: those of all workers."""
     holds: Literal["all", "writes"] | None = None
-    """A lock on the tables: POSTs are held until the rule is over (`lasts_s`) or the faults are replaced, and then go
-    on, whether or not their client is still there. ``writes``: as CREATE INDEX does, it lets pass what only reads."""
+    """A lock on the tables holds POSTs until the fault ends (`lasts_s`) or the faults are replaced. Then they go on,
+    whether or not their client is still there. ``writes``: as with CREATE INDEX, POSTs that only read are let pass."""
     gateway_s: float | None = Field(None, ge=0)
-    """A gateway stands in front: a POST that is not answered within so many seconds gets `status` and `body` from it,
-    while the backend goes on with the POST as if nothing had happened."""
+    """Seconds after which a gateway in front of the backend answers a POST with `status` and `body`, while the backend
+    goes on with the POST; None: there is no gateway."""
     delay_s: float = Field(0.0, ge=0)
-    """Seconds to wait first. Alone and at ``store``: a slow commit, which outlives a client that gives up."""
+    """Seconds to wait first. Alone and at ``store`` it is a slow commit, which goes on after its client gave up."""
     stored: bool = False
-    """Whether the POST is stored although the client is told something else. Only at ``store``."""
+    """Whether the POST is stored although the client gets another answer. Only at ``store``."""
     drop: bool = False
-    """End the connection without an answer."""
+    """Whether the connection ends without an answer."""
     status: int | None = Field(None, ge=200, le=599)
     message: str | None = None
     """Text of the error envelope."""
     trouble: str | None = None
-    """Text of the error envelope as the database causes it, with the POST's own parameters."""
+    """One of `DATABASE_TROUBLES`: the envelope has the text of that database error, with the POST's own parameters."""
     body: str | None = None
-    """Sent as it is instead of an envelope."""
+    """Body that is sent instead of an envelope."""
     content_type: str = "application/json"
     headers: dict[str, str] = {}
 
@@ -116,36 +117,38 @@ class Fault(BaseModel):
 
 
 class Faults(BaseModel):
-    """All switches; the default is a backend without faults of its own."""
+    """`Faults` are all faults of a backend; by default there are none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rules: list[Fault] = []
-    """The first one that strikes a POST counts."""
+    """The first fault that strikes a POST is the only one that does."""
     workers: int = Field(1, ge=1)
-    """Connections are dealt to so many workers in turn, so that a rule can strike one `worker` while others go on."""
+    """Number of workers to which connections are dealt in turn, so that a fault can strike one `worker` alone."""
     seed: int = 0
-    """Of the dice behind `Fault.rate`: the same order of POSTs meets the same faults."""
+    """Seed of the random numbers behind `Fault.rate`: POSTs in the same order meet the same faults."""
     recycle_after: int | None = Field(None, ge=1)
-    """POSTs that one connection carries before the next is dropped unanswered and unstored (worker recycling)."""
+    """POSTs that one connection carries before the next one is dropped, neither answered nor stored (as if the worker
+    was recycled); None: no limit."""
     keep_alive_s: float | None = Field(None, ge=0)
-    """Seconds an idle connection is kept; None: uvicorn's 5. The shipped container of the real one: 2."""
+    """Seconds for which an idle connection is kept; None: uvicorn's 5. The real backend's container keeps it for 2."""
     slug_query_s: float = Field(0.0, ge=0)
-    """Seconds per query of a slug chain; measured on the real one: 0.00035."""
+    """Seconds per query of a slug chain; on the real backend 0.00035 were measured."""
     store_duplicates: bool = False
-    """Store the duplicate players that the real one would, after which their key answers 500 for ever."""
+    """Whether duplicate players are stored where the real backend would. After that their key gets a 500 for ever."""
     lose_races: bool = False
-    """Answer 500 UniqueViolationError where the real one loses a race, instead of waiting for the other POST."""
+    """Whether a POST gets a 500 UniqueViolationError where the real backend loses a race, instead of waiting for the
+    other POST."""
 
 
 class Switches:
-    """The faults in force. Only the event loop's thread calls it, except for reading `faults`."""
+    """`Switches` hold the faults in force. Only the event loop's thread may call them; any thread may read `faults`."""
 
     def __init__(self, faults: Faults) -> None:
         self.set(faults)
 
     def set(self, faults: Faults) -> None:
-        """Replace all faults; counts and dice start anew."""
+        """Replace all faults; counts and random numbers begin anew."""
         self.faults = faults
         self.concern_connections = faults.recycle_after is not None or faults.keep_alive_s is not None
         self.struck: Counter[str] = Counter()
@@ -154,19 +157,19 @@ class Switches:
         self._rules = [_Rule(fault) for fault in faults.rules]
 
     def pick(self, route: str, stage: Stage, connection: int = 0) -> Fault | None:
-        """The fault that strikes this POST, if one does. Gateways are asked for with `gateway`.
+        """The fault that strikes this POST; ``None``: none does. `gateway` looks for gateways.
 
         Args:
-            connection: the number of the connection that the POST came on.
+            connection: the number of the connection on which the POST came.
         """
         return self._pick(route, stage, connection, is_gateway=False)
 
     def gateway(self, route: str, connection: int) -> Fault | None:
-        """The gateway that this POST passes, if there is one."""
+        """The fault that is this POST's gateway; ``None``: there is no gateway."""
         return self._pick(route, "arrival", connection, is_gateway=True)
 
     def is_held(self, fault: Fault) -> bool:
-        """Whether the lock `fault` still holds what it has struck."""
+        """Whether the lock `fault` still holds the POSTs that it has struck."""
         is_over = fault.lasts_s is not None and time.monotonic() - self._since >= fault.lasts_s
         return not is_over and any(rule.fault is fault for rule in self._rules)
 
@@ -185,7 +188,7 @@ class Switches:
 
 
 class _Rule:
-    """One fault and how often it was asked and struck."""
+    """A `_Rule` counts for one fault how often it was asked and how often it struck."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault

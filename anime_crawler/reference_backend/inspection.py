@@ -1,6 +1,7 @@
-"""Under ``/_reference`` tests reach what the real backend hides or leaves to administrators. No client uses it.
+"""`inspection_router` serves ``/_reference``: there tests reach what the real backend hides, or administrators do.
 
-Every path wants the internal token too, so that a server that others can reach gives nothing away.
+No client uses these paths. Each of them needs the internal token, so that a server that others can reach does not show
+its data.
 """
 
 from __future__ import annotations
@@ -26,25 +27,25 @@ Found = list[dict[str, Any]]
 
 
 class AdminSwitch(BaseModel):
-    """An `AdminSwitch` is a change of one row by an administrator; the keys that name the row are those of its kind."""
+    """An `AdminSwitch` is an administrator's change of one row, which the keys of its kind name."""
 
     model_config = ConfigDict(extra="forbid")
 
     kind: Literal["anime", "episode", "video"]
     source_name: str
     source_id: str | None = None
-    """Of the anime, for kind ``anime``."""
+    """The anime's id, for kind ``anime``."""
     source_episode_id: str | None = None
-    """For kinds ``episode`` and ``video``."""
+    """The episode's id, for kinds ``episode`` and ``video``."""
     url: str | None = None
-    """Of the player, for kind ``video``."""
+    """The player's address, for kind ``video``."""
     is_active: bool | None = None
     admin_modified: bool | None = None
-    """Any edit in the admin panel sets it."""
+    """Whether an administrator has edited the row. Any edit in the admin panel sets this."""
 
 
 def inspection_router(backend: Backend) -> APIRouter:
-    """The paths, for one backend."""
+    """The paths under ``/_reference`` for one backend."""
 
     def token_checked(x_internal_token: Annotated[str, Header()] = "") -> None:
         if not hmac.compare_digest(x_internal_token.encode(), backend.token):
@@ -78,7 +79,7 @@ def _add_reading(router: APIRouter, backend: Backend) -> None:
 
     @router.get("/videos")
     async def read_videos(source_name: str, source_episode_id: str) -> Found:
-        """In the public order: highest priority first."""
+        """The players of the episode in the public order, the highest priority first."""
         of_episode = (anime.c.source_name == source_name) & (episode.c.source_episode_id == source_episode_id)
         wanted = _select(video, VIDEO_VALUES).select_from(anime.join(episode).join(video)).where(of_episode)
         rows = await run(partial(_rows, statement=wanted.order_by(video.c.priority.desc(), video.c.id)))
@@ -93,7 +94,7 @@ def _add_counters(router: APIRouter, backend: Backend) -> None:
 
     @router.post("/reset")
     async def reset_stats() -> dict[str, Any]:
-        """Count anew; rows and faults stay."""
+        """Set all counters to zero; rows and faults stay."""
         backend.stats.reset()
         return backend.stats.report()
 
@@ -130,7 +131,7 @@ def _anime_is(source_name: str, source_id: str) -> ColumnElement[bool]:
 
 
 def _select(table: Table, values: Mapping[str, Column[Any]]) -> Select[Any]:
-    """The payload's values and what an import cannot set."""
+    """Select the payload's values and the columns that an import cannot set."""
     hidden = (table.c.is_active, table.c.admin_modified, table.c.updated_at)
     return select(*(column.label(name) for name, column in values.items()), *hidden)
 

@@ -1,4 +1,7 @@
-"""The three bodies of the import contract, by exactly the backend's rules: pydantic in lax mode, extra keys ignored."""
+"""Models of the three bodies of the import contract.
+
+They have exactly the real backend's rules: pydantic in lax mode, and extra keys are ignored.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ def _encodable(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_encodable)]
-"""A string without lone surrogates; newer versions of pydantic than the real backend's would let them pass."""
+"""A string without lone surrogates. Newer versions of pydantic than the real backend's would accept them."""
 Status = Literal["ongoing", "completed", "upcoming"]
 Year = Annotated[int, Field(ge=1900, le=2100)]
 
 
 class AnimeImport(BaseModel):
-    """Full record of one anime. A key that is missing or null erases the stored value, except `status`."""
+    """The full record of one anime. A key that is missing or null erases the stored value, except `status`."""
 
     source_name: Text
     source_id: Text
@@ -33,17 +36,17 @@ class AnimeImport(BaseModel):
 
 
 class EpisodeImport(BaseModel):
-    """One episode of the list."""
+    """One episode of an `EpisodesImport`."""
 
     source_episode_id: Text
     number: Annotated[int, Field(ge=0)]
-    """Not bounded above here: the backend's database refuses what int32 does not hold, with a 500."""
+    """The number has no upper bound here: the real backend's database refuses one above int32 with a 500."""
     title: Text | None = None
     is_available: bool = True
 
 
 class EpisodesImport(BaseModel):
-    """Episodes of one anime, at least one."""
+    """A list of episodes of one anime, with at least one."""
 
     source_name: Text
     anime_source_id: Text
@@ -51,7 +54,7 @@ class EpisodesImport(BaseModel):
 
 
 class PlayerImport(BaseModel):
-    """One link. Higher priority is shown first."""
+    """One link. The link with the highest priority is shown first."""
 
     type: Text
     url: Text

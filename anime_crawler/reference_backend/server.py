@@ -1,4 +1,4 @@
-"""Serving an application with uvicorn the way the reference backend needs it."""
+"""`make_server` and `listen` serve an application with uvicorn as the reference backend needs it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from starlette.types import ASGIApp
 from anime_crawler.reference_backend.connection import DroppableConnection
 
 BACKLOG = 2048
-"""uvicorn's own."""
+"""Connections that may wait to be accepted; uvicorn's own default."""
 
 
 def make_server(app: ASGIApp, **options: Any) -> uvicorn.Server:
-    """A server whose connections can be dropped by fault switches; no access log, uvicorn's 5 s of keep-alive.
+    """A server whose connections faults can drop, without access log and with uvicorn's 5 s of keep-alive.
 
     Args:
-        options: further ones of `uvicorn.Config`.
+        options: further options of `uvicorn.Config`.
     """
     return uvicorn.Server(
         uvicorn.Config(
@@ -28,10 +28,10 @@ def make_server(app: ASGIApp, **options: Any) -> uvicorn.Server:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one.
+    """A listening socket; port 0 takes a free port.
 
     Raises:
-        OSError: the port is in use, or the host is not this machine's.
+        OSError: if the port is in use, or the host is not an address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=BACKLOG)

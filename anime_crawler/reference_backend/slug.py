@@ -1,4 +1,4 @@
-"""The public address of an anime, made from its title by the backend's rule."""
+"""`slugify` makes the public address of an anime from its title by the backend's rule; `Slugs` makes it unique."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LINK = re.compile(r"(?s)(.*)-([1-9][0-9]*)\Z")
 
 
 def slugify(title: str) -> str:
-    """The slug a title asks for: lower-case ASCII words joined with ``-``; empty when the title has none."""
+    """The slug of a title: its lower-case ASCII words joined with ``-``; empty if the title has no such word."""
     decomposed = unicodedata.normalize("NFKD", title.lower())
     ascii_only = decomposed.encode("ascii", "ignore").decode("ascii")
     words = NOT_IN_A_WORD.sub("", ascii_only)
@@ -25,10 +25,10 @@ def link(base: str, number: int) -> str:
 
 
 class Slugs:
-    """The slugs in use, and the first free link of a chain without walking it from its start.
+    """`Slugs` holds the slugs in use, and finds the first free link of a chain without reading it from its start.
 
-    The real backend asks the database once per link, so that the n-th title with one slug base costs n queries. Here
-    each base remembers how many of its first links are known to be taken; the result is the same.
+    The real backend asks the database once for each link, so that the n-th title with the same base costs n queries.
+    `Slugs` remembers for each base how many of its first links are taken. The result is the same.
     """
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
@@ -36,11 +36,11 @@ class Slugs:
         self._full_below: dict[str, int] = {}
 
     def choose(self, base: str, own: str | None) -> str:
-        """The first link that no other anime has.
+        """The first link of the chain that no other anime has.
 
         Args:
-            base: what `slugify` gives.
-            own: the slug of the anime that asks; None for a new one.
+            base: the slug that `slugify` made.
+            own: the present slug of the anime; None: the anime is new.
         """
         number = self._full_below.get(base, 0)
         if own is not None and _number_in(base, own, below=number):
@@ -51,13 +51,13 @@ class Slugs:
         return candidate
 
     def queries(self, base: str, own: str | None) -> int:
-        """How many queries the real backend needs for the same answer."""
+        """The number of queries that the real backend needs for the same answer."""
         chosen = self.choose(base, own)
         match = LINK.match(chosen[len(base) :])
         return 1 + (int(match[2]) if match else 0)
 
     def move(self, old: str | None, new: str) -> None:
-        """Record that an anime left `old` (None: it is new) and has `new`."""
+        """Note that an anime has the slug `new`, and no longer `old` (None: the anime is new)."""
         if old is not None:
             self._release(old)
         self._taken.add(new)

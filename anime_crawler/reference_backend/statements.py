@@ -1,4 +1,7 @@
-"""The imports' SQL, compiled once for the database in use: SQLAlchemy's own execution costs as much as SQLite's."""
+"""`Statements` holds the SQL of the imports, compiled once for the database in use.
+
+It bypasses SQLAlchemy's own execution, which takes as much time as SQLite's.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ STATEMENTS: dict[str, ClauseElement] = {
     "change_episode": update(episode)
     .where(episode.c.id == bindparam("id_"))
     .values(_given("number", "title", "is_active", "updated_at")),
-    # The caller picks the source_name: as a condition here it leads SQLite over every anime of that source.
+    # The caller compares source_name: as a condition here it would make SQLite read every anime of that source.
     "find_episode": select(episode.c.id, anime.c.source_name)
     .join(anime)
     .where(episode.c.source_episode_id == bindparam("source_episode_id")),
@@ -52,10 +55,10 @@ STATEMENTS: dict[str, ClauseElement] = {
 
 
 class Statements:
-    """Runs the statements above by name, in the transaction that SQLAlchemy has begun.
+    """`Statements` runs the entries of `STATEMENTS` by name, in the transaction that SQLAlchemy has begun.
 
     Raises:
-        Exception: the driver's own, where the database refuses.
+        Exception: the driver's own, from every method, if the database refuses.
     """
 
     def __init__(self, dialect: Dialect) -> None:
@@ -67,17 +70,17 @@ class Statements:
         }
 
     def run(self, connection: Connection, name: str, **values: Any) -> None:
-        """Run one that changes a row."""
+        """Run a statement that changes a row."""
         with closing(connection.connection.cursor()) as cursor:
             cursor.execute(self._sql[name], values)
 
     def all(self, connection: Connection, name: str, **values: Any) -> list[dict[str, Any]]:
-        """The rows of one that reads."""
+        """All rows of a statement that reads."""
         with closing(connection.connection.cursor()) as cursor:
             cursor.execute(self._sql[name], values)
             return [dict(zip(self._columns[name], row, strict=True)) for row in cursor.fetchall()]
 
     def one(self, connection: Connection, name: str, **values: Any) -> dict[str, Any] | None:
-        """The row of one that finds at most one."""
+        """The first row of a statement that reads; ``None``: there is none."""
         rows = self.all(connection, name, **values)
         return rows[0] if rows else None

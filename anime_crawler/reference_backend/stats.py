@@ -1,4 +1,4 @@
-"""The statistics show what the real backend hides: counts of POSTs, what they changed, and which keys met in flight."""
+"""`Stats` counts what the real backend hides: POSTs, the rows they changed, and keys that met in flight."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ from contextlib import contextmanager
 from typing import Any
 
 Key = tuple[str, ...]
-"""A key that two POSTs may not share while both are in flight: its kind, then the values."""
+"""A key that two POSTs must not share while both are in flight: its kind, then its values."""
 
 
 class Post:
-    """One POST in flight."""
+    """A `Post` is one POST in flight."""
 
     def __init__(self, keys: list[Key]) -> None:
         self.keys = keys
         self.rivals: list[Post] = []
-        """POSTs with one of its keys that were in flight when it came."""
+        """POSTs with one of the same keys that were in flight when this one came."""
         self.made: set[Hashable] = set()
-        """The rows that this POST stored first: a player, episode ids, an anime, a place in a slug chain."""
+        """Marks of the rows that this POST was the first to store: a player, episode ids, an anime, a place in a slug
+        chain."""
 
         self.lost: str | None = None
-        """The fault of the real backend in such a case: ``player`` (a duplicate row), or the constraint of its 500."""
+        """What the real backend would have done wrong with this POST: ``player`` (a duplicate row), or the constraint
+        of its 500."""
 
     def start_over(self) -> None:
-        """Forget what an undone transaction had made of it."""
+        """Forget what a transaction noted here that was undone."""
         self.made.clear()
         self.lost = None
 
     def raced_for(self, mark: Hashable) -> bool:
-        """Whether a rival has stored `mark`: the real backend would not have seen it yet."""
+        """Whether a rival has stored the row of `mark`, which the real backend would not have seen yet."""
         return any(mark in rival.made for rival in self.rivals)
 
 
 class Stats:
-    """Counters since the start or the last reset. Only the event loop's thread writes them."""
+    """`Stats` holds counters since the start or the last reset. Only the event loop's thread writes them."""
 
     def __init__(self) -> None:
         self._open: dict[Key, list[Post]] = {}
@@ -43,7 +45,7 @@ class Stats:
         self.reset()
 
     def reset(self) -> None:
-        """Set every counter to zero; what is in flight stays in flight."""
+        """Set every counter to zero; POSTs in flight stay so."""
         self.answers: dict[str, Counter[str]] = {}
         self.rows: dict[str, Counter[str]] = {}
         self.same_key_in_flight: Counter[str] = Counter()
@@ -51,7 +53,7 @@ class Stats:
         self.lost_races: Counter[str] = Counter()
         self.rejected_children = 0
         self.max_in_flight = 0
-        self.met: deque[Key] = deque(maxlen=100)  # enough to find the culprit
+        self.met: deque[Key] = deque(maxlen=100)  # 100 are enough to find the cause
         self._by_key: Counter[int] = Counter()  # by hash: 450,000 keys as text would be 100 MB
 
     @contextmanager
@@ -66,7 +68,7 @@ class Stats:
 
     @contextmanager
     def post(self, keys: list[Key]) -> Iterator[Post]:
-        """A POST with these keys, in flight until the block ends."""
+        """Note a POST with these keys as in flight until the block ends."""
         post = Post(keys)
         for key in keys:
             self._enter(post, key)
@@ -105,11 +107,11 @@ class Stats:
         self.answers.setdefault(route, Counter())[answer] += 1
 
     def changed(self, kind: str, changes: Counter[str]) -> None:
-        """Count rows by what a POST did to them."""
+        """Count rows by the way in which a POST changed them."""
         self.rows.setdefault(kind, Counter()).update(changes)
 
     def posts_with(self, key: Key) -> int:
-        """Good POSTs with this key so far."""
+        """The number of good POSTs with this key so far."""
         return self._by_key[hash(key)]
 
     def report(self) -> dict[str, Any]:

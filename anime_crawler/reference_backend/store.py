@@ -1,4 +1,4 @@
-"""Upserts by the contract's three identities, with its refusals."""
+"""`Store` upserts rows by the contract's three identities, and refuses what the real backend refuses."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ from anime_crawler.reference_backend.writer import Writer
 
 INT32 = 2**31 - 1
 INDEX_ROW_BYTES = 2690
-"""About what PostgreSQL's index takes of one text, after it has tried to compress it."""
+"""About as many bytes as PostgreSQL's index takes of one text, after it has tried to compress the text."""
 SLUG = "slug"
-"""First part of the mark that a post leaves which took a place in a slug chain."""
+"""First part of the mark in `Post.made` of a POST that took a place in a slug chain."""
 
 Row = dict[str, Any]
 Changes = Counter[str]
-"""Rows by outcome: created, updated, unchanged, frozen (an administrator edited it, so the import is ignored)."""
+"""Number of rows by outcome: created, updated, unchanged, frozen (an administrator has edited the row, so the import
+changes nothing)."""
 
 
 class Store:
-    """The tables and the rules by which imports change them.
+    """`Store` holds the tables and the rules by which imports change them.
 
-    Its `import_…` methods run in the writer's thread; they raise `RefusedError` before they write anything.
+    The methods `import_anime`, `import_episodes` and `import_video` run in the writer's thread. They raise
+    `RefusedError` before they write anything.
     """
 
     def __init__(self, url: str, switches: Switches) -> None:
@@ -48,11 +50,11 @@ class Store:
         self.slugs = Slugs(connection.execute(select(anime.c.slug)).scalars())
 
     def slug_queries(self, title: str) -> int:
-        """How many queries the real backend would need to place a new anime with this title."""
+        """The number of queries that the real backend would need to find the slug of a new anime with this title."""
         return self.slugs.queries(slugify(title), own=None)
 
     def wipe(self, connection: Connection) -> int:
-        """Delete every row, as when somebody resets the backend's database; how many there were."""
+        """Delete every row, as a reset of the backend's database does, and return their number."""
         deleted = sum(connection.execute(delete(table)).rowcount for table in reversed(metadata.sorted_tables))
         self.slugs = Slugs()
         return deleted
@@ -97,7 +99,7 @@ class Store:
     # --- episodes ------------------------------------------------------------------------------------------------
 
     def import_episodes(self, connection: Connection, payload: EpisodesImport, post: Post) -> Changes:
-        """Create or replace the listed episodes, all or none."""
+        """Create or replace all episodes of the list, or none of them."""
         post.start_over()
         source_name, source_id = payload.source_name, payload.anime_source_id
         _refuse_nul("episodes", payload, source_name, source_id)
@@ -161,7 +163,7 @@ class Store:
         return Counter(created=1)
 
     def would_change_video(self, connection: Connection, payload: VideoImport) -> bool:
-        """Whether the import writes, or only reads because the player is there with the same values."""
+        """Whether the import would write; it only reads if the player is stored with the same values."""
         player = payload.player
         episode_id = self._episode_of(connection, payload)
         key = player_key(player.url, player.source_name)
@@ -180,7 +182,7 @@ class Store:
         return int(found[0]["id"])
 
     def _is_duplicate(self, rows: list[Row], post: Post) -> bool:
-        """Whether the real backend would not see the row yet, and so store another."""
+        """Whether another row is to be stored, because the real backend would not see the first one yet."""
         if not rows or not post.raced_for("player"):
             return False
         post.lost = "player"

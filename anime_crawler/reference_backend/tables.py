@@ -1,4 +1,4 @@
-"""The reference backend's own three tables; they may live in the catalogue's database without touching it."""
+"""The reference backend's three tables. They may lie in the catalogue's database, and share no table with it."""
 
 from __future__ import annotations
 

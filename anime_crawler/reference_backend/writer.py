@@ -1,4 +1,7 @@
-"""One after the other: POSTs that come together are committed together, each answered after its commit."""
+"""`Writer` runs the transactions of POSTs one after the other.
+
+POSTs that come together are committed together, and each is answered after its commit.
+"""
 
 from __future__ import annotations
 
@@ -29,19 +32,22 @@ SQLITE_PRAGMAS = (
 
 
 class DatabaseError(Exception):
-    """The database cannot be opened; the message names DATABASE_URL, without its password, and the cause."""
+    """`Writer` raises this if the database cannot be opened.
+
+    The message names DATABASE_URL, without its password, and the cause.
+    """
 
 
 class Writer:
-    """Runs functions on the database in the order they come.
+    """`Writer` runs functions on the database in the order in which they come.
 
     Args:
-        url: of a SQLite file, ``sqlite://`` (memory) or PostgreSQL.
-        metadata: tables to create where they are missing.
-        on_rollback: called at the start of the transaction after one that was undone.
+        url: address of a SQLite file, ``sqlite://`` (memory) or PostgreSQL.
+        metadata: tables to create if they are missing.
+        on_rollback: is called at the start of the next transaction after one that was undone.
 
     Raises:
-        DatabaseError
+        DatabaseError: if the database cannot be opened.
     """
 
     def __init__(self, url: str, metadata: MetaData, on_rollback: Callable[[Connection], None]) -> None:
@@ -54,15 +60,15 @@ class Writer:
 
     @property
     def dialect(self) -> Dialect:
-        """Of the database, to compile statements for."""
+        """The database's dialect, for which statements are compiled."""
         return self._engine.dialect
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """`run` gives the result of `work` once it is committed.
+        """Run `work` in a transaction, and return its result once it is committed.
 
         Raises:
-            RefusedError: `work` raised it, before it wrote anything.
-            Exception: the driver's or SQLAlchemy's; nothing of `work` is stored.
+            RefusedError: if `work` raised it, before it wrote anything.
+            Exception: the driver's or SQLAlchemy's, if either failed; then nothing of `work` is stored.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, future))
@@ -71,7 +77,7 @@ class Writer:
         return await future
 
     def run_now(self, work: Callable[[Connection], T]) -> T:
-        """The same for code outside an event loop."""
+        """Run `work` as `run` does, for code outside an event loop."""
         (outcome,) = self._thread.submit(self._commit, [work]).result()
         return _unwrap(outcome)  # type: ignore[no-any-return]
 
@@ -85,7 +91,7 @@ class Writer:
         while self._waiting:
             batch, self._waiting = self._waiting, []
             works = [work for work, _ in batch]
-            # A commit to a file takes less time than handing it to a thread and back; a server is waited for there.
+            # A commit to a file takes less time than a thread's hand-over. For a server, the thread does the waiting.
             in_place = self._engine.dialect.name == "sqlite" and self._engine.url.database
             outcomes = (
                 self._commit(works) if in_place else await loop.run_in_executor(self._thread, self._commit, works)
@@ -95,7 +101,7 @@ class Writer:
         self._draining = None
 
     def _commit(self, works: list[Work]) -> list[Any]:
-        """The outcome of each, an exception where it failed. One bad work does not undo the others."""
+        """The result of each function, or the exception that it raised. One that fails does not undo the others."""
         try:
             with self._engine.begin() as connection:
                 if self._undone:
@@ -117,7 +123,7 @@ def _outcome(work: Work, connection: Connection) -> Any:
 
 
 def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
-    if future.done():  # its request was cancelled, which does not undo the commit
+    if future.done():  # the request was cancelled, which does not undo the commit
         return
     if isinstance(outcome, Exception):
         future.set_exception(outcome)
@@ -161,7 +167,7 @@ def _engine(url: URL) -> Engine:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # we say when a transaction begins, not the driver
+    connection.isolation_level = None  # `_begin_sqlite` begins transactions, not the driver
     use_wal(connection, BUSY_S)
     for pragma in SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
