@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from anime_crawler.reference_backend.endpoint import Backend, Import, ImportEndpoint
+from anime_crawler.reference_backend.endpoint import Backend, ImportEndpoint, ImportRoute
 from anime_crawler.reference_backend.errors import envelope
 from anime_crawler.reference_backend.faults import Faults, Switches
 from anime_crawler.reference_backend.inspection import inspection_router
@@ -46,9 +46,9 @@ def create_app(database_url: str, internal_token: str, faults: Faults | None = N
     backend = Backend(Store(database_url, switches), Stats(), switches, internal_token.encode(), dev)
     app = FastAPI(openapi_url=None, lifespan=_lifespan)
     app.state.backend = backend
-    for what in _imports(backend.store):
-        path = f"{IMPORT_PATH}/{what.route}"
-        app.router.routes.append(Route(path, ImportEndpoint(backend, what), methods=["POST"]))
+    for import_ in _imports(backend.store):
+        path = f"{IMPORT_PATH}/{import_.route}"
+        app.router.routes.append(Route(path, ImportEndpoint(backend, import_), methods=["POST"]))
     app.add_api_route("/health", _health)
     app.include_router(inspection_router(backend))
     app.add_middleware(Trace)
@@ -67,11 +67,11 @@ async def _health() -> dict[str, str]:
     return {"status": "healthy", "version": "1.0.0"}
 
 
-def _imports(store: Store) -> list[Import]:
+def _imports(store: Store) -> list[ImportRoute]:
     return [
-        Import("anime", "anime", AnimeImport, _anime_keys, store.import_anime, _anime_answer),
-        Import("episodes", "episode", EpisodesImport, _episodes_keys, store.import_episodes, _episodes_answer),
-        Import("video", "video", VideoImport, _video_keys, store.import_video, _video_answer),
+        ImportRoute("anime", "anime", AnimeImport, _anime_keys, store.import_anime, _anime_answer),
+        ImportRoute("episodes", "episode", EpisodesImport, _episodes_keys, store.import_episodes, _episodes_answer),
+        ImportRoute("video", "video", VideoImport, _video_keys, store.import_video, _video_answer),
     ]
 
 

@@ -52,15 +52,15 @@ class Backend:
 
 
 @dataclass(frozen=True)
-class Import:
-    """An `Import` holds what differs between the three routes."""
+class ImportRoute:
+    """An `ImportRoute` holds what differs between the three routes."""
 
     route: str
     kind: str
     """Kind of the rows that the route stores, in the statistics."""
     model: type[BaseModel]
     keys: Callable[[Any], list[Key]]
-    work: Callable[..., Counter[str]]
+    store: Callable[..., Counter[str]]
     """The method of `Store` that stores the payload; its arguments are connection, payload and post."""
     answer: Callable[[Any], dict[str, Any]]
 
@@ -83,16 +83,16 @@ class Answer:
 class ImportEndpoint:
     """`ImportEndpoint` answers the POSTs of one import route."""
 
-    def __init__(self, backend: Backend, what: Import) -> None:
+    def __init__(self, backend: Backend, import_: ImportRoute) -> None:
         self._backend = backend
-        self._what = what
+        self._import = import_
         self._behind_gateway: set[asyncio.Task[Answer]] = set()
         self._queues: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         """For the id of each fault that is a lock, the queue of the POSTs that wait for it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one POST."""
-        stats, route = self._backend.stats, self._what.route
+        stats, route = self._backend.stats, self._import.route
         with stats.in_flight():
             try:
                 answer = await self._answer_or_gateway(scope, receive)
@@ -106,7 +106,7 @@ class ImportEndpoint:
     async def _answer_or_gateway(self, scope: Scope, receive: Receive) -> Answer:
         """The backend's answer; the gateway's if the backend takes too long, which then goes on with the POST."""
         switches = self._backend.switches
-        gateway = switches.gateway(self._what.route, _number(scope)) if switches.faults.rules else None
+        gateway = switches.gateway(self._import.route, _number(scope)) if switches.faults.rules else None
         if gateway is None:
             return await self._answer_or_refusal(scope, receive)
         body = await _read(receive)
@@ -140,16 +140,16 @@ class ImportEndpoint:
         if switches.concern_connections:
             connection_of(scope).count_request(switches.faults.recycle_after, switches.faults.keep_alive_s)
         body = await _read(receive)
-        fault = switches.pick(self._what.route, "arrival", _number(scope)) if switches.faults.rules else None
+        fault = switches.pick(self._import.route, "arrival", _number(scope)) if switches.faults.rules else None
         if fault and (answer := await self._strike(fault, scope, body)):
             return answer
         payload = self._payload(scope["headers"], body)
-        with self._backend.stats.post(self._what.keys(payload)) as post:
+        with self._backend.stats.post(self._import.keys(payload)) as post:
             return await self._take(scope, payload, post)
 
     async def _take(self, scope: Scope, payload: Any, post: Post) -> Answer:
         switches = self._backend.switches
-        fault = switches.pick(self._what.route, "store", _number(scope)) if switches.faults.rules else None
+        fault = switches.pick(self._import.route, "store", _number(scope)) if switches.faults.rules else None
         if fault is None:
             return await self._store(payload, post)
         if fault.holds:
@@ -168,18 +168,18 @@ class ImportEndpoint:
                 await asyncio.sleep(LOCK_POLL_S)
 
     async def _store(self, payload: Any, post: Post) -> Answer:
-        backend, what = self._backend, self._what
-        if (query_s := backend.switches.faults.slug_query_s) and what.route == "anime":
+        backend, import_ = self._backend, self._import
+        if (query_s := backend.switches.faults.slug_query_s) and import_.route == "anime":
             await asyncio.sleep(query_s * backend.store.slug_queries(payload.title))
         try:
-            changes = await backend.store.writer.run(partial(what.work, payload=payload, post=post))
+            changes = await backend.store.writer.run(partial(import_.store, payload=payload, post=post))
         except RefusedError:
             raise
         except Exception as error:  # the driver may raise anything; the real import handlers catch everything, too
-            log.exception("%s not stored", what.route)
-            raise RefusedError(500, f"Failed to import {what.route}: {error}") from None
-        backend.stats.changed(what.kind, changes)
-        return Answer(200, orjson.dumps(what.answer(payload)))
+            log.exception("%s not stored", import_.route)
+            raise RefusedError(500, f"Failed to import {import_.route}: {error}") from None
+        backend.stats.changed(import_.kind, changes)
+        return Answer(200, orjson.dumps(import_.answer(payload)))
 
     async def _strike(self, fault: Fault, scope: Scope, parameters: object) -> Answer | None:
         """Apply the fault to the POST and return its answer; ``None``: the POST is answered as without the fault."""
@@ -191,7 +191,7 @@ class ImportEndpoint:
             return None
         message = fault.message or ""
         if fault.trouble:
-            message = database_text(fault.trouble, self._what.route, parameters)
+            message = database_text(fault.trouble, self._import.route, parameters)
         body = fault.body.encode() if fault.body is not None else envelope(fault.status, message, scope["trace_id"])
         headers = [(name.lower().encode(), value.encode()) for name, value in fault.headers.items()]
         return Answer(fault.status, body, fault.content_type.encode(), headers)
@@ -200,7 +200,7 @@ class ImportEndpoint:
         document = _document(headers, body)
         _check_token(headers, self._backend.token)
         try:
-            return self._what.model.model_validate(document)
+            return self._import.model.model_validate(document)
         except ValidationError as error:
             raise _invalid(error.errors(include_url=False, include_context=False)) from None
 
@@ -208,7 +208,7 @@ class ImportEndpoint:
         if refusal.status == 404:
             self._backend.stats.rejected_children += 1
         if refusal.details:
-            log.debug("%s 422 trace=%s %s", self._what.route, trace_id, refusal.details)
+            log.debug("%s 422 trace=%s %s", self._import.route, trace_id, refusal.details)
         details = refusal.details if self._backend.dev else None
         return Answer(refusal.status, envelope(refusal.status, refusal.message, trace_id, details))
 
