@@ -27,7 +27,8 @@ PATIENCE = 1.5
 """Longest time without an answer, as a multiple of BACKOFF_MAX_SECONDS: 90 s by default."""
 
 PATIENCE_REFUSED = 0.25
-"""The same while connections are refused outright: 15 s by default. A restart takes less, so no backend is there."""
+"""Longest time in which all connections are refused, as a multiple of BACKOFF_MAX_SECONDS: 15 s by default. A restart
+takes less, so after that no backend is there."""
 
 LONGEST_PAUSE_S = 600
 """Longest Retry-After, in seconds, that a run waits for. A longer one ends the delivery; the rate limiter keeps it for

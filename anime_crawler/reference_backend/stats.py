@@ -23,8 +23,8 @@ class Post:
         chain."""
 
         self.lost: str | None = None
-        """What the real backend would have done wrong with this POST: ``player`` (a duplicate row), or the constraint
-        of its 500."""
+        """The mistake that the real backend would have made with this POST: ``player`` (a duplicate row), or the
+        constraint of its 500; ``None``: no mistake."""
 
     def start_over(self) -> None:
         """Forget what a transaction noted here that was undone."""
