@@ -106,7 +106,7 @@ class CircuitBreaker:
         self.stopped = MisdirectedError(reason, "BACKEND_BASE_URL")
         raise self.stopped
 
-    async def enter(self, *, may_probe: bool = True) -> bool:
+    async def acquire(self, *, may_probe: bool = True) -> bool:
         """Wait until one POST may leave; the caller then calls `record_success`, `record_failure` or `pause`.
 
         Args:

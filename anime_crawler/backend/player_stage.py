@@ -223,7 +223,7 @@ class DeliveryWorker:
         if not self._context.sender.breaker.may_send_now:
             await self._commit()  # the wait for the breaker may be long
         sender = self._context.sender
-        if not await sender.enter(may_probe=not player.in_doubt):
+        if not await sender.acquire(may_probe=not player.in_doubt):
             self._context.doubts.put_back(player)
             return
         try:
@@ -234,7 +234,7 @@ class DeliveryWorker:
                 Kind.PLAYER, post.url, post.body, player.attempts, intent.trace_id, title_id=intent.title_id
             )
         finally:
-            sender.leave()
+            sender.release()
         if reply.outcome is Outcome.DELIVERED:
             self._accepted(player, intent, reply)
             if self._context.suspects:

@@ -106,11 +106,11 @@ class Sender:
         self._is_right_backend = False
 
     async def __aenter__(self) -> Sender:
-        await self.enter()
+        await self.acquire()
         return self
 
-    async def enter(self, *, may_probe: bool = True) -> bool:
-        """Wait until one POST may leave, and take a slot for it; `leave` gives the slot back.
+    async def acquire(self, *, may_probe: bool = True) -> bool:
+        """Wait until one POST may leave, and take a slot for it; `release` gives the slot back.
 
         Args:
             may_probe: whether this POST may be the one that probes a backend that is thought to be away.
@@ -120,7 +120,7 @@ class Sender:
         """
         await self._free.acquire()
         try:
-            may_leave = await self.breaker.enter(may_probe=may_probe)
+            may_leave = await self.breaker.acquire(may_probe=may_probe)
             if may_leave and not self._is_right_backend:
                 async with self._probing:
                     await self._check_backend()
@@ -137,9 +137,9 @@ class Sender:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.leave()
+        self.release()
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give back the slot of one POST."""
         if self._retiring:
             self._retiring -= 1
@@ -157,7 +157,7 @@ class Sender:
             DeliveryStoppedError: if the backend does not answer.
         """
         if await self._catalogue.read(origin_of) == "sandbox":
-            await self.breaker.enter()
+            await self.breaker.acquire()
             await self._check_backend()
             self.breaker.record_success()
 
@@ -172,7 +172,7 @@ class Sender:
             except NoAnswerError as error:
                 self.breaker.record_failure(error.outcome, "the backend's health")
                 await self.rest(self.breaker.backoff_s(failures))
-                await self.breaker.enter()
+                await self.breaker.acquire()
                 failures += 1
 
     async def _wait_for_budget(self) -> None:

@@ -48,7 +48,7 @@ async def post_until_stopped(breaker: CircuitBreaker, clock: Clock, outcome: Out
     posts, ends = 0, clock.now + most_s
     try:
         while clock.now < ends:
-            await breaker.enter()
+            await breaker.acquire()
             posts += 1
             breaker.record_failure(outcome, str(posts))
             clock.now += breaker.backoff_s(0)
@@ -88,10 +88,10 @@ def test_one_answer_opens_the_gate(clock):
     async def story() -> None:
         breaker = new_breaker()
         for number in range(5):
-            await breaker.enter()
+            await breaker.acquire()
             breaker.record_failure(Outcome.UNAVAILABLE, str(number))
         assert breaker.is_open
-        await breaker.enter()
+        await breaker.acquire()
         breaker.record_success()
         assert breaker.may_send_now
 
@@ -115,7 +115,7 @@ def test_a_pause_without_a_hint_grows_and_ends(clock):
         breaker, pauses = new_breaker(), 0
         try:
             while True:
-                await breaker.enter()
+                await breaker.acquire()
                 breaker.pause(None)
                 pauses += 1
         except DeliveryStoppedError as stopped:
@@ -130,7 +130,7 @@ def test_a_stop_is_seen_by_who_waits(clock):
     breaker = new_breaker(stopping=lambda: clock.now > 1003)
     breaker.pause(300)
     with pytest.raises(DeliveryStoppedError, match="interrupted"):
-        asyncio.run(breaker.enter())
+        asyncio.run(breaker.acquire())
     assert clock.now < 1004
 
 
@@ -148,15 +148,15 @@ def test_a_burst_of_pauses_counts_as_one(clock):
     for _ in range(10):
         breaker.pause(None)
     clock.now += 120
-    asyncio.run(breaker.enter())
+    asyncio.run(breaker.acquire())
 
 
 def test_who_may_not_try_is_turned_away_at_an_open_breaker(clock):
     """A player in doubt does not wait in line: others are to show first that the backend is back."""
     breaker = new_breaker()
-    assert asyncio.run(breaker.enter(may_probe=False))
+    assert asyncio.run(breaker.acquire(may_probe=False))
     for number in range(5):
         breaker.record_failure(Outcome.UNAVAILABLE, str(number))
     before = clock.now
-    assert not asyncio.run(breaker.enter(may_probe=False))
+    assert not asyncio.run(breaker.acquire(may_probe=False))
     assert clock.now == before
