@@ -265,7 +265,7 @@ class AnimeStage:
         return self._sender.may_repeat(reply.outcome, title.attempts // HOLD)
 
     async def _give_up(self, title: QueuedTitle, post: AnimePost, reply: Reply) -> bool:
-        if await self._suspects.concern(reply.outcome):
+        if await self._suspects.must_judge(reply.outcome):
             self._suspects.add(Kind.ANIME, title, reply, partial(self._judged, title, post, reply))
         elif reply.outcome in FINAL | NEEDS_PARENT | {Outcome.NOT_STORED}:
             await self._set_aside(title, post, reply)

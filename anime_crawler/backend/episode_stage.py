@@ -83,7 +83,7 @@ class EpisodeStage:
         elif reply.outcome not in SUSPECT_AT_ONCE and self._sender.may_repeat(reply.outcome, title.attempts):
             self._queue.put_off(title, reply.delay_s)
             return False
-        elif await self._suspects.concern(reply.outcome):
+        elif await self._suspects.must_judge(reply.outcome):
             self._suspects.add(Kind.EPISODES, title, reply, partial(self._judged, title, reply))
             return False
         elif reply.outcome is Outcome.NOT_STORED:

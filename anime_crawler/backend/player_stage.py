@@ -78,7 +78,7 @@ class PlayerFailures:
             else:
                 self._queue.put_off(player, reply.delay_s)
             return False
-        if await self._suspects.concern(reply.outcome):
+        if await self._suspects.must_judge(reply.outcome):
             self._suspects.add(Kind.PLAYER, player.title, reply, partial(self._judged, player, reply))
             return False
         await self._give_up(player.title, player.post, reply)

@@ -13,7 +13,7 @@ records are. A 500 does not count as such an answer: a backend with a full disk,
 that it has but add none.
 
 While the circuit breaker is open, the probe is a player that the backend has already, if there is one
-(`Suspects.concern`).
+(`Suspects.must_judge`).
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Suspects:
             return True
         return any(len(self._titles(kind)) >= TITLES_TO_COMPARE for kind in Kind)
 
-    async def concern(self, outcome: Outcome) -> bool:
+    async def must_judge(self, outcome: Outcome) -> bool:
         """Whether a record that has this outcome after all its attempts is to be judged.
 
         No record is judged while the backend is away. If the backend is back by now, the record is sent again first,
