@@ -23,7 +23,7 @@ from anime_crawler.backend.outcomes import (
     SUSPECT,
     SUSPECT_AT_ONCE,
     UNCOUNTED,
-    Kind,
+    ImportKind,
     Outcome,
 )
 from anime_crawler.backend.payloads import AnimePost, Refused, digest, posts_for
@@ -231,7 +231,7 @@ class AnimeStage:
             if reply.outcome is Outcome.DELIVERED:
                 title.has_progressed = True
                 # The suspects come first: after a kill in between, other titles would be drawn than without the kill
-                await self._suspects.accepted(Kind.ANIME, reply.left_at)
+                await self._suspects.accepted(ImportKind.ANIME, reply.left_at)
                 await self._receipts.anime_delivered(title.title_id, post, reply.trace_id)
                 return True
             title.attempts += 1
@@ -242,7 +242,9 @@ class AnimeStage:
     async def _send(self, title: QueuedTitle, post: AnimePost) -> Reply:
         async with self._sender as sender:
             trace_id = sender.new_trace_id()
-            return await sender.send(Kind.ANIME, title.title_id, post.body, title.attempts, trace_id, post.checksum)
+            return await sender.send(
+                ImportKind.ANIME, title.title_id, post.body, title.attempts, trace_id, post.checksum
+            )
 
     async def _is_repeated(self, title: QueuedTitle, reply: Reply) -> bool:
         """Whether the anime is sent again before any other anime."""
@@ -266,7 +268,7 @@ class AnimeStage:
 
     async def _give_up(self, title: QueuedTitle, post: AnimePost, reply: Reply) -> bool:
         if await self._suspects.must_judge(reply.outcome):
-            self._suspects.add(Kind.ANIME, title, reply, partial(self._judged, title, post, reply))
+            self._suspects.add(ImportKind.ANIME, title, reply, partial(self._judged, title, post, reply))
         elif reply.outcome in FINAL | NEEDS_PARENT | {Outcome.NOT_STORED}:
             await self._set_aside(title, post, reply)
         else:

@@ -11,7 +11,7 @@ from types import TracebackType
 import aiohttp
 from yarl import URL
 
-from anime_crawler.backend.outcomes import Answer, Kind, NoAnswerError, Outcome
+from anime_crawler.backend.outcomes import Answer, ImportKind, NoAnswerError, Outcome
 from anime_crawler.download.proxy import proxy_of
 from anime_crawler.rate_limit.sandbox_header import SANDBOX_HEADER
 
@@ -41,11 +41,11 @@ class BackendClient:
     """
 
     def __init__(self, base_url: str, token: str, connections: int, timeout_s: float) -> None:
-        self._urls = {kind: URL(f"{base_url}/api/v1/internal/import/{kind}") for kind in Kind}
+        self._urls = {kind: URL(f"{base_url}/api/v1/internal/import/{kind}") for kind in ImportKind}
         self._health = URL(f"{base_url}/health")
         self._token = token
         self._connections = connections
-        self.timeouts_s = dict.fromkeys(Kind, timeout_s) | {Kind.PLAYER: max(timeout_s, PLAYER_TIMEOUT_S)}
+        self.timeouts_s = dict.fromkeys(ImportKind, timeout_s) | {ImportKind.PLAYER: max(timeout_s, PLAYER_TIMEOUT_S)}
         self._timeouts = {
             kind: aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_S, seconds))
             for kind, seconds in self.timeouts_s.items()
@@ -54,7 +54,7 @@ class BackendClient:
         self._proxy = proxy.url_with_password if proxy else None
         self._session: aiohttp.ClientSession | None = None
 
-    def url(self, kind: Kind) -> str:
+    def url(self, kind: ImportKind) -> str:
         """The address to which POSTs of this kind go."""
         return str(self._urls[kind])
 
@@ -73,7 +73,7 @@ class BackendClient:
         assert self._session is not None
         await self._session.close()
 
-    async def post(self, kind: Kind, body: bytes, trace_id: str, idempotency_key: str | None = None) -> Answer:
+    async def post(self, kind: ImportKind, body: bytes, trace_id: str, idempotency_key: str | None = None) -> Answer:
         """Send one POST and return the backend's answer.
 
         Args:
@@ -109,9 +109,9 @@ class BackendClient:
             NoAnswerError: if there is no answer.
         """
         headers = {"X-Internal-Token": f"not-the-token-{trace_id}", "X-Trace-ID": trace_id}
-        return (await self._send(Kind.ANIME, b"{}", headers)).status == 422
+        return (await self._send(ImportKind.ANIME, b"{}", headers)).status == 422
 
-    async def _send(self, kind: Kind, body: bytes, headers: dict[str, str]) -> Answer:
+    async def _send(self, kind: ImportKind, body: bytes, headers: dict[str, str]) -> Answer:
         assert self._session is not None
         timeout = self._timeouts[kind]
         try:

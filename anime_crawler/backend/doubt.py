@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from anime_crawler.backend.outcomes import NEEDS_PARENT, Kind, Outcome
+from anime_crawler.backend.outcomes import NEEDS_PARENT, ImportKind, Outcome
 from anime_crawler.backend.payloads import digest, player_body, posts_for
 from anime_crawler.backend.queue import DeliveryQueue, QueuedPlayer
 from anime_crawler.backend.schemas import episodes_body
@@ -190,9 +190,9 @@ class Doubts:
         self._ask_at = time.monotonic() + reply.delay_s
         return self._sender.may_repeat(reply.outcome, self._asked)
 
-    async def accepts_known(self, kind: Kind) -> bool:
+    async def accepts_known(self, kind: ImportKind) -> bool:
         """Whether the backend accepts a record of this kind that it has already; False, too, if it has none."""
-        reply = await (self._repeat_player() if kind is Kind.PLAYER else self._repeat_title(kind))
+        reply = await (self._repeat_player() if kind is ImportKind.PLAYER else self._repeat_title(kind))
         return reply is not None and reply.outcome is Outcome.DELIVERED
 
     async def _repeat_player(self) -> Reply | None:
@@ -203,9 +203,11 @@ class Doubts:
         body = player_body(known)
         async with self._sender as sender:
             trace_id = sender.new_trace_id()
-            return await sender.send(Kind.PLAYER, known.url, body, self._asked, trace_id, digest(body), known.title_id)
+            return await sender.send(
+                ImportKind.PLAYER, known.url, body, self._asked, trace_id, digest(body), known.title_id
+            )
 
-    async def _repeat_title(self, kind: Kind) -> Reply | None:
+    async def _repeat_title(self, kind: ImportKind) -> Reply | None:
         """Send the anime or one episode again of a title that is fully delivered; ``None``: there is no such title."""
         state = await self._catalogue.read(outbox.newest_delivered_title)
         if state is None:
@@ -214,13 +216,13 @@ class Doubts:
             replace(state, delivered_anime=None, delivered_episodes={}), self._config, self._source_priority
         )
         mine = [entry.body for entry in posts.episodes if entry.number in state.delivered_episodes]
-        if kind is Kind.EPISODES:
+        if kind is ImportKind.EPISODES:
             body = episodes_body(state.title_id, mine[:1]) if mine else None
         else:
             body = posts.anime.body if posts.anime else None
         return await self._repeat(kind, state.title_id, body) if body else None
 
-    async def _repeat(self, kind: Kind, title_id: str, body: bytes) -> Reply:
+    async def _repeat(self, kind: ImportKind, title_id: str, body: bytes) -> Reply:
         async with self._sender as sender:
             trace_id = sender.new_trace_id()
             return await sender.send(kind, title_id, body, self._asked, trace_id, digest(body))
@@ -230,7 +232,7 @@ class Doubts:
         state = replace(doubt.player.title.state, delivered_episodes={}, dead={})
         entries = posts_for(state, self._config, self._source_priority).episodes
         mine = [entry.body for entry in entries if entry.number == doubt.player.post.number]
-        return await self._repeat(Kind.EPISODES, state.title_id, episodes_body(state.title_id, mine))
+        return await self._repeat(ImportKind.EPISODES, state.title_id, episodes_body(state.title_id, mine))
 
     def _say(self, due_at: float | None) -> None:
         """Say in the report what the run waits for; the log has each stage once."""

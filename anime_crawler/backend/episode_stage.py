@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from anime_crawler.backend.outcomes import FINAL, NEEDS_PARENT, SPLITS, STOPS, SUSPECT_AT_ONCE, Kind, Outcome
+from anime_crawler.backend.outcomes import FINAL, NEEDS_PARENT, SPLITS, STOPS, SUSPECT_AT_ONCE, ImportKind, Outcome
 from anime_crawler.backend.payloads import EpisodeEntry, Refused, digest, episode_key
 from anime_crawler.backend.queue import DeliveryQueue, QueuedTitle
 from anime_crawler.backend.receipts import Receipts
@@ -50,7 +50,7 @@ class EpisodeStage:
         if reply.outcome is Outcome.DELIVERED:
             title.has_progressed = True
             await self._receipts.episodes_delivered(title.title_id, chunk, reply.trace_id)
-            await self._suspects.accepted(Kind.EPISODES, reply.left_at)
+            await self._suspects.accepted(ImportKind.EPISODES, reply.left_at)
         elif not await self._settled_otherwise(title, reply):
             return False
         title.chunks.popleft()
@@ -61,7 +61,7 @@ class EpisodeStage:
         body = episodes_body(title.title_id, (entry.body for entry in title.chunks[0]))
         async with self._sender as sender:
             trace_id = sender.new_trace_id()
-            return await sender.send(Kind.EPISODES, title.title_id, body, title.attempts, trace_id, digest(body))
+            return await sender.send(ImportKind.EPISODES, title.title_id, body, title.attempts, trace_id, digest(body))
 
     async def _settled_otherwise(self, title: QueuedTitle, reply: Reply) -> bool:
         """Deal with a list that was not delivered.
@@ -84,7 +84,7 @@ class EpisodeStage:
             self._queue.put_off(title, reply.delay_s)
             return False
         elif await self._suspects.must_judge(reply.outcome):
-            self._suspects.add(Kind.EPISODES, title, reply, partial(self._judged, title, reply))
+            self._suspects.add(ImportKind.EPISODES, title, reply, partial(self._judged, title, reply))
             return False
         elif reply.outcome is Outcome.NOT_STORED:
             await self._give_up(title, reply)

@@ -18,8 +18,8 @@ from scrapy.http import Headers
 from anime_crawler.rate_limit.headers import retry_after_s
 
 
-class Kind(StrEnum):
-    """A `Kind` is one of the three imports; its value is the last part of the import's path."""
+class ImportKind(StrEnum):
+    """An `ImportKind` is one of the three imports; its value is the last part of the import's path."""
 
     ANIME = "anime"
     EPISODES = "episodes"

@@ -21,7 +21,7 @@ from anime_crawler.backend.outcomes import (
     STOPS,
     SUSPECT_AT_ONCE,
     DeliveryStoppedError,
-    Kind,
+    ImportKind,
     Outcome,
 )
 from anime_crawler.backend.payloads import PlayerPost, Refused, digest, player_key
@@ -79,7 +79,7 @@ class PlayerFailures:
                 self._queue.put_off(player, reply.delay_s)
             return False
         if await self._suspects.must_judge(reply.outcome):
-            self._suspects.add(Kind.PLAYER, player.title, reply, partial(self._judged, player, reply))
+            self._suspects.add(ImportKind.PLAYER, player.title, reply, partial(self._judged, player, reply))
             return False
         await self._give_up(player.title, player.post, reply)
         return True
@@ -231,14 +231,14 @@ class DeliveryWorker:
             await self._commit(intent)
             post = player.post
             reply = await sender.send(
-                Kind.PLAYER, post.url, post.body, player.attempts, intent.trace_id, title_id=intent.title_id
+                ImportKind.PLAYER, post.url, post.body, player.attempts, intent.trace_id, title_id=intent.title_id
             )
         finally:
             sender.release()
         if reply.outcome is Outcome.DELIVERED:
             self._accepted(player, intent, reply)
             if self._context.suspects:
-                await self._context.suspects.accepted(Kind.PLAYER, reply.left_at)
+                await self._context.suspects.accepted(ImportKind.PLAYER, reply.left_at)
         elif await self._context.failures.settled(player, intent, reply):
             await self._context.settle(player.title)
 

@@ -21,7 +21,7 @@ from anime_crawler.backend.outcomes import (
     TROUBLE,
     UNCOUNTED,
     Answer,
-    Kind,
+    ImportKind,
     NoAnswerError,
     Outcome,
     classify,
@@ -202,7 +202,7 @@ class Sender:
             self.breaker.check()
 
     async def send(
-        self, kind: Kind, key: str, body: bytes, attempt: int, trace_id: str, digest: str = "", title_id: str = ""
+        self, kind: ImportKind, key: str, body: bytes, attempt: int, trace_id: str, digest: str = "", title_id: str = ""
     ) -> Reply:
         """Send one POST, tell the circuit breaker and the report how it ended, and return that.
 
@@ -295,7 +295,7 @@ class Sender:
         else:
             self._free.release()
 
-    def _delay_s(self, kind: Kind, outcome: Outcome, attempt: int) -> float:
+    def _delay_s(self, kind: ImportKind, outcome: Outcome, attempt: int) -> float:
         if outcome is Outcome.LOST_RACE:
             return random.uniform(*LOST_RACE_S)  # noqa: S311  jitter, not a secret
         if outcome is Outcome.TIMEOUT:
@@ -306,7 +306,9 @@ class Sender:
             return 0.0
         return self.breaker.backoff_s(attempt)
 
-    def _log(self, kind: Kind, key: str, attempt: int, trace_id: str, reply: Reply, answer: Answer | None) -> None:
+    def _log(
+        self, kind: ImportKind, key: str, attempt: int, trace_id: str, reply: Reply, answer: Answer | None
+    ) -> None:
         failure = Failure(
             service="backend",
             kind=reply.outcome,

@@ -24,7 +24,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from anime_crawler.backend.circuit_breaker import CircuitBreaker
-from anime_crawler.backend.outcomes import REFUSED_BY_BACKEND, STOP_SETTINGS, SUSPECT, SUSPECT_AT_ONCE, Kind, Outcome
+from anime_crawler.backend.outcomes import (
+    REFUSED_BY_BACKEND,
+    STOP_SETTINGS,
+    SUSPECT,
+    SUSPECT_AT_ONCE,
+    ImportKind,
+    Outcome,
+)
 from anime_crawler.backend.queue import DeliveryQueue, QueuedTitle
 from anime_crawler.backend.sender import Reply
 from anime_crawler.run.report import RunReport
@@ -43,13 +50,13 @@ ANSWERED = frozenset({Outcome.UNKNOWN_ERROR, Outcome.UNAVAILABLE, Outcome.NOT_OU
 JUDGED_BY_ACCEPTED = frozenset({Outcome.WRONG_SERVICE, Outcome.REDIRECT, Outcome.UNKNOWN_ERROR})
 """Outcomes for which the record is at fault if the backend has accepted another record in the same run."""
 
-COUNTERS = {Kind.ANIME: "anime", Kind.EPISODES: "episodes", Kind.PLAYER: "players"}
-"""Kind -> name of the run report's count of accepted POSTs."""
+COUNTERS = {ImportKind.ANIME: "anime", ImportKind.EPISODES: "episodes", ImportKind.PLAYER: "players"}
+"""Kind of import -> name of the run report's count of accepted POSTs."""
 
 
 @dataclass(eq=False, slots=True)
 class _Suspect:
-    kind: Kind
+    kind: ImportKind
     title: QueuedTitle
     reply: Reply
     known_at: float
@@ -72,7 +79,7 @@ class Suspects:
         breaker: CircuitBreaker,
         queue: DeliveryQueue,
         report: RunReport,
-        accepts_known: Callable[[Kind], Awaitable[bool]],
+        accepts_known: Callable[[ImportKind], Awaitable[bool]],
     ) -> None:
         self._breaker = breaker
         self._queue = queue
@@ -90,7 +97,7 @@ class Suspects:
         """Whether titles are to be drawn from all over the queue, to compare them with those that were refused."""
         if self._breaker.is_open and self._breaker.last in ANSWERED:
             return True
-        return any(len(self._titles(kind)) >= TITLES_TO_COMPARE for kind in Kind)
+        return any(len(self._titles(kind)) >= TITLES_TO_COMPARE for kind in ImportKind)
 
     async def must_judge(self, outcome: Outcome) -> bool:
         """Whether a record that has this outcome after all its attempts is to be judged.
@@ -106,20 +113,22 @@ class Suspects:
     async def is_backend_there(self) -> bool:
         """Whether the breaker is closed, or closes now because the backend accepts a player that it has already."""
         async with self._asking:
-            return not self._breaker.is_open or await self._accepts_known(Kind.PLAYER)
+            return not self._breaker.is_open or await self._accepts_known(ImportKind.PLAYER)
 
-    def add(self, kind: Kind, title: QueuedTitle, reply: Reply, settle: Callable[[bool], Awaitable[None]]) -> None:
+    def add(
+        self, kind: ImportKind, title: QueuedTitle, reply: Reply, settle: Callable[[bool], Awaitable[None]]
+    ) -> None:
         """Hold a refused record of the title. It is not sent again before it is judged, and no worker waits for it."""
         title.parked += 1
         self._suspects.append(_Suspect(kind, title, reply, time.monotonic(), settle))
         if len(self._titles(kind, drawn_only=True)) >= TITLES_TO_STOP:
             self._stop(kind, reply)
 
-    def _titles(self, kind: Kind, *, drawn_only: bool = False) -> set[str]:
+    def _titles(self, kind: ImportKind, *, drawn_only: bool = False) -> set[str]:
         mine = (suspect.title for suspect in self._suspects if suspect.kind is kind)
         return {title.title_id for title in mine if title.is_drawn or not drawn_only}
 
-    async def accepted(self, kind: Kind, left_at: float) -> None:
+    async def accepted(self, kind: ImportKind, left_at: float) -> None:
         """Note that a POST of this kind that left at `left_at` was accepted: records refused before are at fault."""
         await self._settle([s for s in self._suspects if s.kind is kind and s.known_at <= left_at], is_at_fault=True)
 
@@ -131,7 +140,7 @@ class Suspects:
         """
         accepted = self._report.counters["backend"]
         has_accepted = any(accepted.get(name, 0) for name in COUNTERS.values())
-        many = {kind for kind in Kind if len(self._titles(kind)) >= TITLES_TO_COMPARE}
+        many = {kind for kind in ImportKind if len(self._titles(kind)) >= TITLES_TO_COMPARE}
         for kind in (kind for kind in many if not accepted.get(COUNTERS[kind], 0)):
             async with self._judging:  # one worker asks for all
                 if not more_may_come and not await self._judged_by_known(kind):
@@ -148,14 +157,14 @@ class Suspects:
             elif has_accepted and suspect.kind not in many and outcome in JUDGED_BY_ACCEPTED:
                 is_at_fault = True
             else:  # the backend itself did not answer, or has accepted nothing in this run: it may be away
-                is_well = await self._accepts_known(Kind.PLAYER) if is_well is None else is_well
+                is_well = await self._accepts_known(ImportKind.PLAYER) if is_well is None else is_well
                 if not is_well and not has_accepted and outcome in STOP_SETTINGS:
                     self._stop(suspect.kind, suspect.reply)
                     return
                 is_at_fault = is_well
             await self._settle([suspect], is_at_fault=is_at_fault)
 
-    async def _judged_by_known(self, kind: Kind) -> bool:
+    async def _judged_by_known(self, kind: ImportKind) -> bool:
         """Judge the suspects of a kind of which this run has accepted no record.
 
         Returns:
@@ -181,6 +190,6 @@ class Suspects:
                 suspect.title.is_tried_out = True
             await suspect.settle(is_at_fault)
 
-    def _stop(self, kind: Kind, reply: Reply) -> None:
+    def _stop(self, kind: ImportKind, reply: Reply) -> None:
         setting, why = STOP_SETTINGS.get(reply.outcome, (None, "it refuses what it is sent, whatever the record"))
         self._breaker.stop(reply.outcome, f"{why} (import/{kind}: {reply.reason}); nothing was set aside", setting)

@@ -11,7 +11,7 @@ from typing import Any
 import requests
 from scrapy.http import Response, TextResponse
 
-from anime_crawler.backend.outcomes import STOP_SETTINGS, Kind, Outcome, classify, explain
+from anime_crawler.backend.outcomes import STOP_SETTINGS, ImportKind, Outcome, classify, explain
 from anime_crawler.base_spiders import Action, SourceCard, SourceSpider, Verdict
 from anime_crawler.catalogue.writer import Catalogue, CatalogueAwayError, CatalogueError
 from anime_crawler.config import Config
@@ -192,9 +192,9 @@ def backend_says(config: Config, token: str) -> tuple[int, Outcome, str]:
     """Status, meaning and words of the answer to an empty record: a token that is taken gets 422, another 403.
 
     Raises:
-        NoAnswerError: there was none.
+        NoAnswerError: if there is no answer.
     """
-    url = f"{config.backend_base_url}/api/v1/internal/import/{Kind.ANIME}"
+    url = f"{config.backend_base_url}/api/v1/internal/import/{ImportKind.ANIME}"
     answer = call("POST", url, config, MAX_BACKEND_BYTES, json={}, headers={"X-Internal-Token": token})
     status, text = answer.response.status_code, answer.body.decode(errors="replace")
     return status, classify(status, text), explain(status, text)

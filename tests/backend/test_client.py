@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from anime_crawler.backend.client import MAX_ANSWER_BYTES, BackendClient
-from anime_crawler.backend.outcomes import Answer, Kind, NoAnswerError, Outcome
+from anime_crawler.backend.outcomes import Answer, ImportKind, NoAnswerError, Outcome
 from tests.services import free_port
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"success":true}'
 
 
-def post(handler: Handler, timeout_s: float = 5, kind: Kind = Kind.ANIME) -> Answer:
+def post(handler: Handler, timeout_s: float = 5, kind: ImportKind = ImportKind.ANIME) -> Answer:
     """One POST to a server that answers with `handler`."""
 
     async def run() -> Answer:
@@ -50,7 +50,7 @@ def test_a_post_carries_token_trace_and_type_and_asks_for_plain_text():
         heads.append(head)
         writer.write(OK)
 
-    assert post(handler, kind=Kind.PLAYER) == Answer(200, '{"success":true}')
+    assert post(handler, kind=ImportKind.PLAYER) == Answer(200, '{"success":true}')
     lines = heads[0].decode().split("\r\n")
     assert lines[0] == "POST /api/v1/internal/import/video HTTP/1.1"
     assert {"X-Internal-Token: the-token", "X-Trace-ID: trace-1", "Content-Type: application/json"} <= set(lines)
@@ -136,7 +136,7 @@ def test_a_refused_connection_was_certainly_not_sent():
 
     async def run() -> Any:
         async with BackendClient(f"http://127.0.0.1:{free_port()}", "t", 1, 5) as client:
-            return await client.post(Kind.ANIME, b"{}", "t")
+            return await client.post(ImportKind.ANIME, b"{}", "t")
 
     with pytest.raises(NoAnswerError) as caught:
         asyncio.run(run())

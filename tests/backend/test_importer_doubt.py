@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select, update
 
 from anime_crawler.backend import client
-from anime_crawler.backend.outcomes import Kind
+from anime_crawler.backend.outcomes import ImportKind
 from anime_crawler.catalogue import outbox
 from anime_crawler.catalogue.outbox import SentPlayer
 from anime_crawler.catalogue.sql import iso
@@ -285,8 +285,8 @@ def test_a_timeout_is_remembered_over_a_restart(tmp_path, monkeypatch):
 def test_players_wait_at_least_30_s_for_their_answer(tmp_path):
     """Whatever HTTP_TIMEOUT_SECONDS says: given up too early, a player may be stored twice and is broken for ever."""
     short = client.BackendClient("http://127.0.0.1:9", "t", 1, timeout_s=5)
-    assert short.timeouts_s == {Kind.ANIME: 5, Kind.EPISODES: 5, Kind.PLAYER: 30}
-    assert client.BackendClient("http://127.0.0.1:9", "t", 1, timeout_s=60).timeouts_s[Kind.PLAYER] == 60
+    assert short.timeouts_s == {ImportKind.ANIME: 5, ImportKind.EPISODES: 5, ImportKind.PLAYER: 30}
+    assert client.BackendClient("http://127.0.0.1:9", "t", 1, timeout_s=60).timeouts_s[ImportKind.PLAYER] == 60
 
 
 def test_a_dropped_player_is_in_doubt(tmp_path):
