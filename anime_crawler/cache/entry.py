@@ -1,4 +1,4 @@
-"""Keys and values of the HTTP cache, the same in every process and every storage. No secret is in either."""
+"""`Key` and `Entry` are the keys and values of the HTTP cache, the same in every storage. Neither holds a secret."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from scrapy.http import Headers, Response
 from scrapy.responsetypes import responsetypes
 
 NEGOTIATED = ("accept", "accept-language", "content-type")
-"""Always in the key: APIs choose by them and forget to say so in ``Vary``."""
+"""These request headers are part of every key: APIs choose an answer by them and do not say so in ``Vary``."""
 STORED_AT = struct.Struct(">d")
 HTTP, RESULT = "http_cache", "result_cache"
-"""Families of keys: answers of upstreams, and what lookups gave of them. ``scrapy cache`` knows both."""
-FORMAT = b"1"  # in every key: a change of the format makes the old entries unfindable, and they expire
+"""Keys have one of two families: answers of upstreams, and results of lookups. ``scrapy cache`` shows both."""
+FORMAT = b"1"  # every key holds this; after a change of the format no old entry is found, and the old ones expire
 
 
-class BadEntry(ValueError):  # noqa: N818  named for what it says
-    """A kept value that cannot be read; it is fetched anew."""
+class BadEntry(ValueError):  # noqa: N818  the name says what is wrong
+    """A kept value cannot be read. The answer is fetched anew."""
 
 
 @dataclass(frozen=True)
@@ -36,34 +36,38 @@ class Key:
 
 @dataclass
 class Entry:
-    """An answer as it is kept; with `vary` it says where to look instead."""
+    """An `Entry` is an answer as the cache keeps it; one with `vary` only names the headers of the answer's key."""
 
     stored_at: float
     age_s: float = 0.0
-    """Age when it was stored."""
+    """Age of the answer in seconds when it was stored."""
     vary: list[str] = field(default_factory=list)
     status: int = 0
     headers: Headers = field(default_factory=Headers)
     body: bytes = b""
 
     def age_at(self, now: float) -> float:
-        """Seconds since the server made it; a clock set back does not make it younger than it came."""
+        """Seconds since the server made the answer; at least `age_s`, even if the clock was set back."""
         return self.age_s + max(0.0, now - self.stored_at)
 
     def response(self, request: Request, flag: str) -> Response:
-        """The answer as Scrapy wants it."""
+        """The answer as a Scrapy response with this flag."""
         kind = responsetypes.from_args(headers=self.headers, url=request.url, body=self.body)
         return kind(request.url, status=self.status, headers=self.headers, body=self.body, flags=[flag])
 
     def pack(self) -> bytes:
-        """Time of storing, then the compressed rest. Level 1: JSON shrinks tenfold, at 100 MB/s."""
+        """The time of storing, then the compressed rest. At level 1 JSON shrinks tenfold, at 100 MB/s."""
         headers = [[n.decode("latin-1"), [v.decode("latin-1") for v in vs]] for n, vs in self.headers.items()]
         head = json.dumps({"age_s": self.age_s, "vary": self.vary, "status": self.status, "headers": headers})
         return STORED_AT.pack(self.stored_at) + zlib.compress(head.encode() + b"\n" + self.body, 1)
 
     @classmethod
     def unpack(cls, value: bytes) -> Entry:
-        """Raises BadEntry. Not pickle: who can write to the storage must not be able to run code here."""
+        """The entry that `pack` was called on. Pickle is not used: a writer to the storage must not run code here.
+
+        Raises:
+            BadEntry: if the value cannot be read.
+        """
         try:
             head, _, body = zlib.decompress(value[STORED_AT.size :]).partition(b"\n")
             fields = json.loads(head)
@@ -74,7 +78,7 @@ class Entry:
 
 
 def stored_at(value: bytes) -> float:
-    """Unix time at which a packed entry was stored; its first bytes are enough."""
+    """Unix time at which a packed entry was stored; the entry's first 8 bytes are enough."""
     return float(STORED_AT.unpack(value[: STORED_AT.size])[0])
 
 
@@ -82,7 +86,7 @@ def key_of(source: str, request: Request, vary: Sequence[str] = (), form: str = 
     """The key of a request's answer: method, address, body, and the headers that choose among answers.
 
     Args:
-        form: tells answers that we have changed from those as they came.
+        form: names a change that this crawler makes to answers; empty for answers as they came.
     """
     names = (*NEGOTIATED, *vary)
     chosen = [f"{name}: ".encode() + b", ".join(request.headers.getlist(name)) for name in names]

@@ -1,6 +1,6 @@
-"""The HTTP cache: answers are used again as RFC 9111 allows, and several who want the same one fetch it once.
+"""`HttpCacheMiddleware` uses answers again as RFC 9111 allows. Processes that want the same answer fetch it once.
 
-On Scrapy's middleware, with our own rules and storages: Scrapy's know neither ``Vary`` nor other processes.
+It builds on Scrapy's middleware with rules and storages of its own: Scrapy's know neither ``Vary`` nor other processes.
 """
 
 from __future__ import annotations
@@ -30,28 +30,29 @@ from anime_crawler.rate_limit.upstream import Upstream
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-POLL_S = 0.05  # between two looks for an answer that somebody else fetches
-AWAY_S = 60.0  # a storage that failed is left alone for this long
-REPLAY_S = 10 * policy.LONGEST_S  # Scrapy's HTTPCACHE_ENABLED: kept for good
+POLL_S = 0.05  # the pause between two looks for an answer that another request fetches
+AWAY_S = 60.0  # a storage that failed is not used for this long
+REPLAY_S = 10 * policy.LONGEST_S  # with Scrapy's HTTPCACHE_ENABLED answers are kept for good
 
 
 @dataclass
 class Fetch:
-    """A request under way to the upstream, and what its answer is for."""
+    """A `Fetch` is a request under way to the upstream, with the key under which its answer will be kept."""
 
     request: Request
     key: Key
     owner: str
-    """Name of the lease; empty: none is held."""
+    """The owner's name in the lease; empty if the fetch holds no lease."""
     stale: Entry | None = None
     conditions: tuple[str, ...] = ()
 
 
 class HttpCacheMiddleware(ScrapyHttpCache):
-    """Works with ``ENABLE_HTTP_CACHE``. With Scrapy's own ``HTTPCACHE_ENABLED``, for development, every accepted
-    answer is kept and used again whatever the server says.
+    """This downloader middleware works with ``ENABLE_HTTP_CACHE``.
 
-    A failure is never kept: it would come back at every further attempt, and long after the upstream is well.
+    With Scrapy's own ``HTTPCACHE_ENABLED``, for development, it keeps every accepted answer and uses it again whatever
+    the server says. It never keeps a failure: each further attempt would get the failure again, even after the upstream
+    has recovered.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -61,17 +62,17 @@ class HttpCacheMiddleware(ScrapyHttpCache):
         if not (self._upstream.config.enable_http_cache or self._is_replay):
             raise NotConfigured
         self._ttl_s = policy.cache_ttl_of(self._upstream.config, self._upstream.card)
-        # A page that Chromium has shown is another answer than the page as it came.
+        # A page as Chromium has shown it differs from the page as it came, so it has another key.
         self._form = "browser" if cast("SourceSpider", crawler.spider).is_rendered else ""
         self._storage: CacheStorage | None = None
         self._away_until = 0.0
         self._has_warned = False
         self._fetches: dict[int, Fetch] = {}
-        """By the request's id: an object in its meta would go into the frontier with it."""
+        """The fetches by the request's id. They are not in its meta, because the frontier would store them with it."""
         self._renewal: asyncio.Task[None] | None = None
         self._unread: set[Key] = set()
         self.fresh_until = math.inf
-        """Unix time until which all answers of this run are fresh; 0: one of them was not kept."""
+        """Unix time until which all answers of this run are fresh; 0 if one of them was not kept."""
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -80,13 +81,13 @@ class HttpCacheMiddleware(ScrapyHttpCache):
         return cache
 
     async def process_request(self, request: Request) -> Response | None:  # type: ignore[override]
-        """The kept answer, when it is fresh. Else the request goes on, asking "changed since?" where there is one."""
+        """The kept answer if it is fresh. A stale one lets the request go on with the question "changed since?"."""
         if ROBOTS in request.meta or not policy.may_be_cached(request) or self._upstream.is_stopping():
             return None
         return await self._unless_away(self._kept(request))
 
     def forget(self, request: Request) -> None:
-        """Keep no answer to this request: something in it could not be read. Whoever asks next asks the upstream."""
+        """Keep no answer to this request: a part of it could not be read. The next request asks the upstream."""
         self._unread.add(key_of(self._upstream.name, request))
         self.fresh_until = 0.0
 
@@ -99,14 +100,14 @@ class HttpCacheMiddleware(ScrapyHttpCache):
                 response = self._revalidated(request, response, fetch.stale)
             if fetch and self._is_kept(request, response):
                 fresh_until = await self._unless_away(self._store(request, self._entry_of(request, response)))
-            if not 300 <= response.status < 400:  # a redirect is no answer; what it leads to is one
+            if not 300 <= response.status < 400:  # a redirect does not count as an answer; its target does
                 self._note_fresh(fresh_until)
             return response
         finally:
             await self._end(request)
 
     async def process_exception(self, request: Request, exception: Exception) -> None:  # type: ignore[override]
-        """A stale answer is not served in place of an error: it would hide that the upstream is down."""
+        """End the fetch. A stale answer does not replace the error, because it would hide that the upstream is down."""
         self._note_fresh(None)
         await self._end(request)
 
@@ -118,7 +119,7 @@ class HttpCacheMiddleware(ScrapyHttpCache):
         leased = False
         try:
             while not self._upstream.is_stopping():
-                # Once more with the lease in hand: whoever had it may have stored the answer just before.
+                # The storage is read once more after the lease was acquired: its last owner may have stored the answer.
                 entry = await self._read(request, key)
                 if entry and (response := self._fresh(request, entry)):
                     self._upstream.count("cached")
@@ -138,7 +139,7 @@ class HttpCacheMiddleware(ScrapyHttpCache):
                 await self._open().release(key, owner)
 
     def _is_shared(self, request: Request, entry: Entry | None) -> bool:
-        """Whether others are likely to take the answer: else those who wait would only fetch it one after the other."""
+        """Whether other requests are likely to take the answer; if not, waiting for a lease would only delay them."""
         is_reused = bool(entry) or self._ttl_s is not None
         return self._is_replay or (is_reused and policy.takes_kept(request, self.crawler.spider))
 
@@ -159,7 +160,7 @@ class HttpCacheMiddleware(ScrapyHttpCache):
             return None
 
     def _fresh(self, request: Request, entry: Entry) -> Response | None:
-        """The entry's answer, if it is fresh and the spider, which may have learned since, still accepts it."""
+        """The entry's answer if it is fresh and the spider accepts it; its judgement may have changed since."""
         now, spider = time.time(), self.crawler.spider
         is_wanted = policy.takes_kept(request, spider) and policy.is_young(request, spider, entry.age_at(now))
         if not self._is_replay and not (is_wanted and self._fresh_until(entry, now) > now):
@@ -171,7 +172,7 @@ class HttpCacheMiddleware(ScrapyHttpCache):
         return response
 
     def _fresh_until(self, entry: Entry, now: float) -> float:
-        """Unix time."""
+        """Unix time until which the entry is fresh."""
         return now + policy.lifetime_s(entry.headers, self._ttl_s, entry.stored_at) - entry.age_at(now)
 
     def _is_kept(self, request: Request, response: Response) -> bool:
@@ -188,14 +189,20 @@ class HttpCacheMiddleware(ScrapyHttpCache):
         return Entry(now, age_s, status=response.status, headers=response.headers, body=response.body)
 
     def _revalidated(self, request: Request, news: Response, stale: Entry) -> Response:
-        """The kept answer, which the upstream has just said is right; unlike "cached" it tells of its health."""
+        """The kept answer, which the upstream has just confirmed with status 304.
+
+        The flag is not "cached": a confirmed answer counts as a sign that the upstream works.
+        """
         response = stale.response(request, "revalidated")
         response.headers = policy.freshened(stale.headers, news.headers)
         self._upstream.count("revalidated")
         return response
 
     async def _store(self, request: Request, entry: Entry) -> float:
-        """Until when it is fresh; not after now: it is kept, if at all, to ask whether it has changed."""
+        """Store the entry, and return the Unix time until which it is fresh.
+
+        An entry that is stale from the start is kept only if it has a validator, to ask whether it has changed.
+        """
         fresh_until = self._fresh_until(entry, entry.stored_at)
         keep_s = fresh_until - entry.stored_at
         if policy.conditions(request, entry.headers):
@@ -206,13 +213,13 @@ class HttpCacheMiddleware(ScrapyHttpCache):
             return fresh_until
         storage, vary = self._open(), policy.vary_of(entry.headers)
         if vary:
-            # Headers of the latest answer: the server may come to vary by others, and the old ones are not found then.
+            # The latest answer names the headers. If the server begins to vary by others, older answers are not found.
             await storage.put(self._key(request), Entry(entry.stored_at, vary=vary).pack(), keep_s)
         await storage.put(self._key(request, vary), entry.pack(), keep_s)
         return fresh_until
 
     def _begin(self, request: Request, fetch: Fetch) -> None:
-        request.meta.pop("kept_at", None)  # of an answer that an earlier attempt took
+        request.meta.pop("kept_at", None)  # an earlier attempt may have taken a kept answer
         if fetch.stale:
             conditions = policy.conditions(request, fetch.stale.headers)
             fetch.conditions = tuple(conditions)
@@ -222,7 +229,7 @@ class HttpCacheMiddleware(ScrapyHttpCache):
             self._renewal = asyncio.ensure_future(self._renew())
 
     async def _end(self, request: Request) -> None:
-        """Let others have the lease; a further attempt asks anew."""
+        """End the fetch and release its lease; a further attempt asks for a new one."""
         if fetch := self._fetches.pop(id(request), None):
             for name in fetch.conditions:
                 request.headers.pop(name, None)
@@ -233,7 +240,7 @@ class HttpCacheMiddleware(ScrapyHttpCache):
         await self._open().release(fetch.key, fetch.owner)
 
     async def _renew(self) -> None:
-        """Keep the leases of requests that wait for their turn, however long that takes."""
+        """Renew the leases of requests that wait for their turn, however long that takes."""
         while True:
             await asyncio.sleep(LEASE_S / 3)
             for fetch in [fetch for fetch in self._fetches.values() if fetch.owner]:
@@ -252,7 +259,7 @@ class HttpCacheMiddleware(ScrapyHttpCache):
         return self._storage
 
     async def _unless_away(self, call: Coroutine[Any, Any, T]) -> T | None:
-        """The call's result; ``None`` while the storage cannot be used: the crawl then goes on without a cache."""
+        """The call's result, or ``None`` while the storage cannot be used and the crawl goes on without a cache."""
         if time.monotonic() < self._away_until:
             call.close()
             return None

@@ -1,4 +1,4 @@
-"""These functions follow RFC 9111: may a private cache keep an answer, is the answer fresh, how is it asked after."""
+"""These functions follow RFC 9111. They say whether a private cache may keep an answer, and whether it is fresh."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from scrapy.http import Headers, Response
 
 from anime_crawler.rate_limit.upstream import PART
 
-LONGEST_S = 365 * 86_400.0  # a server that says more errs; the RFC advises no more than a year
-STALE_KEPT_S = 7 * 86_400.0  # an answer with a validator: an incremental walk comes back within a week
+LONGEST_S = 365 * 86_400.0  # a longer lifetime is an error of the server; the RFC advises at most a year
+STALE_KEPT_S = 7 * 86_400.0  # for a stale answer with a validator: an incremental walk returns within a week
 DIRECTIVE = re.compile(r'([^\s,=]+)(?:\s*=\s*(?:"([^"]*)"|([^\s,]*)))?')
 OWN_CONDITIONS = ("If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range", "Range")
 OF_THE_BODY = ("Content-Encoding", "Content-Length", "Content-Range", "Transfer-Encoding")
 
 
 def cache_ttl_of(config: Any, card: Any) -> int | None:
-    """Seconds for which the source's answers are fresh where the server says nothing: the setting, else the card."""
+    """Seconds for which the source's answers are fresh if the server says nothing: from the setting, else the card."""
     given: int | None = getattr(config, card.cache_ttl_setting.lower(), None)
     ttl_s: int | None = card.cache_ttl_s if given is None else given
     return ttl_s or None
 
 
 def directives(headers: Headers) -> dict[str, str | None]:
-    """``Cache-Control`` as names and values; of a name that comes twice the first."""
+    """The names and values of ``Cache-Control``. If a name comes twice, the first value counts."""
     found: dict[str, str | None] = {}
     for line in headers.getlist("Cache-Control"):
         for match in DIRECTIVE.finditer(line.decode("latin-1")):
@@ -36,14 +36,17 @@ def directives(headers: Headers) -> dict[str, str | None]:
 
 
 def may_be_cached(request: Request) -> bool:
-    """Not a request that asks for something conditionally by itself; POST is how GraphQL and forms *read*."""
+    """Whether the cache may answer the request. A request with conditions of its own never is.
+
+    A POST may be cached, because GraphQL and search forms *read* with POST.
+    """
     if request.method not in ("GET", "POST") or request.meta.get("dont_cache"):
         return False
     return "no-store" not in directives(request.headers) and not any(n in request.headers for n in OWN_CONDITIONS)
 
 
 def is_storable(request: Request, response: Response, ttl_s: int | None) -> bool:
-    """Whether keeping the answer is allowed and of use. Errors are not kept, even those that a source expects."""
+    """Whether the cache may keep the answer and can use it. It keeps no error, even one that a source expects."""
     if response.status not in (200, 203, 204) or "no-store" in directives(response.headers):
         return False
     if "*" in vary_of(response.headers):
@@ -58,7 +61,7 @@ def vary_of(headers: Headers) -> list[str]:
 
 
 def lifetime_s(headers: Headers, ttl_s: int | None, received_at: float) -> float:
-    """Seconds for which an answer is fresh: what the server says, else `ttl_s`. Never the other way round."""
+    """Seconds for which an answer is fresh: as the server says, or `ttl_s` only if the server says nothing."""
     given = directives(headers)
     if "no-cache" in given or "no-store" in given:
         return 0.0
@@ -71,7 +74,7 @@ def lifetime_s(headers: Headers, ttl_s: int | None, received_at: float) -> float
 
 
 def initial_age_s(headers: Headers, received_at: float, delay_s: float) -> float:
-    """Age of an answer when it came: by its date, or by what caches on its way say, whichever is more."""
+    """Age of an answer in seconds when it came: by its ``Date`` or by the ``Age`` of caches on its way, the greater."""
     date = _time(headers, "Date")
     apparent_s = 0.0 if date is None else max(0.0, received_at - date)
     by_caches_s = _seconds(_text(headers, "Age")) + delay_s if "Age" in headers else 0.0
@@ -79,25 +82,26 @@ def initial_age_s(headers: Headers, received_at: float, delay_s: float) -> float
 
 
 def takes_kept(request: Request, spider: Any) -> bool:
-    """Whether there may be a kept answer that the request takes: not where it, or its spider's walk, looks for news."""
+    """Whether the request takes kept answers at all. It takes none if it, or its spider's walk, looks for news."""
     takes_any = spider.is_lookup or spider.oldest_in_walks_s > 0 or _is_script(request)
     return "no-cache" not in directives(request.headers) and takes_any
 
 
 def is_young(request: Request, spider: Any, age_s: float) -> bool:
-    """Whether a request that takes kept answers takes one of this age, should it be fresh."""
+    """Whether a request that takes kept answers takes one of this age, provided that it is fresh."""
     given = directives(request.headers)
     oldest_s = LONGEST_S if spider.is_lookup or _is_script(request) else spider.oldest_in_walks_s
     return age_s <= oldest_s and ("max-age" not in given or age_s <= _seconds(given["max-age"]))
 
 
 def _is_script(request: Request) -> bool:
-    """A page's script is no news, whatever it reads; each page would ask for it again."""
+    """Whether the request asks for a page's script. A walk takes kept scripts, which are not news: each page asks for
+    them again."""
     return bool(request.meta.get(PART) == "script")
 
 
 def conditions(request: Request, headers: Headers) -> dict[str, bytes]:
-    """Headers that ask "changed since?". Only for GET: after a POST they mean "do it only if" (RFC 9110, 13.1)."""
+    """Headers that ask "changed since?". A POST gets none: there they mean "do it only if" (RFC 9110, 13.1)."""
     if request.method != "GET":
         return {}
     pairs = (("If-None-Match", headers.get("ETag")), ("If-Modified-Since", headers.get("Last-Modified")))
@@ -105,7 +109,7 @@ def conditions(request: Request, headers: Headers) -> dict[str, bytes]:
 
 
 def freshened(kept: Headers, news: Headers) -> Headers:
-    """The kept headers as a 304 corrects them; what describes the body's form stays, as the body does."""
+    """The kept headers with the corrections of a 304. Headers that describe the body's form stay, as the body does."""
     headers: Headers = kept.copy()
     for name, values in news.items():
         if name.decode("latin-1") not in OF_THE_BODY:
@@ -118,7 +122,7 @@ def _text(headers: Headers, name: str) -> str:
 
 
 def _seconds(text: str | None) -> float:
-    """A count of seconds; 0, so stale, for what is none."""
+    """The text as a number of seconds; 0, which means stale, if it is not a number."""
     digits = (text or "").strip()
     return float(digits) if digits.isascii() and digits.isdigit() else 0.0
 

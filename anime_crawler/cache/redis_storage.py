@@ -1,8 +1,8 @@
-"""The HTTP cache in Redis, for processes of several machines. What we do not own is never touched.
+"""`RedisStorage` keeps the caches in Redis, for processes of several machines. It touches no other keys.
 
-Keys: ``anime_crawler:http_cache:<source>:entry:<digest>`` and ``…:lease:<digest>``, for parsed results
-``anime_crawler:result_cache:<source>:entry:<digest>``; each has its TTL. How much memory all of them may take is Redis'
-own ``maxmemory``.
+The keys of the HTTP cache are ``anime_crawler:http_cache:<source>:entry:<digest>`` and ``…:lease:<digest>``; those of
+the result cache are ``anime_crawler:result_cache:<source>:entry:<digest>``. Each key has its TTL. The ``maxmemory`` of
+Redis limits the memory that they take.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from anime_crawler.cache.storage import LEASE_S, CacheError, SourceStats
 from anime_crawler.rate_limit.redis_client import async_redis_client
 from anime_crawler.redis_words import refusal
 
-PREFIX = "anime_crawler:"  # then the key's family, HTTP or RESULT: both end in "_cache"
+PREFIX = "anime_crawler:"  # the key's family follows, HTTP or RESULT; both end in "_cache"
 AT_A_TIME = 500  # keys in one round trip
 
-# Owned leases only: one that expired may be somebody else's by now.
+# Both scripts compare the owner, because a lease that expired may belong to another owner by now.
 ACQUIRE = """
     local owner = redis.call('get', KEYS[1])
     if owner and owner ~= ARGV[1] then return 0 end
@@ -33,7 +33,7 @@ RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del'
 
 
 class RedisStorage:
-    """One connection pool; nothing is sent before the first call."""
+    """The `CacheStorage` for several machines, with one connection pool. It connects at the first call."""
 
     def __init__(self, url: str) -> None:
         self._redis: Any = async_redis_client(url)
@@ -69,7 +69,7 @@ class RedisStorage:
         return [found[place] for place in sorted(found)]
 
     async def clear(self, source: str | None) -> int:
-        """Leases stay: they are of fetches under way."""
+        """Remove the entries, and leave the leases, which belong to fetches under way."""
         count = 0
         with _explained():
             async for names in self._batches("*" if source is None else source):
@@ -80,7 +80,7 @@ class RedisStorage:
         await self._redis.aclose()
 
     async def _batches(self, source: str) -> AsyncIterator[list[bytes]]:
-        """Names of the entries by SCAN, which lets others be served in between; each once."""
+        """Names of the entries, each once. SCAN finds them, so that Redis serves other clients in between."""
         seen: set[bytes] = set()
         batch: list[bytes] = []
         async for name in self._redis.scan_iter(match=f"{PREFIX}*_cache:{source}:entry:*", count=AT_A_TIME):
@@ -94,7 +94,7 @@ class RedisStorage:
             yield batch
 
     async def _looked_at(self, names: list[bytes]) -> list[tuple[bytes, int, bytes, int]]:
-        """(name, bytes, first bytes, milliseconds left) of each."""
+        """Name, size in bytes, first bytes and milliseconds until the end of each entry."""
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:
             pipeline.strlen(name).getrange(name, 0, STORED_AT.size - 1).pttl(name)
@@ -117,7 +117,7 @@ def _add(found: dict[tuple[str, str], SourceStats], name: bytes, size: int, at: 
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Without the address: it may hold a password."""
+    """Turn errors of Redis into `CacheError`. No message holds the address, which may contain a password."""
     try:
         yield
     except (exceptions.RedisError, OSError, TimeoutError) as error:

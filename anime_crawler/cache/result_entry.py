@@ -1,4 +1,4 @@
-"""Keys and values of the result cache: what a lookup gave, by source, arguments and schema."""
+"""The result cache keeps the items of a lookup under a key made of source, arguments and schema."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from anime_crawler.cache.entry import RESULT, STORED_AT, BadEntry, Key
 from anime_crawler.items import Airing, Anime, Character, Episode, Item, Release, Snapshot
 
 KINDS: dict[str, type[Item]] = {kind.__name__: kind for kind in (Anime, Release, Episode, Character, Airing, Snapshot)}
-"""A result consists of such items. `Absent` is not kept: the source may come to know the anime at any time."""
+"""A result consists of items of these kinds. `Absent` is not kept: the source may add the anime at any time."""
 
 
 def result_key(spider: SourceSpider, *, is_of_sandbox: bool = False) -> Key:
-    """The key of what this run gives: where it asks, what for, whether it is invented, and in what shape items come."""
+    """The key of this run's result.
+
+    It depends on the address and the arguments of the spider, on the shape of the items, and on whether the sandbox
+    invented them.
+    """
     asked: dict[str, Any] = {"url": spider.base_url, "arguments": spider.args, "own": dict(spider.own)}
     if is_of_sandbox:
         asked["sandbox"] = True
@@ -31,10 +35,10 @@ def result_key(spider: SourceSpider, *, is_of_sandbox: bool = False) -> Key:
 
 @cache
 def schema_version(package: str) -> str:
-    """Digest of the shapes of items and of a source's answers, and of the items' versions.
+    """A digest of the models of the items and of a source's answers, and of the items' versions.
 
-    Of models, not of code: a comment makes nothing old. Who changes what a parser makes of an answer, and no
-    model, raises the item's `schema_version`.
+    The digest covers models and not code, so a changed comment invalidates no result. A developer who changes the
+    parser's output without changing a model must raise the item's `schema_version`.
 
     Args:
         package: dotted name of the source's folder.
@@ -57,16 +61,16 @@ def _shape(model: type[BaseModel]) -> str:
 
 
 def pack_items(items: Sequence[Item], now: float) -> bytes:
-    """Time of storing, then an item on each line, compressed."""
+    """The time of storing, then the compressed items, one on each line."""
     lines = (f"{type(item).__name__} {item.model_dump_json()}" for item in items)
     return STORED_AT.pack(now) + zlib.compress("\n".join(lines).encode(), 1)
 
 
 def unpack_items(value: bytes) -> list[Item]:
-    """The same items, in their order.
+    """The items that `pack_items` was given, in the same order.
 
     Raises:
-        BadEntry: the value cannot be read.
+        BadEntry: if the value cannot be read.
     """
     try:
         return list(_items(zlib.decompress(value[STORED_AT.size :]).decode()))

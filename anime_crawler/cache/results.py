@@ -1,7 +1,7 @@
 """The result cache gives the items of a lookup again, without a request and without reading an answer anew.
 
-A lookup asks for what is named (``-a ids=``, ``-a titles=``). Its result is kept as long as all answers that it was
-made of are fresh, and not at all when anything went wrong.
+A lookup asks for named anime (``-a ids=``, ``-a titles=``). Its result is kept as long as all answers that it was made
+of are fresh. It is not kept if anything went wrong.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 POLL_S = 0.005  # adds little to a lookup that takes a quarter of a second
-MOST_ITEMS = 20_000  # held until the run ends, some 40 MB; a lookup that gives more is not kept
+MOST_ITEMS = 20_000  # items are held until the run ends, about 40 MB; a lookup that gives more is not kept
 
 
 class KeptAnswersMiddleware(BaseSpiderMiddleware):
-    """Items of a kept answer say when it was received, so that they replace nothing newer; and an answer in which
-    something could not be read is not kept, so that the next lookup gets another.
+    """This spider middleware notes in each item of a kept answer when the answer was received.
+
+    So the item replaces nothing that is newer. The middleware also removes an answer from the cache if a part of it
+    could not be read, so that the next lookup gets another answer.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -48,7 +50,7 @@ class KeptAnswersMiddleware(BaseSpiderMiddleware):
             raise NotConfigured
         crawler.signals.connect(self._forget, signals.spider_error)
 
-    # Scrapy calls this form alone, whatever the callback is.
+    # Scrapy calls this asynchronous form only, whatever the callback is.
     async def process_spider_output_async(  # type: ignore[override]
         self, response: Response, result: AsyncIterator[Any]
     ) -> AsyncIterator[Any]:
@@ -74,20 +76,20 @@ class KeptAnswersMiddleware(BaseSpiderMiddleware):
 
 
 class ResultCacheMiddleware:
-    """For lookups of sources whose answers are kept for a time."""
+    """This spider middleware gives a kept result again, for lookups of sources whose answers are kept for a time."""
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
         self._spider = cast("SourceSpider", crawler.spider)
         self._upstream = Upstream(crawler)
-        # What an interrupted run has left to do gives but a part of the result, and so does one of several workers.
+        # A run that continues an interrupted one gives only a part of the result, and so does one of several workers.
         is_alone = getattr(crawler.job, "session", None) is None  # type: ignore[attr-defined]
         if not (are_kept(crawler) and self._spider.is_lookup and self._spider.run.is_new and is_alone):
             raise NotConfigured
         self._items: list[Item] = []
         self._is_whole = True
-        """Whether `_items` is all that the run gave."""
-        # Not by what spiders yield to middlewares: Scrapy shows them nothing of errbacks, nor what becomes of an item.
+        """Whether `_items` holds every item that the run gave."""
+        # Signals are used because Scrapy shows middlewares neither the items of errbacks nor what becomes of an item.
         crawler.signals.connect(self._take, signals.item_scraped)
         for failure in (signals.item_dropped, signals.item_error, signals.spider_error):
             crawler.signals.connect(self._spoil, failure)
@@ -108,7 +110,8 @@ class ResultCacheMiddleware:
         logger.info("%d items of the same lookup are given again; nothing is asked", len(kept))
         for item in kept:
             yield item
-        # Whether all is done Scrapy looks after the start, after each answer, and every 5 s: no answer comes here.
+        # Scrapy checks whether the run is done after the start, after each answer, and every 5 s. Here no answer comes,
+        # so the start lasts until all items have passed the pipelines.
         while (slot := self.crawler.engine.scraper.slot) and not slot.is_idle():  # noqa: ASYNC110  nothing tells
             await asyncio.sleep(POLL_S)
 
@@ -140,7 +143,7 @@ class ResultCacheMiddleware:
         await storage.put(key, pack_items(self._items, time.time()), keep_s)
 
     async def _with_storage(self, use: Callable[[CacheStorage], Awaitable[T]]) -> T | None:
-        """``None`` where the storage, or what is in it, is of no use."""
+        """The result of `use` on the storage; ``None`` if the storage, or the value in it, cannot be used."""
         try:
             storage = open_storage(self._upstream.config, self.crawler.settings["HTTP_CACHE_FILE"])
             try:
@@ -152,7 +155,7 @@ class ResultCacheMiddleware:
 
 
 def are_kept(crawler: Crawler) -> bool:
-    """Whether answers of the crawler's source are kept for a time, and not for good as for work on parsers."""
+    """Whether answers of the crawler's source are kept for a time; with HTTPCACHE_ENABLED they are kept for good."""
     upstream = Upstream(crawler)
     is_on = upstream.config.enable_http_cache and not crawler.settings.getbool("HTTPCACHE_ENABLED")
     return is_on and cache_ttl_of(upstream.config, upstream.card) is not None

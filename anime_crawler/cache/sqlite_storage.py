@@ -1,4 +1,4 @@
-"""Where the HTTP cache is kept, and who fetches what just now: a SQLite file shared by the processes of a machine."""
+"""`SqliteStorage` keeps the caches, and the leases of fetches under way, in a SQLite file that processes share."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from anime_crawler.cache.entry import Key, stored_at
 from anime_crawler.cache.storage import LEASE_S, CacheError, SourceStats
 from anime_crawler.catalogue.wal import use_wal
 
-BUSY_S = 5.0  # the longest wait for other processes' writes, of 0.1 ms each
-MOST_BYTES = 2 * 2**30  # compressed; 30,000 detail pages of 10 KB from each of seven sources
-PRUNE_EVERY = 200  # stores between two looks at the size
+BUSY_S = 5.0  # the longest wait for writes of other processes; each takes 0.1 ms
+MOST_BYTES = 2 * 2**30  # compressed; room for 30,000 detail pages of 10 KB from each of seven sources
+PRUNE_EVERY = 200  # the size is checked once in so many stores
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS kept (
@@ -31,7 +31,10 @@ SCHEMA = """
 
 
 class SqliteStorage:
-    """One file; calls take some 0.1 ms and are made where they stand. When it is full the oldest tenth goes."""
+    """The `CacheStorage` for one machine, in one file.
+
+    A call takes about 0.1 ms, so it is made on the event loop. A full file loses its oldest tenth.
+    """
 
     def __init__(self, path: Path | str, most_bytes: int = MOST_BYTES) -> None:
         self._path = path
@@ -43,7 +46,7 @@ class SqliteStorage:
         try:
             with self._explained():
                 use_wal(self._db, BUSY_S)
-                self._db.execute("PRAGMA synchronous = OFF")  # what a power cut costs is fetched again
+                self._db.execute("PRAGMA synchronous = OFF")  # entries that a power cut destroys are fetched again
                 self._db.executescript(SCHEMA)
         except CacheError:
             self._db.close()
@@ -69,9 +72,10 @@ class SqliteStorage:
             self._db.execute(statement, (key.family, key.source, key.digest))
 
     async def acquire(self, key: Key, owner: str) -> bool:
-        """One that ends later than any lease may was taken before the clock was set back, and counts as ended.
+        """Lease the key as `CacheStorage.acquire` says.
 
-        Not one that another process took while this one waited for the file: that ends later than ours would.
+        A lease that ends later than a new one may end was taken before the clock was set back, and counts as ended. The
+        limit leaves room of `BUSY_S` for a lease that another process took while this one waited for the file.
         """
         now = time.time()
         statement = """
@@ -107,7 +111,7 @@ class SqliteStorage:
         self._db.close()
 
     def _prune(self) -> None:
-        """Forget what has expired, then the oldest until nine tenths of the size are left."""
+        """Remove expired entries, then the oldest entries until nine tenths of the permitted size are left."""
         self._db.execute("DELETE FROM kept WHERE expires_at <= ?", (time.time(),))
         self._db.execute("DELETE FROM lease WHERE until <= ?", (time.time(),))
         size = self._db.execute("SELECT coalesce(sum(bytes), 0) FROM kept").fetchone()[0]

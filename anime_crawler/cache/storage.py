@@ -1,4 +1,7 @@
-"""What every form of the cache's storage shares: the interface, its error, and the choice of SQLite or Redis."""
+"""`CacheStorage` keeps the values of the caches; `open_storage` opens the form that the settings choose.
+
+`SqliteStorage` serves the processes of one machine, and `RedisStorage` those of several machines.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from typing import Protocol
 from anime_crawler.cache.entry import Key
 from anime_crawler.config import Config
 
-LEASE_S = 15.0  # a dead process holds others up for no longer; a living one renews its leases every third of this
+LEASE_S = 15.0  # a dead process delays others for no longer; a living one renews its leases every third of this
 
 
 class CacheError(Exception):
-    """The storage cannot be used just now; one goes on without it."""
+    """The storage cannot be used at the moment. The crawl goes on without it."""
 
 
 @dataclass
@@ -25,17 +28,19 @@ class SourceStats:
     bytes: int
     oldest: float
     newest: float
-    """Unix times of storing."""
+    """`oldest` and `newest` are the Unix times at which the oldest and the newest entry were stored."""
     shortest_ttl_s: float
     longest_ttl_s: float
-    """Seconds until the first and the last entry are forgotten."""
+    """`shortest_ttl_s` and `longest_ttl_s` are the seconds until the first and the last entry expire."""
 
 
 class CacheStorage(Protocol):
-    """Values by key, each for a time, and leases. Every call is whole or does nothing.
+    """The interface of every form of the storage: values by key, each for a time, and leases.
+
+    A call either takes effect as a whole or changes nothing.
 
     Raises:
-        CacheError: from every method.
+        CacheError: any method may raise it.
     """
 
     async def get(self, key: Key) -> bytes | None: ...
@@ -45,7 +50,7 @@ class CacheStorage(Protocol):
     async def drop(self, key: Key) -> None: ...
 
     async def acquire(self, key: Key, owner: str) -> bool:
-        """Whether the lease is the owner's now, for `LEASE_S`; one that it holds is renewed."""
+        """Lease the key to the owner for `LEASE_S`, or renew the owner's lease; False if another owner has it."""
         ...
 
     async def release(self, key: Key, owner: str) -> None: ...
@@ -53,17 +58,17 @@ class CacheStorage(Protocol):
     async def stats(self) -> list[SourceStats]: ...
 
     async def clear(self, source: str | None) -> int:
-        """Forget all, or all of one source; how many entries there were."""
+        """Remove all entries, or all of one source, and return their number."""
         ...
 
     async def close(self) -> None: ...
 
 
 def open_storage(config: Config, path: str) -> CacheStorage:
-    """Redis, or the SQLite file at `path`.
+    """Open the storage in Redis, or in the SQLite file at `path`.
 
     Raises:
-        CacheError: the file cannot be used.
+        CacheError: if the file cannot be used.
     """
     # Both are imported here because they import this module, and because the Redis library takes 0.05 s to import.
     if config.http_cache_storage == "sqlite":
