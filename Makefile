@@ -49,7 +49,7 @@ test: setup ## run the whole suite, with a private PostgreSQL
 	@$(BIN)/python -m tests.services
 	@$(PYTEST)
 
-test-slow: setup ## run the long tests, and longer forms, that `test` leaves out (half an hour)
+test-slow: setup ## run the long tests, and longer forms, that `test` leaves out (an hour)
 	@$(BIN)/python -m tests.services
 	@$(PYTEST) -m slow
 
