@@ -1,4 +1,4 @@
-"""What the importer's tests share: the reference backend over real HTTP, a catalogue and its contents."""
+"""`World` gives the tests of the importer a catalogue with contents and the reference backend over real HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The breaker in front of the backend: how many POSTs an outage costs, and when patience ends."""
+"""`CircuitBreaker` limits how many POSTs an outage costs, and ends a delivery whose backend stays away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP session: what is on the wire, and what every end of a POST is called."""
+"""`BackendClient` is tested against real sockets: the bytes it sends, and the name of every end of a POST."""
 
 from __future__ import annotations
 

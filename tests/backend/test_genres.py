@@ -1,4 +1,4 @@
-"""The table of genres."""
+"""`genre_in` knows the genres of real records, and each of its words stands for one genre."""
 
 from __future__ import annotations
 

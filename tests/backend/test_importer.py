@@ -1,4 +1,4 @@
-"""Delivery to a healthy backend over real HTTP: order, only what changed, receipts, the plan."""
+"""`Importer` delivers to a healthy backend over real HTTP, in order and only what changed; `plan` foretells it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Players whose POST has an unknown outcome: never two in flight, never a blind repeat, nothing lost."""
+"""A player whose POST has an unknown outcome is never in flight twice, never repeated blindly, and never lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each row of the backend's error matrix, met over real HTTP: what is sent again, what is set aside, what stops."""
+"""Rows of the backend's error matrix met over real HTTP: a record is sent again or set aside, or the delivery ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A backend that is slow, throttled, flaky, restarting or down: nothing is lost, and nobody waits for ever."""
+"""A backend may be slow, throttled, flaky, restarting or down: no record is lost, and no run waits for ever."""
 
 from __future__ import annotations
 

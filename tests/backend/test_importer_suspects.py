@@ -1,4 +1,4 @@
-"""Records that the backend refuses for a reason nobody knows: their own fault, or the backend's."""
+"""`Suspects` decides whether a record or the backend is at fault when the backend refuses for an unknown reason."""
 
 from __future__ import annotations
 

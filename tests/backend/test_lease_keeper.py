@@ -1,4 +1,4 @@
-"""Several importers on one PostgreSQL catalogue: nothing is sent by two, and what the dead had is taken over."""
+"""Importers share one PostgreSQL catalogue: no two send the same, and a dead one's titles are taken over."""
 
 from __future__ import annotations
 

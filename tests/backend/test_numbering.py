@@ -1,4 +1,4 @@
-"""What the backend holds when releases of one anime list different seasons, whatever came first and was cut off."""
+"""Releases of one anime may list different seasons: the backend holds the same episodes whichever came first."""
 
 from __future__ import annotations
 

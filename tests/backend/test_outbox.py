@@ -1,4 +1,4 @@
-"""What is still to be delivered, read from both databases the same way."""
+"""`outbox` reads the same titles to deliver from SQLite and from PostgreSQL."""
 
 from __future__ import annotations
 

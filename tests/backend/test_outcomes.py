@@ -1,4 +1,4 @@
-"""Each row of the backend's error matrix has its name, and quoted SQL goes no further."""
+"""`classify` names each row of the backend's error matrix, and `explain` leaves quoted SQL out."""
 
 from __future__ import annotations
 

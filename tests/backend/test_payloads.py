@@ -1,4 +1,4 @@
-"""What a title's state is made into: the full anime record, its episodes, its players by priority."""
+"""`posts_for` makes the full anime record, its episodes, and its players by priority from a title's state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backends that these tests talk to."""
+"""Fixtures start the backends to which these tests talk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an accepted POST does to the rows, on both databases."""
+"""An accepted POST changes the rows in the same way on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 

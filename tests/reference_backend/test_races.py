@@ -1,4 +1,4 @@
-"""Posts that meet: what the real backend would have got wrong is counted, or done, when asked."""
+"""POSTs may meet: the mistakes that the real backend would make are counted, or made if a fault asks for them."""
 
 from __future__ import annotations
 

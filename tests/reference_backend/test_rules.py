@@ -1,4 +1,4 @@
-"""What each field may hold: the contract's tables, and FastAPI itself as a second opinion."""
+"""Each field takes the values of the contract's tables, and FastAPI itself agrees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses made from titles: the rule, the chains, and the shortcut that must not change them."""
+"""`slugify` follows the backend's rule, and `Slugs` finds the same links as a walk along the chain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference backend's writer: what stands beside what in one commit."""
+"""`Writer` commits POSTs together that come together, and one that fails does not undo the others."""
 
 from __future__ import annotations
 
