@@ -1,8 +1,9 @@
-"""The download handler: secrets join a request when it leaves, for the configured host only, and leave its answer. So
-does a proxy with its password: what is done to a request earlier would be kept in the frontier.
+"""`SecretDownloadHandler` adds secrets to a request as it leaves, for the configured host only.
 
-Scrapy's default handler rather than its experimental aiohttp one: one timeout cuts connecting, the first byte and
-each later one, and with upstreams that allow some requests a second the other's speed cannot be used.
+It also adds the proxy with its password, and it removes secrets from the answer. A secret that was added earlier would
+be kept in the frontier. The handler builds on Scrapy's default one, not on its experimental aiohttp one: in the default
+one a single timeout covers connecting, the first byte and each later byte. The other one is faster, but no upstream
+allows more than some requests a second.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from anime_crawler.download.proxy import proxy_of
 from anime_crawler.download.secrets import Redactor
 from anime_crawler.rate_limit.upstream import POLL_S, Upstream, origin
 
-STOP_GRACE_S = 4.0  # for answers under way when the run is stopped, which is to take 10 s at most
+STOP_GRACE_S = 4.0  # answers under way get so long when the run is stopped; the stop may take 10 s at most
 
 
-class BodyTooLarge(Exception):  # noqa: N818  named for what it says
-    """The unpacked body exceeds ``DOWNLOAD_MAXSIZE``; unpacking ended there."""
+class BodyTooLarge(Exception):  # noqa: N818  the name says what is wrong
+    """The unpacked body exceeds ``DOWNLOAD_MAXSIZE``. Unpacking ended at that size."""
 
 
 class BrokenEncoding(Exception):  # noqa: N818
@@ -37,26 +38,34 @@ class BrokenEncoding(Exception):  # noqa: N818
 
 
 class NotShown(Exception):  # noqa: N818
-    """Chromium could not show the page; see ``browser.py``."""
+    """Chromium could not show the page; `BrowserDownloadHandler` in ``browser/handler.py`` raises this."""
 
 
 class SecretDownloadHandler(HTTP11DownloadHandler):
-    """Sends a copy of the request with the card's secrets, unpacks the body, and ends early when the run is stopped.
+    """The handler sends a copy of the request with the card's secrets, and unpacks the body of the answer.
 
-    Secrets that the answer repeats (Kodik's ``next_page`` does) are taken out here, before anything could keep it.
+    It ends early when the run is stopped. It removes secrets that the answer repeats (as Kodik's ``next_page`` does)
+    before any other part of the crawler can keep the answer.
     """
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
-        self._pool.retryAutomatically = False  # Twisted repeats a GET unseen, past every limit
+        self._pool.retryAutomatically = False  # otherwise Twisted repeats a GET without counting it against any limit
         self._upstream = Upstream(crawler)
         self._compression = HttpCompressionMiddleware(crawler=crawler)
         self._redactor = Redactor(self._upstream.config)
-        # Scrapy starts more than this when a slot's delay is 0, and on a busy machine now and then one.
+        # Scrapy starts more downloads than this when a slot's delay is 0, and sometimes one more on a busy machine.
         self._places = asyncio.Semaphore(crawler.settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN"))
 
     async def download_request(self, request: Request) -> Response:
-        """Raises: BodyTooLarge, BrokenEncoding, GivenUp when stopped, and Scrapy's download errors."""
+        """The answer, unpacked and without secrets.
+
+        Raises:
+            BodyTooLarge: if the unpacked body is larger than ``DOWNLOAD_MAXSIZE``.
+            BrokenEncoding: if the body cannot be unpacked.
+            GivenUp: if the run is stopped meanwhile.
+            Exception: Scrapy's download errors.
+        """
         outgoing = self._outgoing(request)
         async with self._places:
             response = await self._unless_stopped(request, asyncio.ensure_future(super().download_request(outgoing)))
@@ -89,7 +98,10 @@ class SecretDownloadHandler(HTTP11DownloadHandler):
         return download.result()
 
     def _unpacked(self, request: Request, response: Response) -> Response:
-        """Here, not in Scrapy's middleware, so that a failure is judged like any other failed download."""
+        """The response with its body unpacked.
+
+        The handler does this instead of Scrapy's middleware, so that a failure is judged like any failed download.
+        """
         try:
             return cast("Response", self._compression.process_response(request, response))
         except IgnoreRequest as error:
@@ -99,7 +111,7 @@ class SecretDownloadHandler(HTTP11DownloadHandler):
 
 
 def is_below(url: str, base_url: str) -> bool:
-    """Whether the address is on the base's origin and under its path; one with ``..`` in it is not."""
+    """Whether the address is on the base's origin and below its path; an address with ``..`` in its path is not."""
     path, base = unquote(urlsplit(url).path), unquote(urlsplit(base_url).path).rstrip("/")
     return origin(url) == origin(base_url) and ".." not in path.split("/") and f"{path}/".startswith(f"{base}/")
 

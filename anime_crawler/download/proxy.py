@@ -1,9 +1,9 @@
-"""By which proxy a host is asked: one rule for every request that leaves this process, whoever sends it.
+"""`proxy_of` gives the proxy for an address, by one rule for every request that leaves this process.
 
-The environment says so, as `http_proxy`, `https_proxy` and `no_proxy` (or in capitals): addresses that begin with
-``http://`` go by the first, those with ``https://`` by the second, and none that `no_proxy` names. This machine's own
-addresses never do: a proxy does not know our loopback, and what runs there is ours. Nothing else is looked at: no
-`all_proxy`, no settings of the system, and no ``.netrc``, whose passwords are for other programs.
+The environment variables `http_proxy`, `https_proxy` and `no_proxy` (or their names in capitals) name the proxies.
+Addresses that begin with ``http://`` use the first, those with ``https://`` the second, and hosts that `no_proxy` names
+use none. This machine's own addresses never use a proxy, because a proxy cannot reach our loopback. Nothing else is
+read: no `all_proxy`, no settings of the system, and no ``.netrc``, whose passwords are for other programs.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from urllib.parse import unquote, urlsplit
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy that is spoken to by plain HTTP."""
+    """A `Proxy` is a proxy that clients speak to by plain HTTP."""
 
     url: str
-    """Without user and password."""
+    """Address of the proxy without user and password."""
     authorization: str | None
-    """Value of the header `Proxy-Authorization`; ``None``: it asks for none."""
+    """Value of the header `Proxy-Authorization`; ``None`` if the environment gives no user."""
     url_with_password: str = field(repr=False)
-    """For libraries that make the header themselves."""
+    """Address with user and password, for libraries that make the header themselves."""
 
 
 def proxy_of(url: str) -> Proxy | None:
-    """The proxy by which an address is asked; ``None``: directly.
+    """The proxy for requests to an address; ``None`` if they go there directly.
 
     Raises:
-        ValueError: the environment names one that we cannot speak to; the message does not repeat it.
+        ValueError: if the environment names a proxy that we cannot speak to; the message does not repeat its value.
     """
     parts = urlsplit(url)
     host, port = (parts.hostname or "").rstrip("."), parts.port or {"http": 80, "https": 443}.get(parts.scheme)
@@ -46,14 +46,18 @@ def proxy_of(url: str) -> Proxy | None:
 
 
 def check_proxies() -> None:
-    """Raises ValueError where the environment names a proxy that we cannot speak to."""
+    """Check the proxies that the environment names.
+
+    Raises:
+        ValueError: if we cannot speak to one of them.
+    """
     for name in ("http_proxy", "https_proxy"):
         if given := _variable(name):
             _parsed(name, given)
 
 
 def passwords() -> set[str]:
-    """Those of the environment's proxies, so that no log holds them."""
+    """The passwords of the environment's proxies, which `secrets.py` masks in every log."""
     given = filter(None, map(_variable, ("http_proxy", "https_proxy")))
     return {unquote(value.rpartition("@")[0].rpartition(":")[2]) for value in given} - {""}
 
@@ -76,7 +80,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _variable(name: str) -> str:
-    """The environment's value; small letters win, as everywhere."""
+    """The variable's value; the name in small letters has precedence over the one in capitals."""
     value = os.environ.get(name)
     return (os.environ.get(name.upper(), "") if value is None else value).strip()
 

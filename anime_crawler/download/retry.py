@@ -1,7 +1,7 @@
-"""Attempts: what a response or a failed download means, and when the same request is sent again.
+"""`RetryMiddleware` decides what a response or a failed download means, and when the same request is sent again.
 
-Replaces Scrapy's middleware, which repeats at once and forgets its repeats when the process dies. A further attempt
-is a request of its own to the frontier, pending before the failed one is acked.
+It replaces Scrapy's middleware, which repeats a request at once and forgets it when the process dies. For the frontier
+a further attempt is a request of its own, which is pending before the failed one is acked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from anime_crawler.rate_limit.upstream import ForeignHost, Upstream, attempt_of
 
 logger = logging.getLogger(__name__)
 
-JITTER = 0.1  # of the pause, both ways: clients that failed together do not come again together
+JITTER = 0.1  # the pause varies by this share both ways, so that clients which failed together do not return together
 
 
 def _trouble(kind: str, message: str) -> Verdict:
@@ -49,11 +49,11 @@ VERDICTS: dict[type[Exception], Verdict] = {
     exceptions.UnsupportedURLSchemeError: Verdict(Action.GIVE_UP, "bad_address", "the address cannot be requested"),
     exceptions.NotSupported: Verdict(Action.GIVE_UP, "bad_address", "the address cannot be requested"),
 }
-"""Each failure of a download has a verdict. Exceptions that are not listed are bugs and go through."""
+"""Each failure of a download has a verdict. An exception that is not listed is a bug and is raised on."""
 
 
 class RetryMiddleware:
-    """Asks the spider's `judge` about each response."""
+    """This downloader middleware asks the spider's `judge` for a verdict on each response."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
@@ -64,7 +64,7 @@ class RetryMiddleware:
 
     def process_response(self, request: Request, response: Response) -> Response | Request:
         verdict = self._upstream.judge(request, response)
-        if "cached" not in response.flags:  # an old answer says nothing of how the upstream is now
+        if "cached" not in response.flags:  # a kept answer does not tell whether the upstream works now
             self._upstream.note_health(request, verdict.is_upstream_trouble)
         if verdict.action is Action.ACCEPT:
             return response
@@ -84,7 +84,7 @@ class RetryMiddleware:
         """The request to send again.
 
         Raises:
-            GivenUp: it is not to be sent again.
+            GivenUp: if the request is not to be sent again.
         """
         attempt = attempt_of(request)
         self._log(request, verdict, attempt, response)
@@ -105,9 +105,9 @@ class RetryMiddleware:
     def _penalize(
         self, request: Request, verdict: Verdict, response: Response, pause_s: float, *, is_final: bool
     ) -> None:
-        """Make everybody wait who asks this upstream: as it says itself, else as long as its block is known to last.
+        """Let no process ask this upstream: as long as it says itself, or else as long as its block is known to last.
 
-        A challenge may pass; the card's word on blocks counts once the request is given up.
+        A challenge may pass, so the card's time for blocks counts only once the request is given up.
         """
         judged = verdict if is_final or verdict.kind not in BLOCKS else replace(verdict, kind="")
         seconds, why = rest_after(judged, self._upstream.card, response.status, response.headers, time.time())
@@ -115,7 +115,7 @@ class RetryMiddleware:
             self._upstream.rest(request, seconds, why)
             asked_s = retry_after_s(response.headers, time.time()) or 0.0
             if asked_s > seconds:
-                message = f"it asks for a pause of {asked_s:.0f} s; {seconds:.0f} s are kept"
+                message = f"it asks for a pause of {asked_s:.0f} s; the crawler waits only {seconds:.0f} s"
                 self._upstream.problem("absurd_pause", message)
         elif response.status == 429:
             self._upstream.rest(request, self._upstream.card.limit_rest_s or pause_s, "it asks us to slow down")
@@ -134,9 +134,9 @@ class RetryMiddleware:
 
 
 def backoff_s(attempt: int, config: Config) -> float:
-    """Seconds between the attempt and the next: ``BACKOFF_BASE_SECONDS``, doubled each time, ± `JITTER`.
+    """Seconds between the attempt and the next: ``BACKOFF_BASE_SECONDS``, doubled with each attempt, ± `JITTER`.
 
-    Never above ``BACKOFF_MAX_SECONDS``, never below 0.9 times the base (or that maximum, if it is smaller).
+    The result is never above ``BACKOFF_MAX_SECONDS``, and never below 0.9 times the base (or the maximum, if smaller).
     """
     jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  no secret depends on it
     return min(config.backoff_base_seconds * 2.0 ** (attempt - 1) * jitter, config.backoff_max_seconds)

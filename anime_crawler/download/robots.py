@@ -1,4 +1,4 @@
-"""robots.txt as RFC 9309 has it: what cannot be read forbids everything, and what it forbids is said."""
+"""`RobotsTxtMiddleware` obeys robots.txt as RFC 9309 says: a robots.txt that cannot be read forbids everything."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from anime_crawler.base_spiders import OUT_OF_QUOTA, Action, GivenUp, Verdict
 from anime_crawler.rate_limit.upstream import attempt_of
 
 ROBOTS = "dont_obey_robotstxt"
-"""Request meta by which Scrapy marks its own request for robots.txt."""
+"""Scrapy marks its own request for robots.txt with this key in the request's meta."""
 
 
 class RobotsTxtMiddleware(robotstxt.RobotsTxtMiddleware):
-    """Scrapy's takes a robots.txt that failed for one that allows all, and drops what is forbidden in silence.
+    """This middleware differs from Scrapy's, which drops forbidden requests in silence and takes a failure as a permit.
 
-    The spider judges that answer too: a block in front of a site answers every path.
+    The spider judges the answer for robots.txt too, because a block in front of a site answers every path.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -28,27 +28,31 @@ class RobotsTxtMiddleware(robotstxt.RobotsTxtMiddleware):
         self._unread: dict[str, Exception] = {}
 
     async def robot_parser(self, request: Request) -> RobotParser | None:
-        """``None``: there is no robots.txt.
+        """The parser of the host's robots.txt; ``None`` if the host has no robots.txt.
 
         Raises:
-            GivenUp: it could not be read, or the run is being stopped.
+            GivenUp: if robots.txt could not be read, or if the run is being stopped.
         """
         netloc = urlsplit(request.url).netloc
         await super().robot_parser(request)
         if error := self._unread.get(netloc):
             raise _unread(request, error)
-        # Not what was awaited: of several that wait for one Deferred, Scrapy gives the parser to the first only.
+        # The awaited result is not used: if several requests wait for one Deferred, only the first gets the parser.
         return cast("RobotParser | None", self._parsers[netloc])
 
     def process_request_2(self, rp: RobotParser | None, request: Request) -> None:
-        """Raises: GivenUp for what robots.txt forbids."""
+        """Check the request against robots.txt.
+
+        Raises:
+            GivenUp: if robots.txt forbids the request.
+        """
         if rp is not None and not rp.allowed(request.url, self._default_useragent):
             parts = urlsplit(request.url)
             message = f"robots.txt of {parts.hostname} forbids {parts.path}; it is not asked for"
             raise GivenUp(Verdict(Action.GIVE_UP, "robots_forbid", message), attempt_of(request) - 1)
 
     def _robots_error(self, exc: Exception, netloc: str) -> None:
-        if not (isinstance(exc, GivenUp) and exc.verdict.kind.startswith("status_4")):  # 4xx: there is none
+        if not (isinstance(exc, GivenUp) and exc.verdict.kind.startswith("status_4")):  # 4xx: no robots.txt
             self._unread[netloc] = exc
         super()._robots_error(exc, netloc)
 

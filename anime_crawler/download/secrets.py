@@ -1,4 +1,4 @@
-"""Secrets do not stay anywhere: not in a log, whoever writes them there, and not in an answer that repeats them."""
+"""`MaskingFactory` keeps secrets out of every log record, and `Redactor` removes them from answers that repeat them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from anime_crawler.download.proxy import passwords
 MASK = "***"
 REDACTED = b"REDACTED"
 SHORTEST = 8
-"""Characters of a secret from which on it is no word of ordinary data; the tokens we know have 32."""
+"""Secrets of so many characters or more are removed from answers; a shorter one may be a word of ordinary data. The
+tokens that we know have 32 characters."""
 
 
 def install(config: Config) -> None:
@@ -26,10 +27,10 @@ def install(config: Config) -> None:
 
 
 def secrets_of(config: Config) -> set[str]:
-    """Every secret value of the settings; a password in an address too."""
+    """Every secret value of the settings, with the passwords in their addresses and those of the proxies."""
     values = {value.get_secret_value() for _, value in config if isinstance(value, SecretStr)}
     redis = [urlsplit(url) for url in (config.redis_cache_url, config.redis_url or "")]
-    # Without a password behind it, what stands as the user's name is one that was written in the wrong place.
+    # If an address has a user's name and no password, the name is a password that was written in the wrong place.
     of_redis = [unquote(url.password or url.username or "") for url in redis]
     database = make_url(config.database_url)
     options = [text for name, text in database.normalized_query.items() if name not in PLAIN_OPTIONS]
@@ -44,11 +45,12 @@ def forms_of(secret: str) -> set[str]:
 
 
 class Redactor:
-    """Takes the settings' secrets out of what an upstream answers."""
+    """A `Redactor` removes the settings' secrets from an upstream's answers."""
 
     def __init__(self, config: Config) -> None:
         forms = {form for secret in secrets_of(config) if len(secret) >= SHORTEST for form in forms_of(secret)}
-        # One search each, not one pattern: a page of a megabyte takes microseconds so, tens of milliseconds otherwise.
+        # Each form is searched for by itself: this takes microseconds for a page of a megabyte, and one pattern of all
+        # forms takes tens of milliseconds.
         self._forms = sorted((form.encode() for form in forms), key=len, reverse=True)
 
     def response(self, response: Response) -> Response:
@@ -58,7 +60,7 @@ class Redactor:
         body = self._redacted(response.body)
         if body == response.body:
             return response
-        # Else Scrapy would find out the encoding of a text by decoding it, 1 ms a page, and is to do it when asked.
+        # Without "encoding" Scrapy would decode the text at once to find its encoding, which takes 1 ms a page.
         return response.replace(body=body, **({"encoding": None} if isinstance(response, TextResponse) else {}))
 
     def _redacted(self, text: bytes) -> bytes:
@@ -68,7 +70,7 @@ class Redactor:
 
 
 class MaskingFactory:
-    """A log record factory: masks message and traceback where a record is made, so before any handler sees it."""
+    """This log record factory masks message and traceback when a record is made, before any handler sees it."""
 
     def __init__(self, secrets: set[str]) -> None:
         forms = {form for secret in secrets for form in forms_of(secret)}
@@ -90,7 +92,7 @@ class MaskingFactory:
     def _mask_message(self, record: logging.LogRecord) -> None:
         try:
             message = record.getMessage()
-        except (TypeError, ValueError, KeyError):  # wrong arguments: the handler that meets them says so
+        except (TypeError, ValueError, KeyError):  # the arguments do not fit the message; logging's handler reports it
             return
         masked = self.mask(message)
         if masked != message:

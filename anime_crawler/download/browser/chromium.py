@@ -1,4 +1,4 @@
-"""The system's Chromium for ``-a render=browser``: where it is, and how it is started. Nothing is ever downloaded."""
+"""These functions find and start the system's Chromium for ``-a render=browser``. No browser is ever downloaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anime_crawler.base_spiders import SourceCard
 from anime_crawler.config import Config, ConfigError
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-"""Names under which packages put it on the path."""
+"""Packages install Chromium on the path under these names."""
 EXAMPLE = "CHROMIUM_PATH=/usr/bin/chromium"
 HANDLER = "anime_crawler.download.browser.handler.BrowserDownloadHandler"
 KEPT_VARIABLES = ("HOME", "PATH", "TMPDIR", "LANG")
@@ -21,10 +21,10 @@ KEPT_VARIABLES = ("HOME", "PATH", "TMPDIR", "LANG")
 
 
 def find_chromium(config: Config) -> str:
-    """Path of the program.
+    """The path of the Chromium program.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: if no Chromium is installed, or if CHROMIUM_PATH names a file that cannot be run.
     """
     given = config.chromium_path
     if given:
@@ -41,25 +41,25 @@ def find_chromium(config: Config) -> str:
 
 
 def browser_settings(config: Config, card: SourceCard, settings: BaseSettings) -> dict[str, Any]:
-    """Scrapy settings of a crawl whose pages are shown in Chromium.
+    """The Scrapy settings of a crawl whose pages are shown in Chromium.
 
     Raises:
-        ConfigError: there is no Chromium.
+        ConfigError: if no Chromium is installed.
     """
     base_url = config.value(card.base_url_setting) if card.base_url_setting else card.base_url
     return {
-        # For the source's own scheme only: each handler that is there at the start has a driver process of its own.
+        # The handler is set for the source's own scheme only, because each handler has a driver process of its own.
         "DOWNLOAD_HANDLERS": {**settings.getdict("DOWNLOAD_HANDLERS"), urlsplit(base_url).scheme: HANDLER},
         "CONCURRENT_REQUESTS": 1,  # one page at a time
         "PLAYWRIGHT_MAX_PAGES_PER_CONTEXT": 1,
-        "PLAYWRIGHT_DEFAULT_NAVIGATION_TIMEOUT": 0,  # a page waits for its parts, and they for limits; see browser.py
+        "PLAYWRIGHT_DEFAULT_NAVIGATION_TIMEOUT": 0,  # a page waits for its parts, and the parts wait for limits
         "PLAYWRIGHT_ABORT_REQUEST": "anime_crawler.download.browser.page.refuse",
         "PLAYWRIGHT_LAUNCH_OPTIONS": {
             "executable_path": find_chromium(config),
-            # It has no network: what a page may have reaches it through our own handler, the rest does not exist.
+            # Chromium has no network: a page gets its parts through our own handler only.
             "args": ["--host-resolver-rules=MAP * ~NOTFOUND", "--disable-dev-shm-usage"],
             "env": {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
-            # It ends when we close it or when we are gone; a stop lets the page under way be finished.
+            # Chromium ends when we close it or when our process is gone; after a stop the page under way is finished.
             "handle_sigint": False,
             "handle_sigterm": False,
             "handle_sighup": False,

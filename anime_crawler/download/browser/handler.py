@@ -1,7 +1,7 @@
-"""The download handler of ``-a render=browser``: the page is fetched as ever, and then shown in Chromium.
+"""`BrowserDownloadHandler`, for ``-a render=browser``, fetches a page as always and then shows it in Chromium.
 
-Chromium asks nobody for anything. So status, headers, limits, size, errors and blocks are the same as without it; it
-is no way round any of them, and its only use is to run the scripts that put a page's text in place.
+Chromium itself sends no request. So status, headers, limits, size, errors and blocks are the same as without it, and it
+circumvents none of them. It only runs the scripts that put a page's text in place.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from anime_crawler.download.handler import BodyTooLarge, NotShown, SecretDownloa
 from anime_crawler.download.robots import ROBOTS
 from anime_crawler.rate_limit.upstream import PART, POLL_S
 
-FATAL_EXIT_CODE = 2  # a Chromium that does not start is a matter of configuration
+FATAL_EXIT_CODE = 2  # the configuration names a Chromium that does not start
 
 
 class BrowserDownloadHandler(SecretDownloadHandler):
-    """Gives pages as they are once their scripts have run; everything else as it came."""
+    """The handler returns a page as it is after its scripts have run, and any other answer as it came."""
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
@@ -38,7 +38,13 @@ class BrowserDownloadHandler(SecretDownloadHandler):
         await super().close()
 
     async def download_request(self, request: Request) -> Response:
-        """Raises: NotShown, GivenUp for a part that did not come, and what plain requests raise."""
+        """The page as Chromium shows it, or the answer as it came.
+
+        Raises:
+            NotShown: if Chromium could not show the page.
+            GivenUp: if a part of the page did not come.
+            Exception: any error of `SecretDownloadHandler.download_request`.
+        """
         response = await super().download_request(request)
         if not self._is_to_be_shown(request, response):
             return response
@@ -50,7 +56,10 @@ class BrowserDownloadHandler(SecretDownloadHandler):
         return shown
 
     def _is_to_be_shown(self, request: Request, response: Response) -> bool:
-        """A page that is whole, for the browser would mend one that is cut, and that no judge rejects, as a block."""
+        """Whether Chromium is to show the response: a whole page that the spider does not reject (as a block).
+
+        A page that is cut off is not shown, because the browser would complete it.
+        """
         if PART in request.meta or ROBOTS in request.meta:
             return False
         if response.status != 200 or not isinstance(response, HtmlResponse):
@@ -65,7 +74,7 @@ class BrowserDownloadHandler(SecretDownloadHandler):
             shown = await self._until_shown(showing, visit)
         except PlaywrightError as error:
             raise self._failed(request, error) from error
-        except GivenUp as error:  # of a part
+        except GivenUp as error:  # a part of the page was given up
             request.meta["unfinished"] = error.verdict.kind in ("stopped", "resting")
             raise
         finally:
@@ -74,7 +83,7 @@ class BrowserDownloadHandler(SecretDownloadHandler):
         return response.replace(body=shown.body, encoding=cast("TextResponse", shown).encoding)
 
     async def _until_shown(self, showing: asyncio.Future[Response], visit: Visit) -> Response:
-        """`DOWNLOAD_TIMEOUT` is meant for each step of a page, not for the limits that its parts wait for."""
+        """Wait until the page is shown. `DOWNLOAD_TIMEOUT` holds for each step, but not while a part is under way."""
         patience_s = self._crawler.settings.getfloat("DOWNLOAD_TIMEOUT")
         while not (await asyncio.wait({showing}, timeout=POLL_S))[0] and not visit.error:
             if visit.is_stuck(patience_s):
@@ -92,12 +101,12 @@ class BrowserDownloadHandler(SecretDownloadHandler):
         return NotShown(error.message.splitlines()[0])
 
     async def _part(self, request: Request) -> Response:
-        """A page's part, asked for through the same middlewares as every request.
+        """The answer to a request for a part of the page. The request passes the same middlewares as every other.
 
         Raises:
-            GivenUp: it is not to be had.
+            GivenUp: if the part did not come.
         """
-        # Not by engine.download_async, which Scrapy forbids to handlers: the page itself holds a place there.
+        # A handler may not call engine.download_async, because the page itself already holds a place there.
         middlewares = self._crawler.engine.downloader.middleware
         while True:
             answer = await middlewares.download_async(self.download_request, request)

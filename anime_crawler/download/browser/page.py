@@ -1,4 +1,4 @@
-"""One page in Chromium: it is given the answer that we have, and of the parts it asks for those that it may have."""
+"""`Visit` shows one page in Chromium: it gives the browser the answer that we have, and the parts that it may have."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from anime_crawler.download.handler import NotShown
 from anime_crawler.rate_limit.upstream import PART, origin
 
 KINDS = frozenset({"script", "xhr", "fetch"})
-"""A page's text may depend on such parts, and not on pictures, media, fonts, styles, pings, frames and sockets."""
+"""A page's text may depend on parts of these kinds, not on pictures, media, fonts, styles, pings, frames or sockets."""
 MOST_PARTS = 30
-"""Of one page; two thirds more than the larger pages of our sources name. A script that asks on and on stops here."""
-QUIET_S = 0.5  # without a part under way: then scripts have put in place what they had to, as Playwright sees it too
+"""One page gets at most so many parts, two thirds more than the larger pages of our sources name. A script that asks
+without end stops here."""
+QUIET_S = 0.5  # a page is ready when no part was under way for so long; Playwright uses the same time
 POLL_S = 0.05
 CLOUDFLARE = "/cdn-cgi/"
-"""Where Cloudflare keeps its checks of visitors, on every host behind it: we solve none, and no text is there."""
+"""Cloudflare serves its checks of visitors below this path, on every host behind it. We solve no check, and the path
+holds no text."""
 HOP_BY_HOP = frozenset({"content-encoding", "content-length", "transfer-encoding", "connection", "set-cookie"})
-"""Headers that do not hold for an unpacked body; and no cookies, as everywhere in this crawler."""
+"""The browser does not get these headers: they do not hold for an unpacked body, and this crawler keeps no cookies."""
 
 
 class Visit:
@@ -48,7 +50,7 @@ class Visit:
         self._under_way = 0
         self._moved_at = time.monotonic()
         self.error: GivenUp | NotShown | None = None
-        """Why it cannot be shown: a part did not come that it may need, or it is none but leads to another page."""
+        """The reason why the page cannot be shown: a part that it may need did not come, or it leads elsewhere."""
 
     def request(self, context_options: dict[str, Any]) -> Request:
         """`request` builds the request that scrapy-playwright opens."""
@@ -61,17 +63,17 @@ class Visit:
         return Request(self._response.url, meta=meta)
 
     def is_stuck(self, patience_s: float) -> bool:
-        """Whether nothing has happened for so long, though no part is being waited for."""
+        """Whether nothing has happened for so long, although the page waits for no part."""
         return self._page is not None and not self._under_way and time.monotonic() - self._moved_at > patience_s
 
     async def close(self) -> None:
-        """Close the page, whatever it is doing."""
+        """Close the page in any state."""
         if self._page and not self._page.is_closed():
             with suppress(PlaywrightError):
                 await self._page.close()
 
     async def _begin(self, page: Page, _request: Request) -> None:
-        """Once more when Chromium died: scrapy-playwright then starts another."""
+        """Prepare the page. If Chromium died, scrapy-playwright starts another and calls this again."""
         self._page, self._moved_at, self._is_given = page, time.monotonic(), False
         page.on("popup", lambda popup: popup.close())
         await page.route("**", self._answer)
@@ -90,7 +92,7 @@ class Visit:
                 await route.abort()
 
     async def _navigate(self, route: Route, request: PageRequest) -> None:
-        """The page itself, once; a redirect by script is followed as little as any other."""
+        """Give the browser the page itself, once. A redirect by a script is not followed, as no other redirect is."""
         if not self._is_given:
             self._is_given = True
             await give(route, self._response)
@@ -100,7 +102,7 @@ class Visit:
             self.error = self.error or NotShown(f"it leads to {request.url}")
 
     def _may_have(self, request: PageRequest) -> bool:
-        """GET only: what else a script sends is not for reading."""
+        """Whether the browser may have the part: a GET to the page's own origin, of a kind in `KINDS`."""
         is_own = origin(request.url) == origin(self._response.url) and CLOUDFLARE not in request.url
         is_wanted = request.method == "GET" and request.resource_type in KINDS
         return is_own and is_wanted and self._parts < MOST_PARTS and self.error is None
@@ -120,7 +122,7 @@ class Visit:
 
 
 def part_request(request: PageRequest) -> Request:
-    """The part as we ask for it: of the browser's headers those by which servers choose an answer."""
+    """Our request for the part. Of the browser's headers it keeps those by which servers choose an answer."""
     kept: dict[str, str] = {
         name: request.headers[name] for name in ("accept", "x-requested-with") if name in request.headers
     }
@@ -128,13 +130,13 @@ def part_request(request: PageRequest) -> Request:
 
 
 def is_absent(error: GivenUp) -> bool:
-    """Whether the part is simply not to be had, so that the page does without it, as in any browser."""
+    """Whether the part does not exist or is forbidden, so that the page does without it, as in any browser."""
     status = error.response.status if error.response else 0
     return error.verdict.kind == "robots_forbid" or status in (404, 410) or 300 <= status < 400
 
 
 async def give(route: Route, response: Response) -> None:
-    """Answer the browser with what we were answered."""
+    """Answer the browser with the response that we received."""
     headers = {
         name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
         for name, values in response.headers.items()
@@ -144,5 +146,5 @@ async def give(route: Route, response: Response) -> None:
 
 
 def refuse(_request: PageRequest) -> bool:
-    """Scrapy-playwright's say in what is requested, should a request ever come past `Visit`: nothing is."""
+    """Tell scrapy-playwright to abort a request. It asks this only if a request ever comes past `Visit`."""
     return True
