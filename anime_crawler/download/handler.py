@@ -118,8 +118,7 @@ def is_below(url: str, base_url: str) -> bool:
 
 def _with_secret(request: Request, secret: Secret, config: Any) -> Request:
     value = config.value(secret.setting)
-    if value is None:
-        return request
+    assert value is not None, secret.setting  # the crawl command has refused to start without it
     text = secret.prefix + value.get_secret_value()
     if secret.placement == "header":
         headers = request.headers.copy()

@@ -32,9 +32,9 @@ SIZES = {
     "jikan": ["sources.jikan.spider.PAGE_SIZE"],
     "anilist": ["sources.anilist.spider.BATCH"],
     "kitsu": ["sources.kitsu.spider.PAGE_SIZE"],
-    "animeschedule": ["sources.animeschedule.spider.PAGE_SIZE", "sandbox.animeschedule.PAGE_SIZE"],
+    "animeschedule": ["sources.animeschedule.spider.PAGE_SIZE", "sandbox.upstreams.animeschedule.service.PAGE_SIZE"],
     "anisearch": ["sources.anisearch.spider.PAGE_SIZE"],
-    "anime_planet": ["sources.anime_planet.spider.PAGE_SIZE", "sandbox.anime_planet.PAGE_SIZE"],
+    "anime_planet": ["sources.anime_planet.spider.PAGE_SIZE", "sandbox.upstreams.anime_planet.service.PAGE_SIZE"],
 }
 """By source: names of what says how large a page is."""
 FULL = {source: {"mode": "full"} for source in SIZES} | {"shikimori": {"mode": "incremental"}}
