@@ -26,7 +26,7 @@ def now() -> str:
 class Receipts:
     """`Receipts` writes to the catalogue for the stages of a delivery, and counts in the report.
 
-    What a method writes is committed when it returns.
+    Each method has committed its rows when it returns.
 
     Raises:
         LeasesLostError: from every method that writes, if the title is no longer leased; nothing was written.

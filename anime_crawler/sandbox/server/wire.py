@@ -56,7 +56,7 @@ class Reply:
     missing: int = 0
     """Bytes that the header announces and that never come; the connection is closed instead."""
     held: bool = False
-    """Nothing is sent before the faults are taken away."""
+    """The answer waits until the faults are taken away, and is sent then."""
     silent: bool = False
     """Never answered: the connection stays open until the client gives up."""
     dropped: bool = False

@@ -26,7 +26,7 @@ Quirks:
     Several episodes at once are one row, from ``subtractedEpisodeNumber`` to ``episodeNumber`` (sample
         ``timetable__raw``).
     An episode may vanish from a timetable by an editing mistake and come back; nothing is deleted for it.
-    What is unknown is absent, 0, an empty text, or a date of the year 1 (sample ``anime__dates``).
+    AnimeSchedule leaves an unknown value out, or gives 0, an empty text or a date of the year 1 (``anime__dates``).
     The zero date's hour has been seen shifted; every year below 1900 is taken for it.
     ``season.year`` is text, and ``season.season`` is empty where only the year is known (sample ``anime__dates``).
     ``Delayed`` is a pause when it is ``On Break`` or has no end (sample ``anime__dates``).
